@@ -1,0 +1,37 @@
+package identity
+
+import (
+	"encoding/json"
+	"log/slog"
+)
+
+const placeholder = "[secret]"
+
+// Secret is text that must not be seen: app secrets, tokens, codes, links.
+// Every way of printing it gives a placeholder; Reveal is the one way out and
+// is called only where the value goes on the wire or into a signature.
+type Secret struct{ text string }
+
+// NewSecret wraps text.
+func NewSecret(text string) Secret { return Secret{text: text} }
+
+// Reveal gives the text itself.
+func (s Secret) Reveal() string { return s.text }
+
+// IsZero reports whether no text is held.
+func (s Secret) IsZero() bool { return s.text == "" }
+
+// String is the placeholder.
+func (s Secret) String() string { return placeholder }
+
+// GoString is the placeholder, for %#v.
+func (s Secret) GoString() string { return placeholder }
+
+// LogValue is the placeholder, for slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(placeholder) }
+
+// MarshalJSON is the placeholder.
+func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(placeholder) }
+
+// MarshalText is the placeholder, for YAML and map keys.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(placeholder), nil }

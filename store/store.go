@@ -1,0 +1,102 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// The errors a Store returns, wrapped; compare with errors.Is.
+var (
+	ErrNotFound    = errors.New("store: not found")            // asked, and it is not there
+	ErrConflict    = errors.New("store: version conflict")     // an expectation of a Commit did not hold; nothing was written
+	ErrUnavailable = errors.New("store: could not ask")        // no answer, or no trustworthy one; nothing is known
+	ErrTampered    = errors.New("store: seal does not verify") // the value is not what was written under this key
+	ErrInvalid     = errors.New("store: invalid operation")    // bad key, too large a value, empty or self-contradicting commit
+)
+
+// Version orders the writes of one key. It grows with every put, also across a
+// delete, and is never zero for a stored entry.
+type Version uint64
+
+// Entry is one stored value.
+type Entry struct {
+	Key       string
+	Value     []byte
+	Version   Version
+	ExpiresAt time.Time // zero: does not expire
+}
+
+// Event tells that a key was written, deleted or has to be forgotten. An event
+// with an empty Key means "forget everything under the watched prefix": the
+// driver may have missed some (after a reconnect).
+type Event struct {
+	Key     string
+	Deleted bool
+}
+
+// Store is what domains hold. Implementations are safe for concurrent use.
+type Store interface {
+	// Get returns the live entry, ErrNotFound, or another error.
+	Get(ctx context.Context, key string) (Entry, error)
+	// Scan returns at most limit live entries whose keys start with prefix and
+	// sort after the key after, in byte order of keys. An empty result is the end.
+	Scan(ctx context.Context, prefix, after string, limit int) ([]Entry, error)
+	// Commit applies all ops or none. A broken expectation is ErrConflict. After
+	// ErrUnavailable the outcome is unknown: the caller reads before it repeats.
+	Commit(ctx context.Context, ops ...Op) error
+	// Watch reports changes under prefix made by any replica, within a second,
+	// until ctx ends, which closes the channel.
+	Watch(ctx context.Context, prefix string) (<-chan Event, error)
+}
+
+// OpKind is what an Op does.
+type OpKind int
+
+// The kinds of Op.
+const (
+	OpPut OpKind = iota
+	OpDelete
+	OpCheck
+)
+
+// Op is one step of a Commit. Build it with Put, Create, Replace, Delete or Check.
+type Op struct {
+	Kind     OpKind
+	Key      string
+	Value    []byte
+	Absent   bool          // expectation: no live entry
+	Expect   Version       // expectation: exactly this version; zero expects nothing
+	Lifetime time.Duration // for puts; zero: does not expire
+}
+
+// Put writes value whatever is there.
+func Put(key string, value []byte) Op { return Op{Kind: OpPut, Key: key, Value: value} }
+
+// Create writes value where nothing is.
+func Create(key string, value []byte) Op {
+	return Op{Kind: OpPut, Key: key, Value: value, Absent: true}
+}
+
+// Replace writes value over exactly version v.
+func Replace(key string, value []byte, v Version) Op {
+	return Op{Kind: OpPut, Key: key, Value: value, Expect: v}
+}
+
+// Delete removes the key; one that is not there is no error.
+func Delete(key string) Op { return Op{Kind: OpDelete, Key: key} }
+
+// DeleteAt removes exactly version v.
+func DeleteAt(key string, v Version) Op { return Op{Kind: OpDelete, Key: key, Expect: v} }
+
+// Check expects version v without writing.
+func Check(key string, v Version) Op { return Op{Kind: OpCheck, Key: key, Expect: v} }
+
+// CheckAbsent expects that nothing is there.
+func CheckAbsent(key string) Op { return Op{Kind: OpCheck, Key: key, Absent: true} }
+
+// For gives a put a lifetime.
+func (op Op) For(d time.Duration) Op {
+	op.Lifetime = d
+	return op
+}

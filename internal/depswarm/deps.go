@@ -9,6 +9,7 @@ import (
 	_ "github.com/failsafe-go/failsafe-go/retrypolicy"
 	_ "github.com/go-json-experiment/json"
 	_ "github.com/go-viper/mapstructure/v2"
+	_ "github.com/gofrs/flock"
 	_ "github.com/golang-jwt/jwt/v5"
 	_ "github.com/google/go-cmp/cmp"
 	_ "github.com/google/uuid"

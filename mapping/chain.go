@@ -1,0 +1,66 @@
+package mapping
+
+import (
+	"time"
+
+	"kdgate/identity"
+)
+
+// State is how a link of the chain stands. It is a word for programs; the words
+// for people belong to the catalogue, by Step.Code.
+type State string
+
+// The states of a link.
+const (
+	StateOK          State = "ok"
+	StateUnchecked   State = "unchecked"   // not looked at: an earlier link broke, or nothing was asked
+	StateNotMapped   State = "not-mapped"  // no row, and nothing can be derived
+	StateSuspended   State = "suspended"   // the row is suspended
+	StatePending     State = "pending"     // approvals are missing
+	StateChanged     State = "changed"     // the userid belongs to somebody else now
+	StateTaken       State = "taken"       // what was derived belongs to another row
+	StateMissing     State = "missing"     // Kingdee was asked and has none
+	StateMany        State = "many"        // Kingdee has several
+	StateForbidden   State = "forbidden"   // forbidden, locked or not approved in Kingdee
+	StateForeign     State = "foreign"     // the login user is not one of this person
+	StateRenamed     State = "renamed"     // the login user carries another name now
+	StateUnreachable State = "unreachable" // could not ask
+)
+
+// Source is where the facts of a link come from.
+type Source string
+
+// The sources of facts.
+const (
+	SourceNone     Source = ""
+	SourceEntry    Source = "entry"    // the stored row
+	SourceDerived  Source = "derived"  // from the userid, without asking
+	SourceDingTalk Source = "dingtalk" // from the DingTalk profile
+	SourceKingdee  Source = "kingdee"  // asked just now
+	SourceCached   Source = "cached"   // asked earlier, see Step.CheckedAt
+)
+
+// Fact is one named value behind a state, for the doctor and the log.
+type Fact struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Step is one link of the chain.
+type Step struct {
+	State     State         `json:"state"`
+	Code      identity.Code `json:"code,omitempty"` // set on the broken link
+	Source    Source        `json:"source,omitempty"`
+	CheckedAt time.Time     `json:"checked_at,omitzero"` // when Kingdee said so
+	Facts     []Fact        `json:"facts,omitempty"`
+}
+
+// Chain is the way of one person to one account, link by link.
+type Chain struct {
+	Key     Key              `json:"key"`
+	Entry   *Entry           `json:"entry,omitempty"` // the row, nil when there is none
+	Number  Step             `json:"number"`          // link 1: userid → FStaffNumber
+	Staff   Step             `json:"staff"`           // link 2: FStaffNumber → staff record
+	User    Step             `json:"user"`            // link 3: person → login user
+	Account identity.Account `json:"account"`         // complete only when the chain holds
+}

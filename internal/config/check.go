@@ -1,0 +1,391 @@
+package config
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"kdgate/identity"
+)
+
+var (
+	idPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+	corpPattern = regexp.MustCompile(`^ding[a-z0-9]{1,60}$`)
+	// placeholders are what sample files say where a secret belongs (T123).
+	placeholders = regexp.MustCompile(`(?i)^(change.?me|changeit|secret|password|your.*|xxx+|todo|example.*|<.*>|\.\.\.)$`)
+)
+
+// check adds every mistake it finds; it changes nothing but Warnings.
+func (c *Config) check(m *Mistakes) {
+	c.checkPublicURL(m)
+	c.checkListen(m)
+	c.checkStore(m)
+	c.checkAudit(m)
+	c.checkSessions(m)
+	c.checkCorps(m)
+	c.checkDataCentres(m)
+	c.checkForms(m)
+	c.checkMapping(m)
+	c.checkAdmins(m)
+	c.checkUnsupported(m)
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
+		m.add("log.level: %q is none of debug, info, warn, error", c.Log.Level)
+	}
+}
+
+func (c *Config) warn(format string, args ...any) {
+	c.Warnings = append(c.Warnings, fmt.Sprintf(format, args...))
+}
+
+func (c *Config) checkPublicURL(m *Mistakes) {
+	if c.PublicURL == "" {
+		m.add("public_url: missing; write the address that browsers use, for example public_url: https://gate.example.com")
+		return
+	}
+	u, err := url.Parse(c.PublicURL)
+	if err != nil || u.Host == "" || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		m.add("public_url: %q is not scheme://host[:port]; for example https://gate.example.com", c.PublicURL)
+		return
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		m.add("public_url: must begin with https:// (plain http is for loopback only)")
+	}
+}
+
+func (c *Config) checkListen(m *Mistakes) {
+	host, _, err := net.SplitHostPort(c.Listen.Address)
+	if err != nil {
+		m.add("listen.address: %q is not host:port, for example \":8443\"", c.Listen.Address)
+	}
+	for i, proxy := range c.Listen.TrustedProxies {
+		if prefix, err := ParsePrefix(proxy); err != nil {
+			m.add("listen.trusted_proxies[%d]: %q is neither an address nor a network such as 10.0.0.0/24", i, proxy)
+		} else if prefix.Bits() == 0 {
+			m.add("listen.trusted_proxies[%d]: %s trusts everybody; name the proxy's own address", i, proxy)
+		}
+	}
+	switch {
+	case (c.Listen.Cert == "") != (c.Listen.Key == ""):
+		m.add("listen: cert and key belong together; name both files")
+	case c.Listen.Cert != "":
+		if _, err := tls.LoadX509KeyPair(c.Listen.Cert, c.Listen.Key); err != nil {
+			m.add("listen.cert: %v", err)
+		}
+	case err == nil && !isLoopback(host) && len(c.Listen.TrustedProxies) == 0:
+		m.add("listen: %s would speak plain HTTP off loopback; give cert and key, or name the proxy that speaks TLS in trusted_proxies", c.Listen.Address)
+	}
+	switch c.Listen.MinVersion {
+	case "1.3":
+	case "1.2":
+		c.warn("listen.min_version: TLS 1.2 is allowed, for old webviews")
+	default:
+		m.add("listen.min_version: %q is neither 1.3 nor 1.2", c.Listen.MinVersion)
+	}
+	if opsHost, _, err := net.SplitHostPort(c.Ops.Address); err != nil {
+		m.add("ops.address: %q is not host:port, for example 127.0.0.1:9090", c.Ops.Address)
+	} else if !isLoopback(opsHost) {
+		c.warn("ops.address: %s is reachable off this machine; metrics and readiness have no sign-in of their own", c.Ops.Address)
+	}
+}
+
+func (c *Config) checkStore(m *Mistakes) {
+	switch c.Store.Driver {
+	case "sqlite":
+		if c.Store.URL != "" || len(c.Store.URLs) > 0 {
+			m.add("store.url: belongs to driver: redis, but driver is sqlite; remove one")
+		}
+	case "redis":
+		c.checkRedis(m)
+	default:
+		m.add("store.driver: %q is neither sqlite nor redis", c.Store.Driver)
+	}
+	if !idPattern.MatchString(c.Store.Tenant) {
+		m.add("store.tenant: %q; use lower-case letters, digits, - and _", c.Store.Tenant)
+	}
+}
+
+func (c *Config) checkRedis(m *Mistakes) {
+	if c.Store.Sentinel != "" || c.Store.Cluster || len(c.Store.URLs) > 0 {
+		m.add("store: Sentinel and Cluster are not available yet; use one url")
+		return
+	}
+	u, err := url.Parse(c.Store.URL)
+	if err != nil || u.Host == "" || (u.Scheme != "redis" && u.Scheme != "rediss") {
+		m.add("store.url: write redis://host:6379/0, or rediss://… for TLS")
+		return
+	}
+	if _, written := u.User.Password(); written {
+		m.add("store.url: a password does not belong in the address; use store.password_file")
+	}
+	if u.Scheme == "redis" && !isLoopback(u.Hostname()) && !c.Store.Insecure {
+		m.add("store.url: Redis off loopback needs TLS (rediss://), or insecure: true if the network is yours alone")
+	}
+	if c.Seal.KeyFile == "" {
+		m.add("seal.key_file: missing; replicas on Redis share one key: openssl rand -out seal.key 32, mode 0600")
+	}
+}
+
+func (c *Config) checkAudit(m *Mistakes) {
+	if c.Audit.Retain < 183*24*time.Hour {
+		m.add("audit.retain: %s is less than 183d, the least that six months need", c.Audit.Retain)
+	}
+	if c.Audit.OnWriteFailure != "refuse" {
+		m.add("audit.on_write_failure: %q; only refuse is there: no record, no action", c.Audit.OnWriteFailure)
+	}
+	if c.Audit.Anchor.File == "" {
+		c.warn("audit.anchor.file: not set; without checkpoints off the host, a cut-off tail of the log cannot be proven")
+	}
+	if c.Audit.Anchor.Webhook != "" {
+		c.warn("audit.anchor.webhook: not sent yet by this version")
+	}
+	if c.Audit.Syslog != "" {
+		c.warn("audit.syslog: not sent yet by this version")
+	}
+}
+
+func (c *Config) checkSessions(m *Mistakes) {
+	if c.Sessions.Idle < time.Minute || c.Sessions.Idle > 30*time.Minute {
+		m.add("sessions.idle: %s; between 1m and 30m", c.Sessions.Idle)
+	}
+	if c.Sessions.Absolute < c.Sessions.Idle || c.Sessions.Absolute > 24*time.Hour {
+		m.add("sessions.absolute: %s; between sessions.idle and 24h", c.Sessions.Absolute)
+	}
+	if c.Limits.SignInPerAddress < 1 || c.Limits.SignInTotal < c.Limits.SignInPerAddress {
+		m.add("limits: signin_per_address must be at least 1 and signin_total no less than it")
+	}
+}
+
+func (c *Config) checkCorps(m *Mistakes) {
+	if len(c.Corps) == 0 {
+		m.add("corps: missing; name the DingTalk organisation and its app")
+	}
+	seen := map[string]bool{}
+	for i := range c.Corps {
+		corp, at := &c.Corps[i], fmt.Sprintf("corps[%d]", i)
+		if !corpPattern.MatchString(corp.ID) {
+			m.add("%s.id: %q is not a corpId (ding followed by lower-case letters and digits)", at, corp.ID)
+		} else if seen[corp.ID] {
+			m.add("%s.id: %s is there twice", at, corp.ID)
+		}
+		seen[corp.ID] = true
+		if corp.AppKey == "" {
+			m.add("%s.app_key: missing; it stands as Client ID on the app's 凭证与基础信息 page", at)
+		}
+		checkSecret(m, at+".app_secret", corp.AppSecret)
+		for _, endpoint := range [][2]string{
+			{"oapi", corp.Endpoints.OAPI}, {"api", corp.Endpoints.API},
+			{"login", corp.Endpoints.Login}, {"jsapi", corp.Endpoints.JSAPI},
+		} {
+			if endpoint[1] != "" {
+				checkPeerURL(m, at+".endpoints."+endpoint[0], endpoint[1], false)
+			}
+		}
+		oneOf(m, at+".events", corp.Events, "stream", "callback")
+		oneOf(m, at+".token_call", corp.TokenCall, "access_token", "gettoken", "corp_token")
+		checkQuota(m, at+".quota", corp.Quota)
+	}
+}
+
+func checkQuota(m *Mistakes, at string, q Quota) {
+	if q.QPS < 1 || q.DirectoryPerMinute < 1 || q.Month < 1 {
+		m.add("%s: qps, directory_per_minute and month must be at least 1", at)
+	}
+	if q.ReserveLogin < 0 || q.ReserveLogin > 0.9 {
+		m.add("%s.reserve_login: %v; between 0 and 0.9", at, q.ReserveLogin)
+	}
+}
+
+func (c *Config) checkDataCentres(m *Mistakes) {
+	if len(c.DataCentres) == 0 {
+		m.add("data_centres: missing; name the Kingdee data centre")
+	}
+	seen := map[string]bool{}
+	for i := range c.DataCentres {
+		dc, at := &c.DataCentres[i], fmt.Sprintf("data_centres[%d]", i)
+		if !idPattern.MatchString(dc.ID) {
+			m.add("%s.id: %q; use lower-case letters, digits, - and _", at, dc.ID)
+		} else if seen[dc.ID] || dc.ID == "kingdee" {
+			m.add("%s.id: %s is there twice, or is the reserved word kingdee", at, dc.ID)
+		}
+		seen[dc.ID] = true
+		checkPeerURL(m, at+".url", dc.URL, dc.Insecure)
+		required(m, at+".db_id", dc.DBID, "it stands in the link of 生成测试链接 (数据中心ID)")
+		required(m, at+".app_id", dc.AppID, "it is the 应用ID of the row in 第三方系统登录授权")
+		required(m, at+".integration_user", dc.IntegrationUser, "it is the 集成用户 of the row")
+		checkSecret(m, at+".app_secret", dc.AppSecret)
+		if !slices.Contains([]int{2052, 1033, 3076}, dc.LCID) {
+			m.add("%s.lcid: %d is none of 2052, 1033, 3076", at, dc.LCID)
+		}
+		if dc.Mode == "proxy" {
+			m.add("%s.mode: proxy is not available yet; use link", at)
+		} else {
+			oneOf(m, at+".mode", dc.Mode, "link")
+		}
+		if (dc.ClientCert == "") != (dc.ClientKey == "") {
+			m.add("%s: client_cert and client_key belong together; name both files", at)
+		}
+		for _, file := range []string{dc.CAFile, dc.ClientCert, dc.ClientKey} {
+			if _, err := os.Stat(file); file != "" && err != nil {
+				m.add("%s: there is no file %s", at, file)
+			}
+		}
+		c.checkLink(m, at+".link", dc.Link)
+		checkAPI(m, at, dc)
+	}
+}
+
+func (c *Config) checkLink(m *Mistakes, at string, link Link) {
+	if link.Version < 1 || link.Version > 4 {
+		m.add("%s.version: %d; 1 to 4", at, link.Version)
+	}
+	if link.Hash != "" {
+		oneOf(m, at+".hash", link.Hash, "sha1", "sha256")
+	}
+	if link.Hash == "sha1" || (link.Hash == "" && link.Version < 4) {
+		c.warn("%s: signs with SHA-1; use version 4 where the server is 8.0.0.202205 or later", at)
+	}
+	oneOf(m, at+".permitcount", link.Permitcount, "1", "0", "none")
+	if link.Permitcount != "1" {
+		c.warn("%s.permitcount: %s lets a link be used more than once", at, link.Permitcount)
+	}
+	oneOf(m, at+".entry", link.Entry, "html5", "light", "wpf")
+	if link.Window <= 0 {
+		m.add("%s.window: must be more than nothing; Kingdee refuses every link when it is 0", at)
+	}
+}
+
+func checkAPI(m *Mistakes, at string, dc *DataCentre) {
+	oneOf(m, at+".api.auth", dc.API.Auth, "login_by_sign", "signed_headers", "app_secret")
+	oneOf(m, at+".users.route", dc.Users.Route, "person", "employee", "user")
+	if dc.API.PageSize < 1 || dc.API.PageSize > 2000 {
+		m.add("%s.api.page_size: %d; 1 to 2000", at, dc.API.PageSize)
+	}
+	if dc.API.MaxSessions < 1 || dc.API.MaxSessions > 5 {
+		m.add("%s.api.max_sessions: %d; 1 to 5", at, dc.API.MaxSessions)
+	}
+	if dc.API.SessionIdle < time.Minute || dc.API.SessionIdle >= 20*time.Minute {
+		m.add("%s.api.session_idle: %s; between 1m and 20m", at, dc.API.SessionIdle)
+	}
+}
+
+func (c *Config) checkForms(m *Mistakes) {
+	seen := map[string]bool{}
+	for i, form := range c.Forms {
+		at := fmt.Sprintf("forms[%d]", i)
+		if !idPattern.MatchString(form.Name) || seen[form.Name] {
+			m.add("%s.name: %q; lower-case letters, digits, - and _, each name once", at, form.Name)
+		}
+		seen[form.Name] = true
+		if !regexp.MustCompile(`^[A-Za-z0-9_]{1,80}$`).MatchString(form.FormID) {
+			m.add("%s.form_id: %q is not a Kingdee form id", at, form.FormID)
+		}
+		if len(form.Types) == 0 {
+			m.add("%s.types: missing; for example [bill, list]", at)
+		}
+		for _, kind := range form.Types {
+			oneOf(m, at+".types", kind, "bill", "list", "wnreport", "sqlreport", "sysreport", "treereport", "movereport", "dynamicform")
+		}
+		if form.Entry != "" {
+			oneOf(m, at+".entry", form.Entry, "html5", "light")
+		}
+	}
+}
+
+func (c *Config) checkMapping(m *Mistakes) {
+	from := c.Mapping.StaffNumberFrom
+	if name, ok := strings.CutPrefix(from, "extension:"); ok {
+		required(m, "mapping.staff_number_from", name, "extension: wants the field's name behind it")
+	} else {
+		oneOf(m, "mapping.staff_number_from", from, "userid", "job_number", "none")
+	}
+	if c.Mapping.VerifyMaxAge < 0 || c.Mapping.VerifyMaxAge > 24*time.Hour {
+		m.add("mapping.verify_max_age: %s; at most 24h", c.Mapping.VerifyMaxAge)
+	}
+	if c.Mapping.AllowCached < 0 || c.Mapping.AllowCached > 10*time.Minute {
+		m.add("mapping.allow_cached: %s; at most 10m", c.Mapping.AllowCached)
+	}
+}
+
+func (c *Config) checkAdmins(m *Mistakes) {
+	for i, admin := range c.Admins {
+		at := fmt.Sprintf("admins[%d]", i)
+		if !slices.ContainsFunc(c.Corps, func(corp Corp) bool { return corp.ID == admin.Corp }) {
+			m.add("%s.corp: %q is not one of corps", at, admin.Corp)
+		}
+		required(m, at+".userid", admin.UserID, "it is the DingTalk userid")
+		oneOf(m, at+".role", admin.Role, "admin", "mapping-admin", "auditor")
+	}
+}
+
+// checkUnsupported refuses sections that would do nothing: a control that is
+// written down but not there must not look as if it were.
+func (c *Config) checkUnsupported(m *Mistakes) {
+	for _, section := range []struct {
+		name    string
+		content map[string]any
+	}{
+		{"directory", c.Directory.Content}, {"approvals", c.Approvals.Content}, {"notices", c.Notices.Content},
+	} {
+		if len(section.content) > 0 {
+			m.add("%s: not available yet in this version; remove the section", section.name)
+		}
+	}
+	if len(c.Clients.OIDC)+len(c.Clients.CAS)+len(c.Clients.SAML) > 0 {
+		m.add("clients: not available yet in this version; leave the lists empty")
+	}
+}
+
+func required(m *Mistakes, name, value, hint string) {
+	if value == "" {
+		m.add("%s: missing; %s", name, hint)
+	}
+}
+
+func oneOf(m *Mistakes, name, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		m.add("%s: %q is none of %s", name, value, strings.Join(allowed, ", "))
+	}
+}
+
+func checkSecret(m *Mistakes, name string, secret identity.Secret) {
+	switch {
+	case secret.IsZero():
+		m.add("%s_file: missing; write the secret into a file of mode 0600 and name it here, or set %s", name, envName(name))
+	case placeholders.MatchString(secret.Reveal()):
+		m.add("%s: still holds a placeholder; put the real secret there", name)
+	}
+}
+
+func checkPeerURL(m *Mistakes, name, text string, insecure bool) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		m.add("%s: %q is not an address such as https://host/path/", name, text)
+		return
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || (!insecure && !isLoopback(u.Hostname()))) {
+		m.add("%s: must begin with https://", name)
+	}
+}
+
+// ParsePrefix reads an address or a network in CIDR form.
+func ParsePrefix(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	return netip.ParsePrefix(text)
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}

@@ -1,0 +1,233 @@
+package config
+
+import (
+	"time"
+
+	"kdgate/identity"
+)
+
+// Config is the whole configuration. The tags `doc` and `default` feed the
+// generated reference; `mapstructure` is the name of the key.
+type Config struct {
+	PublicURL   string       `mapstructure:"public_url" doc:"address that browsers use; every absolute URL comes from here" example:"https://gate.example.com"`
+	Listen      Listen       `mapstructure:"listen" doc:"the public listener"`
+	Ops         Ops          `mapstructure:"ops" doc:"health, readiness, metrics and the local API, never public"`
+	Store       Store        `mapstructure:"store" doc:"where state is kept"`
+	Seal        Seal         `mapstructure:"seal" doc:"key that seals every stored value"`
+	Audit       Audit        `mapstructure:"audit" doc:"the audit log"`
+	Sessions    Sessions     `mapstructure:"sessions" doc:"browser sessions"`
+	Limits      Limits       `mapstructure:"limits" doc:"limits on sign-in attempts"`
+	Corps       []Corp       `mapstructure:"corps" doc:"DingTalk organisations, one internal H5 app each"`
+	DataCentres []DataCentre `mapstructure:"data_centres" doc:"Kingdee data centres (数据中心)"`
+	Forms       []Form       `mapstructure:"forms" doc:"what a deep link may name; everything else is refused"`
+	Mapping     Mapping      `mapstructure:"mapping" doc:"how userid becomes FStaffNumber"`
+	Admins      []Admin      `mapstructure:"admins" doc:"who may use the console"`
+	Log         Log          `mapstructure:"log" doc:"the program's own log, on standard error"`
+	Directory   Unsupported  `mapstructure:"directory" doc:"directory sync"`
+	Approvals   Unsupported  `mapstructure:"approvals" doc:"approvals to bills"`
+	Notices     Unsupported  `mapstructure:"notices" doc:"notices"`
+	Clients     Clients      `mapstructure:"clients" doc:"other applications that sign in through kdgate"`
+
+	// Warnings are settings that are right but do nothing yet, or weaken something.
+	Warnings []string `mapstructure:"-"`
+}
+
+// Unsupported is a section whose rooms are not built yet: anything in it is a mistake.
+type Unsupported struct {
+	Content map[string]any `mapstructure:",remain"`
+}
+
+// Clients are the relying parties of the identity-provider doors.
+type Clients struct {
+	OIDC []any `mapstructure:"oidc" doc:"OpenID Connect relying parties"`
+	CAS  []any `mapstructure:"cas" doc:"CAS services"`
+	SAML []any `mapstructure:"saml" doc:"SAML service providers"`
+}
+
+// Listen is the public listener.
+type Listen struct {
+	Address        string   `mapstructure:"address" default:":8443" doc:"host:port"`
+	Cert           string   `mapstructure:"cert" doc:"PEM certificate chain"`
+	Key            string   `mapstructure:"key" doc:"PEM private key"`
+	MinVersion     string   `mapstructure:"min_version" default:"1.3" doc:"oldest TLS version: 1.3, or 1.2 for old webviews"`
+	TrustedProxies []string `mapstructure:"trusted_proxies" doc:"addresses or networks whose forwarded headers count; empty trusts nobody"`
+}
+
+// Ops is the operations listener.
+type Ops struct {
+	Address string `mapstructure:"address" default:"127.0.0.1:9090" doc:"host:port"`
+}
+
+// Store says which driver keeps the state.
+type Store struct {
+	Driver       string          `mapstructure:"driver" default:"sqlite" doc:"sqlite (embedded) or redis"`
+	Path         string          `mapstructure:"path" default:"data/kdgate.db" doc:"database file of the embedded store"`
+	URL          string          `mapstructure:"url" doc:"redis://host:port/db or rediss://…"`
+	URLs         []string        `mapstructure:"urls" doc:"several addresses (Sentinel, Cluster)"`
+	Sentinel     string          `mapstructure:"sentinel" doc:"name of the master that the sentinels at urls watch"`
+	Cluster      bool            `mapstructure:"cluster" doc:"the addresses are a Redis Cluster"`
+	TLS          StoreTLS        `mapstructure:"tls" doc:"certificates for rediss"`
+	Username     string          `mapstructure:"username" doc:"ACL user"`
+	Password     identity.Secret `mapstructure:"password" secret:"true" doc:"password"`
+	PasswordFile string          `mapstructure:"password_file" doc:"file whose content is the password"`
+	Tenant       string          `mapstructure:"tenant" default:"main" doc:"separates installations that share one Redis"`
+	Insecure     bool            `mapstructure:"insecure" doc:"allow Redis without TLS off loopback"`
+}
+
+// StoreTLS names the certificates for Redis over TLS.
+type StoreTLS struct {
+	CAFile     string `mapstructure:"ca_file" doc:"PEM roots instead of the system's"`
+	ClientCert string `mapstructure:"client_cert" doc:"PEM client certificate"`
+	ClientKey  string `mapstructure:"client_key" doc:"PEM client key"`
+}
+
+// Seal names the key that seals stored values and signs the audit log.
+type Seal struct {
+	KeyFile     string   `mapstructure:"key_file" doc:"at least 32 random bytes; made on the first run of the embedded store when left out"`
+	OldKeyFiles []string `mapstructure:"old_key_files" doc:"keys that still verify, for rotation"`
+}
+
+// Audit is the audit log.
+type Audit struct {
+	Dir            string        `mapstructure:"dir" default:"data/audit" doc:"folder of the log"`
+	Retain         time.Duration `mapstructure:"retain" default:"184d" doc:"how long records are kept, at least 183d"`
+	Anchor         Anchor        `mapstructure:"anchor" doc:"where signed checkpoints go, off the host"`
+	Syslog         string        `mapstructure:"syslog" doc:"RFC 5424 feed"`
+	OnWriteFailure string        `mapstructure:"on_write_failure" default:"refuse" doc:"refuse: no record, no action"`
+}
+
+// Anchor is where signed checkpoints go.
+type Anchor struct {
+	File    string `mapstructure:"file" doc:"append-only file, best on another machine"`
+	Webhook string `mapstructure:"webhook" doc:"https address"`
+}
+
+// Sessions bounds browser sessions (T44).
+type Sessions struct {
+	Idle     time.Duration `mapstructure:"idle" default:"30m" doc:"ends a session that is not used, at most 30m"`
+	Absolute time.Duration `mapstructure:"absolute" default:"8h" doc:"ends every session, at most 24h"`
+}
+
+// Limits bounds sign-in attempts, so that a flood of codes cannot use up DingTalk's patience (T7).
+type Limits struct {
+	SignInPerAddress int `mapstructure:"signin_per_address" default:"120" doc:"sign-in attempts a minute from one address; offices share addresses"`
+	SignInTotal      int `mapstructure:"signin_total" default:"3000" doc:"sign-in attempts a minute in all"`
+}
+
+// Corp is one DingTalk organisation with our internal app in it.
+type Corp struct {
+	ID            string          `mapstructure:"id" doc:"corpId, for example dingcorp1"`
+	AppKey        string          `mapstructure:"app_key" doc:"Client ID (AppKey) of the app"`
+	AppSecret     identity.Secret `mapstructure:"app_secret" secret:"true" doc:"Client Secret (AppSecret)"`
+	AppSecretFile string          `mapstructure:"app_secret_file" doc:"file whose content is the Client Secret"`
+	AgentID       string          `mapstructure:"agent_id" doc:"AgentId of the app"`
+	Events        string          `mapstructure:"events" default:"stream" doc:"stream or callback"`
+	Callback      Callback        `mapstructure:"callback" doc:"HTTP callback, when events is callback"`
+	Endpoints     Endpoints       `mapstructure:"endpoints" doc:"DingTalk's hosts"`
+	TokenCall     string          `mapstructure:"token_call" default:"access_token" doc:"how the app token is fetched: access_token, gettoken or corp_token"`
+	Quota         Quota           `mapstructure:"quota" doc:"how much of DingTalk's limits we use"`
+}
+
+// Callback is the set-up of DingTalk's HTTP events.
+type Callback struct {
+	Token    identity.Secret `mapstructure:"token" secret:"true" doc:"signature token"`
+	AESKey   identity.Secret `mapstructure:"aes_key" secret:"true" doc:"43 characters"`
+	OwnerKey string          `mapstructure:"owner_key" doc:"Client ID, or corpId for old registrations"`
+}
+
+// Endpoints are the base addresses of DingTalk.
+type Endpoints struct {
+	OAPI  string `mapstructure:"oapi" default:"https://oapi.dingtalk.com" doc:"old API"`
+	API   string `mapstructure:"api" default:"https://api.dingtalk.com" doc:"new API"`
+	Login string `mapstructure:"login" default:"https://login.dingtalk.com" doc:"browser sign-in"`
+	JSAPI string `mapstructure:"jsapi" doc:"address of the client script; our own copy when empty"`
+}
+
+// Quota is our share of DingTalk's limits.
+type Quota struct {
+	QPS                int     `mapstructure:"qps" default:"20" doc:"calls a second to one API"`
+	DirectoryPerMinute int     `mapstructure:"directory_per_minute" default:"100" doc:"address-book calls a minute"`
+	Month              int     `mapstructure:"month" default:"5000" doc:"counted calls a calendar month"`
+	ReserveLogin       float64 `mapstructure:"reserve_login" default:"0.5" doc:"part of the calls a second kept for sign-in"`
+}
+
+// DataCentre is one Kingdee data centre.
+type DataCentre struct {
+	ID              string          `mapstructure:"id" doc:"our name for it, used in addresses"`
+	Name            string          `mapstructure:"name" doc:"what people see; the id when empty"`
+	URL             string          `mapstructure:"url" doc:"base address, ending in /K3Cloud/"`
+	DBID            string          `mapstructure:"db_id" doc:"data centre id (数据中心ID), 14 characters"`
+	AppID           string          `mapstructure:"app_id" doc:"应用ID of the row in 第三方系统登录授权"`
+	AppSecret       identity.Secret `mapstructure:"app_secret" secret:"true" doc:"应用密钥"`
+	AppSecretFile   string          `mapstructure:"app_secret_file" doc:"file whose content is the 应用密钥"`
+	IntegrationUser string          `mapstructure:"integration_user" doc:"集成用户 of the row"`
+	LCID            int             `mapstructure:"lcid" default:"2052" doc:"2052 Simplified Chinese, 1033 English, 3076 Traditional Chinese"`
+	Link            Link            `mapstructure:"link" doc:"the sign-on link"`
+	Users           Users           `mapstructure:"users" doc:"from staff number to login user"`
+	API             API             `mapstructure:"api" doc:"the Web API session"`
+	Mode            string          `mapstructure:"mode" default:"link" doc:"link: the browser is redirected to Kingdee"`
+	CAFile          string          `mapstructure:"ca_file" doc:"PEM roots instead of the system's"`
+	ClientCert      string          `mapstructure:"client_cert" doc:"PEM client certificate"`
+	ClientKey       string          `mapstructure:"client_key" doc:"PEM client key"`
+	Insecure        bool            `mapstructure:"insecure" doc:"allow http to this server off loopback"`
+}
+
+// Link is how sign-on links are made. What Kingdee leaves uncertain is a setting.
+type Link struct {
+	Version     int           `mapstructure:"version" default:"4" doc:"1 to 4; 4 needs 8.0.0.202205 or later"`
+	Hash        string        `mapstructure:"hash" doc:"sha1 or sha256; by version when empty"`
+	Permitcount string        `mapstructure:"permitcount" default:"1" doc:"1 single use, 0 reusable, none to leave it out"`
+	Window      time.Duration `mapstructure:"window" default:"10m" doc:"链接有效时间 of the row"`
+	Entry       string        `mapstructure:"entry" default:"html5" doc:"html5, light or wpf"`
+	MobileEntry bool          `mapstructure:"mobile_entry" doc:"offer the mobile page"`
+	UDEncoding  bool          `mapstructure:"udencoding" default:"true" doc:"append udencoding=utf-8"`
+}
+
+// Users is the route from a staff record to the login user (reference: five open field keys).
+type Users struct {
+	Route            string `mapstructure:"route" default:"person" doc:"person (two steps), employee or user"`
+	StaffForm        string `mapstructure:"staff_form" default:"BD_Empinfo" doc:"form of staff records"`
+	StaffNumberField string `mapstructure:"staff_number_field" default:"FStaffNumber" doc:"key of the staff number"`
+	PostForm         string `mapstructure:"post_form" default:"BD_NEWSTAFF" doc:"form of post records (员工任岗信息)"`
+	PersonField      string `mapstructure:"person_field" default:"FPersonId" doc:"key of the person on a post record"`
+	UserForm         string `mapstructure:"user_form" default:"SEC_User" doc:"form of login users"`
+	UserNameField    string `mapstructure:"user_name_field" default:"FName" doc:"key of 用户名称"`
+	UserLinkField    string `mapstructure:"user_link_field" default:"FLinkObject" doc:"key of the linked person on a user"`
+}
+
+// API bounds the Web API session.
+type API struct {
+	Auth         string        `mapstructure:"auth" default:"login_by_sign" doc:"login_by_sign, signed_headers or app_secret"`
+	MaxSessions  int           `mapstructure:"max_sessions" default:"2" doc:"Web API sessions side by side"`
+	SessionIdle  time.Duration `mapstructure:"session_idle" default:"15m" doc:"log in again after this, below Kingdee's 20m"`
+	AcceptMinus5 bool          `mapstructure:"accept_result_minus5" doc:"count LoginResultType -5 as success"`
+	PageSize     int           `mapstructure:"page_size" default:"1000" doc:"rows a query, at most 2000"`
+}
+
+// Form is one entry of the server-side list of deep links.
+type Form struct {
+	Name   string   `mapstructure:"name" doc:"name in the address: /launch/kingdee/NAME/ID"`
+	FormID string   `mapstructure:"form_id" doc:"Kingdee form id (业务对象标识)"`
+	Types  []string `mapstructure:"types" doc:"bill, list, …; the first is the default"`
+	Entry  string   `mapstructure:"entry" doc:"html5 or light; the data centre's own when empty"`
+}
+
+// Mapping says how userid becomes FStaffNumber.
+type Mapping struct {
+	StaffNumberFrom string        `mapstructure:"staff_number_from" default:"userid" doc:"userid, job_number, extension:NAME or none"`
+	PrivilegedUsers []string      `mapstructure:"privileged_users" default:"Administrator" doc:"login users that need two approvals"`
+	VerifyMaxAge    time.Duration `mapstructure:"verify_max_age" default:"10m" doc:"how old Kingdee's word on a user may be at a launch"`
+	AllowCached     time.Duration `mapstructure:"allow_cached" default:"0s" doc:"how much older it may be while Kingdee cannot be asked; 0 refuses"`
+}
+
+// Admin is a console administrator.
+type Admin struct {
+	Corp   string `mapstructure:"corp" doc:"corpId"`
+	UserID string `mapstructure:"userid" doc:"DingTalk userid"`
+	Role   string `mapstructure:"role" doc:"admin, mapping-admin or auditor"`
+}
+
+// Log is the program's own log.
+type Log struct {
+	Level string `mapstructure:"level" default:"info" doc:"debug, info, warn or error"`
+}

@@ -1,0 +1,222 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// install writes a configuration with its secrets into a folder.
+func install(t *testing.T, extra string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for name, text := range map[string]string{"ding.secret": "s3cr3t-of-ding\n", "kd.secret": "0123456789abcdef0123456789abcdef\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "kdgate.yaml"), []byte(good+extra), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+const good = `
+public_url: https://gate.example.com
+listen: {address: "127.0.0.1:8080", cert: , key: , min_version: "1.3", trusted_proxies: []}
+corps:
+  - id: dingcorp1
+    app_key: dingkey1
+    app_secret_file: ding.secret
+    agent_id: 1001
+data_centres:
+  - id: live
+    url: https://erp.example.com/K3Cloud/
+    db_id: 61cd78fbc6aa78
+    app_id: 231784_Test
+    app_secret_file: kd.secret
+    integration_user: kdgate
+    link: {version: 4, permitcount: 1, window: 10m, entry: html5}
+forms: [{name: expense, form_id: ER_ExpReimbursement, types: [bill, list]}]
+admins: [{corp: dingcorp1, userid: manager01, role: admin}]
+`
+
+func load(t *testing.T, dir string, env ...string) (*Config, error) {
+	t.Helper()
+	return Load(filepath.Join(dir, "kdgate.yaml"), env)
+}
+
+func TestLoad(t *testing.T) {
+	dir := install(t, "")
+	cfg, err := load(t, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := cfg.Corps[0].AppSecret.Reveal(); got != "s3cr3t-of-ding" {
+		t.Errorf("secret %q", got)
+	}
+	if cfg.Corps[0].AgentID != "1001" || cfg.DataCentres[0].Link.Permitcount != "1" {
+		t.Errorf("unquoted ids: %q, %q", cfg.Corps[0].AgentID, cfg.DataCentres[0].Link.Permitcount)
+	}
+	if cfg.Sessions.Idle != 30*time.Minute || cfg.Audit.Retain != 184*24*time.Hour {
+		t.Errorf("defaults: %v, %v", cfg.Sessions.Idle, cfg.Audit.Retain)
+	}
+	if want := filepath.Join(dir, "data", "kdgate.db"); cfg.Store.Path != want {
+		t.Errorf("path %q, want %q", cfg.Store.Path, want)
+	}
+	if cfg.DataCentres[0].Users.UserNameField != "FName" || len(cfg.Mapping.PrivilegedUsers) != 1 {
+		t.Errorf("defaults inside lists are missing: %+v", cfg.DataCentres[0].Users)
+	}
+}
+
+// TestMistakesAllAtOnce proves T123, T124: every mistake is there, each with a way out.
+func TestMistakesAllAtOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		replace, with string
+		env           []string
+		want          []string
+	}{
+		"unknown key":        {"agent_id:", "agentid:", nil, []string{"corps[0].agentid: unknown key; did you mean corps.agent_id?"}},
+		"unknown section":    {"forms:", "fomrs:", nil, []string{"fomrs: unknown key; did you mean forms"}},
+		"bare duration":      {"window: 10m", "window: 10", nil, []string{"not a duration", "30m"}},
+		"secret in the file": {"app_secret_file: ding.secret", "app_secret: oops", nil, []string{"does not belong in this file", "KDGATE_CORPS_0_APP_SECRET"}},
+		"plain http":         {"public_url: https://gate", "public_url: http://gate", nil, []string{"public_url: must begin with https://"}},
+		"off loopback":       {`"127.0.0.1:8080"`, `":8080"`, nil, []string{"plain HTTP off loopback"}},
+		"trusts everybody":   {"trusted_proxies: []", `trusted_proxies: ["0.0.0.0/0"]`, nil, []string{"trusts everybody"}},
+		"no secret file":     {"kd.secret", "nothere", nil, []string{"data_centres[0].app_secret_file: there is no file"}},
+		"proxy mode":         {"link: {", "mode: proxy\n    link: {", nil, []string{"proxy is not available yet"}},
+		"foreign admin":      {"admins: [{corp: dingcorp1", "admins: [{corp: dingother", nil, []string{"not one of corps"}},
+		"unknown variable":   {"", "", []string{"KDGATE_PUBLIC_ULR=https://x"}, []string{"KDGATE_PUBLIC_ULR: this environment variable names no key"}},
+		"not yaml":           {"corps:", "corps: [", nil, []string{"not YAML"}},
+		"two at once":        {"id: live", "id: Live Centre\n    db_idd: x", nil, []string{"unknown key"}},
+		"several":            {"db_id: 61cd78fbc6aa78\n    app_id: 231784_Test", "db_id:", nil, []string{"db_id: missing", "app_id: missing"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := install(t, "")
+			path := filepath.Join(dir, "kdgate.yaml")
+			text := good
+			if c.replace != "" {
+				text = strings.Replace(good, c.replace, c.with, 1)
+				if text == good {
+					t.Fatal("the test replaces nothing")
+				}
+			}
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Load(path, c.env)
+			if _, ok := errors.AsType[Mistakes](err); !ok {
+				t.Fatalf("got %v, want mistakes", err)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q is not in:\n%v", want, err)
+				}
+			}
+		})
+	}
+}
+
+func TestEnvironmentSetsEveryKey(t *testing.T) {
+	dir := install(t, "")
+	cfg, err := load(t, dir,
+		"PATH=/bin", "KDGATE_PUBLIC_URL=https://other.example.com", "KDGATE_SESSIONS_IDLE=5m",
+		"KDGATE_LISTEN_TRUSTED_PROXIES=10.0.0.1, 10.0.1.0/24", "KDGATE_DATA_CENTRES_0_DB_ID=99cd78fbc6aa78",
+		"KDGATE_CORPS_1_ID=dingcorp2", "KDGATE_CORPS_1_APP_KEY=k2", "KDGATE_CORPS_1_APP_SECRET=hidden-in-env", "KDGATE_CORPS_0_QUOTA_QPS=7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.PublicURL != "https://other.example.com" || cfg.Sessions.Idle != 5*time.Minute || len(cfg.Listen.TrustedProxies) != 2 {
+		t.Errorf("got %q, %v, %q", cfg.PublicURL, cfg.Sessions.Idle, cfg.Listen.TrustedProxies)
+	}
+	if cfg.DataCentres[0].DBID != "99cd78fbc6aa78" || cfg.Corps[0].Quota.QPS != 7 {
+		t.Errorf("keys inside lists: %q, %d", cfg.DataCentres[0].DBID, cfg.Corps[0].Quota.QPS)
+	}
+	if cfg.Corps[1].AppSecret.Reveal() != "hidden-in-env" || cfg.Corps[1].Endpoints.OAPI == "" {
+		t.Error("an element made by the environment lacks its secret or its defaults")
+	}
+}
+
+// TestSecretFileOpenToAll proves T122.
+func TestSecretFileOpenToAll(t *testing.T) {
+	dir := install(t, "")
+	if err := os.Chmod(filepath.Join(dir, "ding.secret"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := load(t, dir); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		t.Errorf("got %v, want the command that mends it", err)
+	}
+}
+
+// TestSecretsDoNotPrint proves T122: a dumped configuration tells nothing.
+func TestSecretsDoNotPrint(t *testing.T) {
+	cfg, err := load(t, install(t, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"%v", "%+v", "%#v"} {
+		if text := strings.ToLower(fmt.Sprintf(format, cfg.Corps[0])); strings.Contains(text, "s3cr3t") {
+			t.Errorf("%s prints the secret", format)
+		}
+	}
+}
+
+func TestSealKeys(t *testing.T) {
+	cfg, err := load(t, install(t, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := cfg.SealKeys()
+	if err != nil || len(first) != 1 || len(first[0]) != MinSealKey {
+		t.Fatalf("first run: %d keys, %v", len(first), err)
+	}
+	again, err := cfg.SealKeys()
+	if err != nil || string(again[0]) != string(first[0]) {
+		t.Errorf("second run: another key, %v", err)
+	}
+	if err := os.WriteFile(cfg.Store.Path, []byte("db"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(filepath.Dir(cfg.Store.Path), "seal.key")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cfg.SealKeys(); err == nil || !strings.Contains(err.Error(), "backup") {
+		t.Errorf("a database without its key: %v", err)
+	}
+	short := filepath.Join(t.TempDir(), "short")
+	if err := os.WriteFile(short, []byte("short"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Seal.KeyFile = short
+	if _, err := cfg.SealKeys(); err == nil || !strings.Contains(err.Error(), "openssl rand") {
+		t.Errorf("a short key: %v", err)
+	}
+}
+
+func TestReferenceNamesEveryKey(t *testing.T) {
+	names := map[string]Key{}
+	for _, key := range Reference() {
+		if key.Doc == "" {
+			t.Errorf("%s has no words", key.Name)
+		}
+		names[key.Name] = key
+	}
+	if got := names["corps.app_secret_file"].Env; got != "KDGATE_CORPS_N_APP_SECRET_FILE" {
+		t.Errorf("variable %q", got)
+	}
+	if got := names["audit.retain"]; got.Default != "184d" || got.Kind != "duration" {
+		t.Errorf("audit.retain: %+v", got)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(good), "KDGATE_CORPS_0_ID=dingx")
+	f.Add([]byte("corps: 5\nlisten: []"), "KDGATE_=")
+	f.Fuzz(func(t *testing.T, text []byte, env string) {
+		_, _ = Parse(text, "/nonexistent", []string{env})
+	})
+}

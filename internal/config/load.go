@@ -1,0 +1,267 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/spf13/viper"
+
+	"kdgate/identity"
+)
+
+// EnvPrefix begins every environment variable that sets a key.
+const EnvPrefix = "KDGATE_"
+
+// Mistakes are all the things wrong with a configuration.
+type Mistakes []string
+
+func (m Mistakes) Error() string {
+	return fmt.Sprintf("configuration: %d mistake(s):\n  - %s", len(m), strings.Join(m, "\n  - "))
+}
+
+func (m *Mistakes) add(format string, args ...any) {
+	*m = append(*m, fmt.Sprintf(format, args...))
+}
+
+// Load reads the file at path, lays the environment (os.Environ form) over it,
+// reads the secret files and checks everything. Relative paths count from the
+// file's folder. The error is a Mistakes, or one about reading the file.
+func Load(path string, environ []string) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: cannot read the file: %w", err)
+	}
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return Parse(text, filepath.Dir(absolute), environ)
+}
+
+// Parse is Load for a text that is already there; dir is where relative paths count from.
+func Parse(text []byte, dir string, environ []string) (*Config, error) {
+	settings, err := readYAML(text)
+	if err != nil {
+		return nil, err
+	}
+	var mistakes Mistakes
+	refuseWrittenSecrets(reflect.TypeFor[Config](), settings, "", &mistakes)
+	overlay(settings, environ, &mistakes)
+	fillDefaults(reflect.TypeFor[Config](), settings)
+	cfg, err := decode(settings)
+	if err != nil {
+		mistakes = append(mistakes, decodeMistakes(err)...)
+		return nil, mistakes
+	}
+	resolvePaths(cfg, dir)
+	readSecrets(cfg, &mistakes)
+	cfg.check(&mistakes)
+	if len(mistakes) > 0 {
+		return nil, mistakes
+	}
+	return cfg, nil
+}
+
+func readYAML(text []byte) (map[string]any, error) {
+	v := viper.NewWithOptions(viper.KeyDelimiter("\x00")) // no key of ours is a path
+	v.SetConfigType("yaml")
+	if err := v.ReadConfig(bytes.NewReader(text)); err != nil {
+		return nil, Mistakes{fmt.Sprintf("the file is not YAML: %v", err)}
+	}
+	settings := v.AllSettings()
+	return settings, nil
+}
+
+// decode turns the settings into the struct; unknown keys are errors (T124).
+func decode(settings map[string]any) (*Config, error) {
+	v := viper.NewWithOptions(viper.KeyDelimiter("\x00"))
+	if err := v.MergeConfigMap(settings); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	cfg := &Config{}
+	err := v.UnmarshalExact(cfg, viper.DecodeHook(mapstructure.ComposeDecodeHookFunc(
+		durationHook, secretHook, numberHook, listHook,
+	)))
+	return cfg, err
+}
+
+// durationHook wants a unit, because a bare 5 would be five nanoseconds, and knows days.
+func durationHook(_, to reflect.Type, value any) (any, error) {
+	if to != reflect.TypeFor[time.Duration]() {
+		return value, nil
+	}
+	text, ok := value.(string)
+	if !ok {
+		return nil, fmt.Errorf("%v is not a duration: write it with a unit, for example 30m", value)
+	}
+	return parseDuration(text)
+}
+
+func parseDuration(text string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.Atoi(days)
+		if err != nil || n < 0 || n > 36500 {
+			return 0, fmt.Errorf("%q is not a duration: write it with a unit, for example 184d", text)
+		}
+		return time.Duration(n) * 24 * time.Hour, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a duration: write it with a unit, for example 30m", text)
+	}
+	return d, nil
+}
+
+func secretHook(_, to reflect.Type, value any) (any, error) {
+	if to != reflect.TypeFor[identity.Secret]() {
+		return value, nil
+	}
+	text, ok := value.(string)
+	if !ok {
+		return nil, errors.New("a secret must be text")
+	}
+	return identity.NewSecret(text), nil
+}
+
+// numberHook lets ids be written without quotes, and version numbers such as 1.3.
+func numberHook(from, to reflect.Type, value any) (any, error) {
+	if to.Kind() != reflect.String || to == reflect.TypeFor[identity.Secret]() {
+		return value, nil
+	}
+	switch from.Kind() {
+	case reflect.Int, reflect.Int64, reflect.Float64:
+		return fmt.Sprint(value), nil
+	default:
+		return value, nil
+	}
+}
+
+// listHook splits a text at commas where a list is wanted: the form lists take in the environment.
+func listHook(from, to reflect.Type, value any) (any, error) {
+	if from.Kind() != reflect.String || to != reflect.TypeFor[[]string]() {
+		return value, nil
+	}
+	var list []string
+	for part := range strings.SplitSeq(value.(string), ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			list = append(list, part)
+		}
+	}
+	return list, nil
+}
+
+// decodeMistakes makes one line of each thing the decoder found.
+func decodeMistakes(err error) Mistakes {
+	var found Mistakes
+	for _, line := range flatten(err) {
+		if where, keys, ok := strings.Cut(line, " has invalid keys: "); ok {
+			for key := range strings.SplitSeq(keys, ", ") {
+				found = append(found, unknownKey(strings.Trim(where, "'"), key))
+			}
+			continue
+		}
+		found = append(found, line)
+	}
+	return found
+}
+
+func flatten(err error) []string {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var lines []string
+		for _, e := range joined.Unwrap() {
+			lines = append(lines, flatten(e)...)
+		}
+		return lines
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		if _, many := inner.(interface{ Unwrap() []error }); many {
+			return flatten(inner)
+		}
+	}
+	var lines []string
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		if line = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "* ")); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// unknownKey names the key and the nearest one there is.
+func unknownKey(where, key string) string {
+	if where != "" {
+		key = where + "." + key
+	}
+	names := allKeys()
+	nearest, distance := "", 4
+	for _, name := range names {
+		if d := editDistance(withoutIndices(key), name); d < distance {
+			nearest, distance = name, d
+		}
+	}
+	if nearest != "" {
+		return fmt.Sprintf("%s: unknown key; did you mean %s?", key, nearest)
+	}
+	return fmt.Sprintf("%s: unknown key; remove it, or see the configuration reference for the names", key)
+}
+
+func withoutIndices(key string) string {
+	var out strings.Builder
+	depth := 0
+	for _, r := range key {
+		switch {
+		case r == '[':
+			depth++
+		case r == ']':
+			depth--
+		case depth == 0:
+			out.WriteRune(r)
+		}
+	}
+	return out.String()
+}
+
+// editDistance is Levenshtein's, for short names.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		previous := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := previous
+			if a[i] != b[j] {
+				cost++
+			}
+			previous = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// allKeys are the names of keys and sections.
+func allKeys() []string {
+	var keys []string
+	for _, k := range Reference() {
+		for i, r := range k.Name {
+			if r == '.' {
+				keys = append(keys, k.Name[:i]) // the section it stands in
+			}
+		}
+		keys = append(keys, k.Name)
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}

@@ -1,0 +1,152 @@
+package config
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"kdgate/identity"
+)
+
+// MinSealKey is the least length of the sealing key in bytes (T123).
+const MinSealKey = 32
+
+// resolvePaths makes every path absolute, counting from the configuration's folder.
+func resolvePaths(cfg *Config, dir string) {
+	paths := []*string{
+		&cfg.Listen.Cert, &cfg.Listen.Key, &cfg.Store.Path, &cfg.Store.PasswordFile,
+		&cfg.Store.TLS.CAFile, &cfg.Store.TLS.ClientCert, &cfg.Store.TLS.ClientKey,
+		&cfg.Seal.KeyFile, &cfg.Audit.Dir, &cfg.Audit.Anchor.File,
+	}
+	for i := range cfg.Seal.OldKeyFiles {
+		paths = append(paths, &cfg.Seal.OldKeyFiles[i])
+	}
+	for i := range cfg.Corps {
+		paths = append(paths, &cfg.Corps[i].AppSecretFile)
+	}
+	for i := range cfg.DataCentres {
+		dc := &cfg.DataCentres[i]
+		paths = append(paths, &dc.AppSecretFile, &dc.CAFile, &dc.ClientCert, &dc.ClientKey)
+	}
+	for _, path := range paths {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(dir, *path)
+		}
+	}
+}
+
+// readSecrets fills each secret from the file that its …_file key names.
+func readSecrets(cfg *Config, mistakes *Mistakes) {
+	read := func(name string, secret *identity.Secret, path string) {
+		if path == "" {
+			return
+		}
+		if !secret.IsZero() {
+			mistakes.add("%s: given both by file and by environment; keep one", name)
+			return
+		}
+		text, err := ReadSecretFile(path)
+		if err != nil {
+			mistakes.add("%s_file: %v", name, err)
+			return
+		}
+		*secret = text
+	}
+	read("store.password", &cfg.Store.Password, cfg.Store.PasswordFile)
+	for i := range cfg.Corps {
+		corp := &cfg.Corps[i]
+		read(fmt.Sprintf("corps[%d].app_secret", i), &corp.AppSecret, corp.AppSecretFile)
+	}
+	for i := range cfg.DataCentres {
+		dc := &cfg.DataCentres[i]
+		read(fmt.Sprintf("data_centres[%d].app_secret", i), &dc.AppSecret, dc.AppSecretFile)
+	}
+}
+
+// ReadSecretFile reads a secret, without the line break that editors leave at
+// the end. A file that others may read is refused (T122, T123).
+func ReadSecretFile(path string) (identity.Secret, error) {
+	text, err := readPrivate(path)
+	if err != nil {
+		return identity.Secret{}, err
+	}
+	secret := strings.TrimRight(string(text), "\r\n")
+	if secret == "" {
+		return identity.Secret{}, fmt.Errorf("the file %s is empty", path)
+	}
+	return identity.NewSecret(secret), nil
+}
+
+func readPrivate(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no file %s; write the secret there, mode 0600", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot look at %s: %w", path, errors.Unwrap(err))
+	}
+	if openToOthers(info) {
+		return nil, fmt.Errorf("everybody may read %s; run: chmod 600 %s", path, path)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", path, errors.Unwrap(err))
+	}
+	return text, nil
+}
+
+// SealKeys reads the sealing keys, the signing one first. On the embedded store
+// a key is made beside the database on the first run; an existing database
+// without its key is an error, because a new key would make every value a fake.
+func (c *Config) SealKeys() ([][]byte, error) {
+	path := c.Seal.KeyFile
+	if path == "" {
+		path = filepath.Join(filepath.Dir(c.Store.Path), "seal.key")
+		if err := makeSealKey(path, c.Store.Path); err != nil {
+			return nil, err
+		}
+	}
+	var keys [][]byte
+	for _, file := range append([]string{path}, c.Seal.OldKeyFiles...) {
+		key, err := readPrivate(file)
+		if err != nil {
+			return nil, fmt.Errorf("seal key: %w", err)
+		}
+		if len(key) < MinSealKey {
+			return nil, fmt.Errorf("seal key: %s holds %d bytes, at least %d are needed; run: openssl rand -out %s %d",
+				file, len(key), MinSealKey, file, MinSealKey)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+func makeSealKey(path, database string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	if _, err := os.Stat(database); err == nil {
+		return fmt.Errorf("seal key: %s is there but its key %s is gone; put the key back from your backup", database, path)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("seal key: %w", err)
+	}
+	key := make([]byte, MinSealKey)
+	if _, err := rand.Read(key); err != nil {
+		return fmt.Errorf("seal key: %w", err)
+	}
+	// O_EXCL: two first starts at once must not write two keys.
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("seal key: %w", err)
+	}
+	_, err = file.Write(key)
+	return errors.Join(err, file.Sync(), file.Close())
+}

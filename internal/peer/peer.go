@@ -58,7 +58,6 @@ func (e *Error) Unwrap() error { return e.Err }
 // ErrTooLarge is a body over the bound.
 var ErrTooLarge = errors.New("answer is larger than allowed")
 
-
 const (
 	defaultTimeout  = 8 * time.Second
 	defaultMaxBody  = 4 << 20

@@ -1,0 +1,45 @@
+package kingdeesim
+
+// Switches choose between behaviours that are not certain on real servers. The
+// zero value is the one the reference names first.
+type Switches struct {
+	RedirectToHTTPS     bool   `json:"redirectToHTTPS"`     // K6: plain HTTP answers 301
+	ForcedGateway       bool   `json:"forcedGateway"`       // K10: "The request is not from API GateWay"
+	EscapeUnicode       bool   `json:"escapeUnicode"`       // K8: Chinese as \u escapes
+	AcceptBareArray     bool   `json:"acceptBareArray"`     // K13
+	AcceptUpperHex      bool   `json:"acceptUpperHex"`      // K19
+	PolicyHint          bool   `json:"policyHint"`          // K20: CheckPasswordPolicy on every good login
+	CookieExpires       bool   `json:"cookieExpires"`       // K21: Set-Cookie carries expires with a comma
+	AdminMinusFive      bool   `json:"adminMinusFive"`      // K25: administrators get LoginResultType -5
+	PublicCloudLate     bool   `json:"publicCloudLate"`     // K26: ValidateUser is refused
+	BareQueryError      bool   `json:"bareQueryError"`      // K37: BillQuery answers the bare error object
+	KickOff             bool   `json:"kickOff"`             // K41
+	SharedGateway       bool   `json:"sharedGateway"`       // K44: X-Api-* is checked too
+	CheckHeaderTime     bool   `json:"checkHeaderTime"`     // K49
+	LimitMode           string `json:"limitMode"`           // K51: "" refuses above 10000; "cut"; "ceiling2000"
+	NoRightsIsError     bool   `json:"noRightsIsError"`     // K57: MsgCode 2 instead of no rows
+	PadErrorRow         bool   `json:"padErrorRow"`         // K60
+	SlashDates          bool   `json:"slashDates"`          // K61: /Date(ms)/ in View
+	TextCodes           bool   `json:"textCodes"`           // K62: MsgCode, ErrorCode and IsSuccess as text
+	TextIDs             bool   `json:"textIDs"`             // K62: ids as text
+	TextFlags           bool   `json:"textFlags"`           // check boxes as "1" and "0" instead of true and false
+	HideFLinkObject     bool   `json:"hideFLinkObject"`     // K78: MsgCode 9 for SEC_User FLinkObject
+	HideLinkNumber      bool   `json:"hideLinkNumber"`      // K78: … for SEC_User FLinkObject.FNumber
+	HideFUserID         bool   `json:"hideFUserId"`         // K78: … for BD_Empinfo FUserId.FName and FUserId.FUserAccount
+	HidePersonNumber    bool   `json:"hidePersonNumber"`    // K78: … for BD_NEWSTAFF FPerson.FNumber
+	HideFPersonID       bool   `json:"hideFPersonId"`       // K78: … for BD_NEWSTAFF FPersonId
+	ShowEmpinfoPersonID bool   `json:"showEmpinfoPersonId"` // BD_Empinfo has FPersonId too, which no source shows
+	NewerTakesSHA1      bool   `json:"newerTakesSHA1"`      // K84: an SHA256 tenant also takes SHA1
+	GBKByDefault        bool   `json:"gbkByDefault"`        // K82: without udencoding the bytes are GBK
+	LinkWinsOverRow     bool   `json:"linkWinsOverRow"`     // K88
+	RefusalRedirects    bool   `json:"refusalRedirects"`    // K91: to the login page
+	NamesIgnoreCase     bool   `json:"namesIgnoreCase"`     // K92
+	LandByScript        bool   `json:"landByScript"`        // K93
+	HeadIsHarmless      bool   `json:"headIsHarmless"`      // K97: HEAD does not use a link up
+}
+
+// Switches returns the current switches.
+func (s *Server) Switches() Switches { return *s.switches.Load() }
+
+// SetSwitches replaces the switches for every call that starts from now on.
+func (s *Server) SetSwitches(to Switches) { s.switches.Store(&to) }

@@ -1,0 +1,250 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// SealConfig is what Seal needs beside the driver.
+type SealConfig struct {
+	// Keys are the sealing keys, each at least MinSealKey bytes. The first
+	// signs, all verify: to rotate, put the new one first and remove the old
+	// one when what it sealed is rewritten or past its end.
+	Keys [][]byte
+	// Now is the clock lifetimes and versions go by; time.Now by default.
+	Now func() time.Time
+	// OnTamper hears of every ErrTampered before the caller does, for the log
+	// and the alarm. It must not block. The key may be empty.
+	OnTamper func(key string, err error)
+	// Remember bounds the number of keys whose newest version is remembered;
+	// 65536 by default (about 10 MB).
+	Remember int
+}
+
+// applyTries bounds how often a commit is sealed again under higher versions.
+// Each try starts from the floor the engine told, so only a crowd of writers on
+// one key uses more than two.
+const applyTries = 32
+
+// Sealed is a Store over a Driver. Build it with Seal.
+type Sealed struct {
+	driver   Driver
+	ring     keyring
+	floors   *floors
+	now      func() time.Time
+	onTamper func(key string, err error)
+}
+
+// Distruster is an optional side of a Driver. Distrust is called when a reply
+// belonged to another question: the driver drops the connections it holds,
+// because one of them has lost step.
+type Distruster interface{ Distrust() }
+
+// Seal wraps driver so that every value is sealed on its way in and verified on
+// its way out. It fails without a key or with one that is too short.
+func Seal(driver Driver, cfg SealConfig) (*Sealed, error) {
+	ring, err := newKeyring(cfg.Keys)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.OnTamper == nil {
+		cfg.OnTamper = func(string, error) {}
+	}
+	if cfg.Remember <= 0 {
+		cfg.Remember = 1 << 16
+	}
+	return &Sealed{
+		driver:   driver,
+		ring:     ring,
+		floors:   newFloors(cfg.Remember),
+		now:      cfg.Now,
+		onTamper: cfg.OnTamper,
+	}, nil
+}
+
+// Get implements Store.
+func (s *Sealed) Get(ctx context.Context, key string) (Entry, error) {
+	if err := checkKey(key); err != nil {
+		return Entry{}, err
+	}
+	mark := s.floors.mark()
+	raw, err := s.driver.Get(ctx, key)
+	if err != nil {
+		return Entry{}, s.report(key, err)
+	}
+	raw.Key = key
+	entry, err := s.open(raw, mark)
+	if err != nil {
+		return Entry{}, err
+	}
+	if entry.ended(s.now()) {
+		return Entry{}, fmt.Errorf("%w: %q is past its end", ErrNotFound, key)
+	}
+	return entry, nil
+}
+
+// Scan implements Store. One entry that does not verify fails the page: a list
+// that silently lacks somebody is worse than none.
+func (s *Sealed) Scan(ctx context.Context, prefix, after string, limit int) ([]Entry, error) {
+	if err := errors.Join(checkText("prefix", prefix), checkText("page mark", after)); err != nil {
+		return nil, err
+	}
+	if limit <= 0 {
+		return nil, fmt.Errorf("%w: scan of at most %d entries", ErrInvalid, limit)
+	}
+	limit = min(limit, MaxPage)
+	now := s.now()
+	var out []Entry
+	for len(out) < limit {
+		mark := s.floors.mark()
+		page, err := s.driver.Scan(ctx, prefix, after, limit)
+		if err != nil {
+			return nil, s.report(prefix, err)
+		}
+		for _, raw := range page {
+			entry, err := s.scanned(raw, prefix, after, mark)
+			if err != nil {
+				return nil, err
+			}
+			after = raw.Key
+			if !entry.ended(now) && len(out) < limit {
+				out = append(out, entry)
+			}
+		}
+		if len(page) < limit {
+			break
+		}
+	}
+	return out, nil
+}
+
+// scanned opens one entry of a page and holds it to the question asked.
+func (s *Sealed) scanned(raw Entry, prefix, after string, mark uint64) (Entry, error) {
+	if !strings.HasPrefix(raw.Key, prefix) || raw.Key <= after {
+		return Entry{}, s.tampered(raw.Key, errOtherKey)
+	}
+	return s.open(raw, mark)
+}
+
+// Commit implements Store. Each put gets a version above everything known of its
+// key; if the engine knows a higher one, the commit is sealed again above that.
+func (s *Sealed) Commit(ctx context.Context, ops ...Op) error {
+	if err := checkOps(ops); err != nil {
+		return err
+	}
+	above := map[string]Version(nil)
+	var stale *StaleError
+	for range applyTries {
+		batch, err := s.seal(ops, above)
+		if err != nil {
+			return err
+		}
+		err = s.driver.Apply(ctx, batch)
+		if err == nil {
+			s.remember(batch)
+			return nil
+		}
+		if !errors.As(err, &stale) {
+			return s.report(ops[0].Key, err)
+		}
+		if above == nil {
+			above = make(map[string]Version, 1)
+		}
+		above[stale.Key] = stale.Floor
+	}
+	return fmt.Errorf("gave up after %d tries: %w", applyTries, stale)
+}
+
+// Watch implements Store.
+func (s *Sealed) Watch(ctx context.Context, prefix string) (<-chan Event, error) {
+	if err := checkText("prefix", prefix); err != nil {
+		return nil, err
+	}
+	return s.driver.Watch(ctx, prefix)
+}
+
+// seal turns ops into a batch as of now.
+func (s *Sealed) seal(ops []Op, above map[string]Version) (Batch, error) {
+	batch := Batch{Now: s.now(), Writes: make([]Write, len(ops))}
+	for i, op := range ops {
+		known := s.floors.of(op.Key)
+		if op.Expect != 0 && op.Expect < known {
+			// A newer version has been here, so this one is either history or
+			// has been put back by someone: both ways the expectation fails.
+			return Batch{}, fmt.Errorf("%w: %q was seen at version %d, after %d", ErrConflict, op.Key, known, op.Expect)
+		}
+		w := Write{Op: op}
+		switch op.Kind {
+		case OpDelete:
+			w.Version = s.floors.afterDelete(op.Key, op.Expect)
+		case OpPut:
+			base := max(op.Expect, known, above[op.Key])
+			if base >= maxVersion {
+				return Batch{}, s.tampered(op.Key, fmt.Errorf("version %d is out of range", base))
+			}
+			s.sealPut(&w, base, batch.Now)
+		}
+		batch.Writes[i] = w
+	}
+	return batch, nil
+}
+
+// sealPut gives w a version above base, its end of life and its envelope.
+// Versions follow the clock, so they grow without asking the engine first.
+func (s *Sealed) sealPut(w *Write, base Version, now time.Time) {
+	w.Version = max(base+1, Version(max(1, now.UnixMicro())))
+	if w.Lifetime > 0 {
+		w.ExpiresAt = endTime(endMicros(now.Add(w.Lifetime)))
+	}
+	w.Value = s.ring[0].seal(w.Key, w.Value, w.Version, w.ExpiresAt)
+}
+
+// remember raises the floors of what was written. A deleted key's next version
+// exceeds the deleted one, so putting the deleted value back is noticed too.
+func (s *Sealed) remember(batch Batch) {
+	for _, w := range batch.Writes {
+		if w.Kind != OpCheck {
+			s.floors.wrote(w.Key, w.Version, w.Kind == OpDelete)
+		}
+	}
+}
+
+// open verifies one raw entry and holds it against what was seen before.
+func (s *Sealed) open(raw Entry, mark uint64) (Entry, error) {
+	entry, err := s.ring.open(raw)
+	if err != nil {
+		return Entry{}, s.tampered(raw.Key, err)
+	}
+	if known := s.floors.see(raw.Key, entry.Version, mark); known != 0 {
+		return Entry{}, s.tampered(raw.Key, fmt.Errorf("version %d is older than %d, seen before", entry.Version, known))
+	}
+	return entry, nil
+}
+
+// tampered builds the error for key, tells the hook, and has the driver drop
+// its connections when a reply was of another question.
+func (s *Sealed) tampered(key string, cause error) error {
+	if d, ok := s.driver.(Distruster); ok && errors.Is(cause, errOtherKey) {
+		d.Distrust()
+	}
+	return s.report(key, fmt.Errorf("%w: %q: %w", ErrTampered, key, cause))
+}
+
+// report passes err on, telling the hook about tampering.
+func (s *Sealed) report(key string, err error) error {
+	if errors.Is(err, ErrTampered) {
+		s.onTamper(key, err)
+	}
+	return err
+}
+
+// ended reports whether e is past its end.
+func (e Entry) ended(now time.Time) bool {
+	return !e.ExpiresAt.IsZero() && !e.ExpiresAt.After(now)
+}

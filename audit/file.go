@@ -1,0 +1,144 @@
+package audit
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	_ "modernc.org/sqlite" // the driver named "sqlite"
+)
+
+const (
+	fileName      = "audit.db"
+	lockName      = "audit.lock"
+	schemaVersion = 1
+)
+
+// schema keeps one truth: the body. Every column that a question needs is
+// computed from it, so a search cannot answer from other words than those that
+// were hashed. STRICT keeps a body from being stored as anything but text.
+var schema = []string{
+	`CREATE TABLE record (
+  id      INTEGER PRIMARY KEY,
+  body    TEXT NOT NULL,
+  hash    BLOB NOT NULL,
+  mac     BLOB NOT NULL,
+  replica TEXT    AS (json_extract(body, '$.replica')) VIRTUAL,
+  seq     INTEGER AS (json_extract(body, '$.seq')) VIRTUAL,
+  at      TEXT    AS (json_extract(body, '$.at')) VIRTUAL,
+  action  TEXT    AS (json_extract(body, '$.action')) VIRTUAL,
+  outcome TEXT    AS (json_extract(body, '$.outcome')) VIRTUAL,
+  actor   TEXT    AS (json_extract(body, '$.actor')) VIRTUAL,
+  target  TEXT    AS (json_extract(body, '$.target')) VIRTUAL
+) STRICT`,
+	`CREATE UNIQUE INDEX record_chain ON record (replica, seq)`,
+	`CREATE INDEX record_actor ON record (actor, at)`,
+	`CREATE INDEX record_target ON record (target, at)`,
+	`CREATE INDEX record_action ON record (action, outcome, at)`,
+	`CREATE INDEX record_outcome ON record (outcome, at)`,
+	`CREATE TABLE checkpoint (replica TEXT PRIMARY KEY, line TEXT NOT NULL) STRICT`,
+	`CREATE TABLE trim (replica TEXT PRIMARY KEY, line TEXT NOT NULL) STRICT`,
+}
+
+// dsn is the driver's name for the file, escaped so that a folder's name cannot
+// add a parameter. Windows paths get the slash that a file URL begins with.
+func dsn(path, query string) string {
+	slashed := filepath.ToSlash(path)
+	if !strings.HasPrefix(slashed, "/") {
+		slashed = "/" + slashed
+	}
+	return (&url.URL{Scheme: "file", Path: slashed, RawQuery: query}).String()
+}
+
+// openWriter opens the one connection that writes, and lays out a new file.
+// FULL: a record that was acknowledged survives a power cut.
+func openWriter(ctx context.Context, path string) (*sql.DB, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // SQLite gives its side files the same mode
+	if err != nil {
+		return nil, fmt.Errorf("audit: open: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("audit: open: %w", err)
+	}
+	db, err := sql.Open("sqlite", dsn(path, "_txlock=immediate&_pragma=busy_timeout(5000)"+
+		"&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(ON)"))
+	if err != nil {
+		return nil, fmt.Errorf("audit: open %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(1)
+	if err := migrate(ctx, db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+func migrate(ctx context.Context, db *sql.DB) error {
+	var version int
+	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return fmt.Errorf("audit: read the file's version: %w", err)
+	}
+	switch {
+	case version == schemaVersion:
+		return nil
+	case version > schemaVersion:
+		return fmt.Errorf("audit: the file has version %d, this program knows %d: use a newer kdgate", version, schemaVersion)
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("audit: lay out the file: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
+	for _, statement := range append(schema, fmt.Sprintf("PRAGMA user_version=%d", schemaVersion)) {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("audit: lay out the file: %w", err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("audit: lay out the file: %w", err)
+	}
+	return nil
+}
+
+// openReadOnly opens dir's file without ever writing to it. It works while a
+// gateway writes. A copy on read-only media has no place for SQLite's side
+// files: then, and only when no unmerged side file is there, it is read as it lies.
+func openReadOnly(ctx context.Context, dir string) (*sql.DB, error) {
+	path, err := filepath.Abs(filepath.Join(dir, fileName))
+	if err != nil {
+		return nil, fmt.Errorf("audit: open: %w", err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("audit: open: %w", err)
+	}
+	const query = "mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(ON)"
+	db, err := openAndAsk(ctx, dsn(path, query))
+	if err == nil {
+		return db, nil
+	}
+	if _, statErr := os.Stat(path + "-wal"); !errors.Is(statErr, fs.ErrNotExist) {
+		return nil, err
+	}
+	if db, asItLies := openAndAsk(ctx, dsn(path, query+"&immutable=1")); asItLies == nil {
+		return db, nil
+	}
+	return nil, err
+}
+
+func openAndAsk(ctx context.Context, name string) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", name)
+	if err != nil {
+		return nil, fmt.Errorf("audit: open: %w", err)
+	}
+	db.SetMaxOpenConns(4)
+	var version int
+	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return nil, errors.Join(fmt.Errorf("audit: open: %w", err), db.Close())
+	}
+	return db, nil
+}

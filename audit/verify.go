@@ -1,0 +1,361 @@
+package audit
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/ed25519"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// VerifyConfig is what a Verify works with. Only Dir is required; what is not
+// given is named in the report as not proven.
+type VerifyConfig struct {
+	Dir         string            // folder of the log, or of a copy
+	Key         []byte            // the gateway's audit key
+	PublicKey   ed25519.PublicKey // of PublicKey, for a reviewer without Key; ignored when Key is given
+	Anchor      string            // file of checkpoints that was kept elsewhere
+	SkipIndexes bool              // leave out the check that the indexes agree with the records
+	Progress    func(done, total uint64)
+	Now         func() time.Time
+}
+
+// progressEvery is how many records pass between two calls of Progress.
+const progressEvery = 1 << 14
+
+// verification is one run.
+type verification struct {
+	config VerifyConfig
+	public ed25519.PublicKey
+	*checker
+	report Report
+}
+
+// Verify reads a whole log and holds it against itself, the key and the
+// anchor. It needs neither the gateway nor the store, writes nothing, and may
+// run while a gateway writes. The report is complete also when the error wraps
+// ErrFault; any other error means that the log could not be read.
+func Verify(ctx context.Context, c VerifyConfig) (Report, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	v := &verification{config: c, public: c.PublicKey, checker: newChecker(nil)}
+	if len(c.Key) > 0 {
+		keys, err := deriveKeys(c.Key)
+		if err != nil {
+			return Report{}, err
+		}
+		v.public, v.mac = keys.public(), newMAC(keys.mac)
+	}
+	start := c.Now()
+	if err := v.run(ctx); err != nil {
+		if !damaged(err) {
+			return Report{}, err
+		}
+		v.faults.add(Fault{Kind: FaultFile, Words: "the file is damaged and could not be read to its end: " + err.Error()})
+	}
+	v.conclude()
+	v.report.Took = c.Now().Sub(start)
+	return v.report, v.report.Err()
+}
+
+// damaged tells a file whose content is wrong, which is a finding, from one
+// that could not be opened.
+func damaged(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return false
+	}
+	code := e.Code() & 0xff
+	return code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB
+}
+
+// run reads the anchor before the file: a checkpoint that a running gateway
+// adds meanwhile would otherwise name a record that the snapshot lacks.
+func (v *verification) run(ctx context.Context) error {
+	anchored, err := v.readAnchor(ctx)
+	if err != nil {
+		return err
+	}
+	db, err := openReadOnly(ctx, v.config.Dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }() // read only: nothing can be lost
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("audit: snapshot: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // likewise
+	if err := v.checkLayout(ctx, tx); err != nil {
+		return err
+	}
+	if err := v.takeTrims(ctx, tx); err != nil {
+		return err
+	}
+	own, err := v.ownCheckpoints(ctx, tx)
+	if err != nil {
+		return err
+	}
+	v.swear(append(anchored, own...))
+	v.report.Checkpoints = len(anchored) + len(own)
+	return v.walk(ctx, db, tx)
+}
+
+// walk checks indexes beside the records: the two need one processor each.
+func (v *verification) walk(ctx context.Context, db *sql.DB, tx *sql.Tx) error {
+	group, inner := errgroup.WithContext(ctx)
+	var problems []string
+	if !v.config.SkipIndexes {
+		group.Go(func() (err error) {
+			problems, err = integrity(inner, db)
+			return err
+		})
+	}
+	group.Go(func() error { return v.records(inner, tx) })
+	err := group.Wait()
+	for _, problem := range problems {
+		v.faults.add(Fault{Kind: FaultFile, Words: "the file's structure: " + problem})
+	}
+	return err
+}
+
+// integrity is SQLite's own check: pages, types, and that every index holds
+// exactly what its records say, so that a search leaves nothing out.
+func integrity(ctx context.Context, db *sql.DB) ([]string, error) {
+	return texts(ctx, db, "SELECT integrity_check FROM pragma_integrity_check(100) WHERE integrity_check <> 'ok'")
+}
+
+func (v *verification) records(ctx context.Context, tx *sql.Tx) error {
+	var total uint64
+	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(id) - min(id) + 1, 0) FROM record").Scan(&total); err != nil {
+		return fmt.Errorf("audit: count: %w", err)
+	}
+	rows, err := tx.QueryContext(ctx, "SELECT body, hash, mac FROM record ORDER BY id")
+	if err != nil {
+		return fmt.Errorf("audit: read: %w", err)
+	}
+	defer func() { _ = rows.Close() }() // rows.Err below tells what went wrong
+	var body, sum, mac sql.RawBytes
+	for rows.Next() {
+		if err := rows.Scan(&body, &sum, &mac); err != nil {
+			return fmt.Errorf("audit: read: %w", err)
+		}
+		v.record(body, sum, mac)
+		if v.config.Progress != nil && v.count%progressEvery == 0 {
+			v.config.Progress(v.count, total)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("audit: read: %w", err)
+	}
+	if v.config.Progress != nil {
+		v.config.Progress(v.count, max(total, v.count))
+	}
+	v.end()
+	return nil
+}
+
+// checkLayout refuses a file whose tables or indexes are not the ones we lay
+// out: a record table that is a view, or an index over other words, would lie.
+func (v *verification) checkLayout(ctx context.Context, tx *sql.Tx) error {
+	found, err := texts(ctx, tx, "SELECT coalesce(sql, name) FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
+	if err != nil {
+		return err
+	}
+	for _, statement := range found {
+		if !slices.Contains(schema, statement) {
+			v.faults.add(Fault{Kind: FaultFile, Words: fmt.Sprintf("the layout has something foreign: %.200q", statement)})
+		}
+	}
+	for _, statement := range schema {
+		if !slices.Contains(found, statement) {
+			v.faults.add(Fault{Kind: FaultFile, Words: fmt.Sprintf("the layout lacks: %.60q", statement)})
+		}
+	}
+	return nil
+}
+
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func texts(ctx context.Context, db querier, query string, args ...any) (list []string, err error) {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("audit: read: %w", err)
+	}
+	defer func() { _ = rows.Close() }() // rows.Err below tells what went wrong
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, fmt.Errorf("audit: read: %w", err)
+		}
+		list = append(list, text)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("audit: read: %w", err)
+	}
+	return list, nil
+}
+
+// storedLines gives the signed lines of the table checkpoint or trim.
+func storedLines(ctx context.Context, db querier, table string) ([][]byte, error) {
+	list, err := texts(ctx, db, "SELECT line FROM "+table+" ORDER BY replica")
+	if err != nil {
+		return nil, err
+	}
+	var lines [][]byte
+	for _, text := range list {
+		lines = append(lines, []byte(text))
+	}
+	return lines, nil
+}
+
+func (v *verification) ownCheckpoints(ctx context.Context, tx *sql.Tx) ([]signedLine, error) {
+	stored, err := storedLines(ctx, tx, "checkpoint")
+	if err != nil {
+		return nil, err
+	}
+	return v.accept(stored, kindCheckpoint, "the file's checkpoint"), nil
+}
+
+func (v *verification) takeTrims(ctx context.Context, tx *sql.Tx) error {
+	stored, err := storedLines(ctx, tx, "trim")
+	if err != nil {
+		return err
+	}
+	for _, trim := range v.accept(stored, kindTrim, "the file's trim") {
+		ch := v.chainOf(trim.Replica)
+		ch.start, ch.trimmed = link{trim.Seq, trim.Hash}, true
+	}
+	return nil
+}
+
+// accept keeps the lines of the wanted kind whose signature is good, and
+// without a key those that could be.
+func (v *verification) accept(raw [][]byte, kind, where string) []signedLine {
+	var good []signedLine
+	for i, text := range raw {
+		line, err := parseLine(text)
+		switch {
+		case err != nil || line.Kind != kind:
+			v.faults.add(Fault{Kind: FaultSignature, Words: fmt.Sprintf("%s %d is not a %s", where, i+1, kind)})
+		case v.public != nil && !line.verified(v.public):
+			v.faults.add(Fault{FaultSignature, line.Replica, line.Seq, "is named by " + where + " whose signature is not by this key"})
+		default:
+			good = append(good, line)
+		}
+	}
+	return good
+}
+
+// readAnchor checks the signatures on all processors: half a year of a
+// checkpoint a minute is a quarter of a million.
+func (v *verification) readAnchor(ctx context.Context) ([]signedLine, error) {
+	if v.config.Anchor == "" {
+		return nil, nil
+	}
+	raw, err := readLines(v.config.Anchor)
+	if err != nil {
+		return nil, err
+	}
+	parsed := make([]signedLine, len(raw))
+	problems := make([]error, len(raw))
+	group, ctx := errgroup.WithContext(ctx)
+	size := len(raw)/runtime.GOMAXPROCS(0) + 1
+	for start := 0; start < len(raw); start += size {
+		group.Go(func() error {
+			for i := start; i < min(start+size, len(raw)) && ctx.Err() == nil; i++ {
+				parsed[i], problems[i] = v.readAnchored(raw[i])
+			}
+			return ctx.Err()
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, fmt.Errorf("audit: read the anchor: %w", err)
+	}
+	return v.sortAnchored(parsed, problems), nil
+}
+
+var errForeignSignature = errors.New("its signature is not by this key")
+
+func (v *verification) readAnchored(raw []byte) (signedLine, error) {
+	line, err := parseLine(raw)
+	switch {
+	case err != nil:
+		return signedLine{}, err
+	case line.Kind != kindCheckpoint:
+		return signedLine{}, errBadLine
+	case v.public != nil && !line.verified(v.public):
+		return signedLine{}, errForeignSignature
+	}
+	line.body, line.sig = nil, nil // a quarter of a million of them stay in memory
+	return line, nil
+}
+
+// sortAnchored takes half a line, which a crash leaves, for a note: whoever
+// can cut a line can remove it whole. Anything else unreadable is a fault.
+func (v *verification) sortAnchored(parsed []signedLine, problems []error) []signedLine {
+	var good []signedLine
+	for i, err := range problems {
+		switch {
+		case err == nil:
+			good = append(good, parsed[i])
+		case errors.Is(err, errTornLine):
+			v.report.Notes = append(v.report.Notes, fmt.Sprintf("line %d of the anchor was cut short, as a crash does", i+1))
+		case errors.Is(err, errForeignSignature):
+			v.faults.add(Fault{Kind: FaultSignature, Words: fmt.Sprintf("line %d of the anchor: %v", i+1, err)})
+		default:
+			v.faults.add(Fault{Kind: FaultAnchor, Words: fmt.Sprintf("line %d of the anchor is not a checkpoint", i+1)})
+		}
+	}
+	return good
+}
+
+func readLines(path string) (lines [][]byte, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("audit: open the anchor: %w", err)
+	}
+	defer func() { _ = f.Close() }() // read only: nothing can be lost
+	scanner := bufio.NewScanner(f)
+	for scanner.Scan() {
+		if line := bytes.TrimSpace(scanner.Bytes()); len(line) > 0 {
+			lines = append(lines, bytes.Clone(line))
+		}
+	}
+	if err := scanner.Err(); err != nil {
+		return nil, fmt.Errorf("audit: read the anchor: %w", err)
+	}
+	return lines, nil
+}
+
+// conclude fills the report from what the walk left.
+func (v *verification) conclude() {
+	r := &v.report
+	r.Records, r.Faults, r.FaultCount = v.count, v.faults.list, v.faults.total
+	for _, ch := range v.chains {
+		c := ChainReport{
+			Replica: ch.replica, First: ch.first.seq, Last: ch.tip.seq, FirstAt: ch.firstAt, LastAt: ch.lastAt,
+			Head: ch.tip.hash.String(), Sworn: ch.newest.Seq, ClockSteps: ch.stepsBack, Trimmed: ch.start.seq,
+		}
+		if ch.newest.Seq > 0 {
+			c.SwornAt = stamp(ch.newest.At)
+		}
+		r.Chains = append(r.Chains, c)
+	}
+	slices.SortFunc(r.Chains, func(a, b ChainReport) int { return cmp.Compare(a.Replica, b.Replica) })
+	v.sayWhatWasDone()
+}

@@ -1,0 +1,217 @@
+package audit
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"hash"
+	"time"
+)
+
+// writerState is the end of the chain as the writer knows it.
+type writerState struct {
+	tip       link   // the last record known to be on the disk
+	tried     link   // where the tip is if a commit that failed was in truth made
+	doubt     bool   // the last commit failed: look before writing on
+	signed    uint64 // Seq of the last checkpoint
+	mac       hash.Hash
+	text, sum []byte // scratch
+}
+
+// link is one record's place in a chain.
+type link struct {
+	seq  uint64
+	hash Digest
+}
+
+// run is the one goroutine that writes. While it commits one batch, the next
+// one gathers in the queue; nobody waits for a batch to fill.
+func (l *Log) run(ctx context.Context) {
+	defer close(l.stopped)
+	ticker := time.NewTicker(l.config.CheckpointEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case p := <-l.queue:
+			l.commit(ctx, l.gather(p))
+		case <-ticker.C:
+			l.checkpoint(ctx)
+			l.anchor.put(nil)
+		case <-l.closing:
+			l.drain(ctx)
+			return
+		}
+	}
+}
+
+func (l *Log) drain(ctx context.Context) {
+	for {
+		select {
+		case p := <-l.queue:
+			l.commit(ctx, l.gather(p))
+		default:
+			l.checkpoint(ctx)
+			return
+		}
+	}
+}
+
+// gather takes what waits already, up to one commit's worth.
+func (l *Log) gather(first *pending) []*pending {
+	batch := []*pending{first}
+	for len(batch) < maxBatch {
+		select {
+		case p := <-l.queue:
+			batch = append(batch, p)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// commit writes a batch in one transaction and tells each caller.
+func (l *Log) commit(ctx context.Context, batch []*pending) {
+	line, err := l.writeBatch(ctx, batch)
+	if err != nil {
+		l.writer.doubt = true
+		l.config.Logger.Error("audit: records not written, their actions are refused", "records", len(batch), "err", err)
+		err = down(err)
+	}
+	for _, p := range batch {
+		p.done <- err
+	}
+	if line != nil {
+		l.anchor.put(line)
+	}
+}
+
+// writeBatch gives the signed checkpoint when one was due.
+func (l *Log) writeBatch(ctx context.Context, batch []*pending) ([]byte, error) {
+	w := &l.writer
+	if err := l.resolveDoubt(ctx); err != nil {
+		return nil, err
+	}
+	tx, err := l.write.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("begin: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
+	tip, err := l.insert(ctx, tx, batch)
+	if err != nil {
+		return nil, err
+	}
+	var line []byte
+	if tip.seq-w.signed >= checkpointRecords {
+		if line, err = l.storeCheckpoint(ctx, tx, tip); err != nil {
+			return nil, err
+		}
+	}
+	w.tried = tip
+	if err := tx.Commit(); err != nil {
+		return nil, fmt.Errorf("commit: %w", err)
+	}
+	w.tip = tip
+	if line != nil {
+		w.signed = tip.seq
+	}
+	return line, nil
+}
+
+func (l *Log) insert(ctx context.Context, tx *sql.Tx, batch []*pending) (link, error) {
+	w := &l.writer
+	statement, err := tx.PrepareContext(ctx, "INSERT INTO record (body, hash, mac) VALUES (?, ?, ?)")
+	if err != nil {
+		return link{}, fmt.Errorf("prepare: %w", err)
+	}
+	defer func() { _ = statement.Close() }() // the transaction's end closes it too
+	tip, at := w.tip, l.config.Now()
+	for _, p := range batch {
+		w.text = appendHead(w.text[:0], head{l.config.Replica, tip.seq + 1, tip.hash, at})
+		w.text = append(w.text, p.event...)
+		tip = link{tip.seq + 1, sha256.Sum256(w.text)}
+		w.mac.Reset()
+		w.mac.Write(tip.hash[:])
+		w.sum = w.mac.Sum(w.sum[:0])
+		if _, err := statement.ExecContext(ctx, string(w.text), tip.hash[:], w.sum); err != nil {
+			return link{}, fmt.Errorf("insert: %w", err)
+		}
+	}
+	return tip, nil
+}
+
+// resolveDoubt finds out what became of a commit that failed. Its records may
+// be there all the same: then the chain goes on after them. Anything else at
+// the chain's end was not written by us, and nothing is written on top of it.
+func (l *Log) resolveDoubt(ctx context.Context) error {
+	w := &l.writer
+	if !w.doubt {
+		return nil
+	}
+	stored, err := l.storedTip(ctx)
+	if err != nil {
+		return err
+	}
+	if stored != w.tip && stored != w.tried {
+		return errors.New("the chain's end is not what was written: run `kdgate audit verify`")
+	}
+	w.tip, w.doubt = stored, false
+	return nil
+}
+
+func (l *Log) storedTip(ctx context.Context) (link, error) {
+	var seq uint64
+	var hash []byte
+	err := l.write.QueryRowContext(ctx,
+		"SELECT seq, hash FROM record WHERE replica = ? ORDER BY seq DESC LIMIT 1", l.config.Replica).Scan(&seq, &hash)
+	if errors.Is(err, sql.ErrNoRows) {
+		return link{}, nil
+	}
+	if err != nil {
+		return link{}, fmt.Errorf("read the chain's end: %w", err)
+	}
+	tip := link{seq: seq}
+	if !fill(&tip.hash, hash) {
+		return link{}, errNotRecord
+	}
+	return tip, nil
+}
+
+// checkpoint signs the tip when records came since the last one.
+func (l *Log) checkpoint(ctx context.Context) {
+	w := &l.writer
+	if w.doubt || w.tip.seq == w.signed {
+		return
+	}
+	line, err := l.storeCheckpoint(ctx, l.write, w.tip)
+	if err != nil {
+		l.config.Logger.Error("audit: checkpoint not stored, will be tried again", "err", err)
+		return
+	}
+	w.signed = w.tip.seq
+	l.anchor.put(line)
+}
+
+type execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// storeCheckpoint signs tip and keeps the line as the newest one of this replica.
+func (l *Log) storeCheckpoint(ctx context.Context, db execer, tip link) ([]byte, error) {
+	line := signedLine{
+		Kind: kindCheckpoint, Replica: l.config.Replica,
+		Seq: tip.seq, Hash: tip.hash, At: l.config.Now(),
+	}.sign(l.keys.sign)
+	_, err := db.ExecContext(ctx,
+		"INSERT INTO checkpoint (replica, line) VALUES (?, ?) ON CONFLICT (replica) DO UPDATE SET line = excluded.line",
+		l.config.Replica, string(line))
+	if err != nil {
+		return nil, fmt.Errorf("store checkpoint: %w", err)
+	}
+	return line, nil
+}
+
+func newMAC(key []byte) hash.Hash { return hmac.New(sha256.New, key) }

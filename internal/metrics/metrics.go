@@ -1,0 +1,105 @@
+// Package metrics counts what happens, in Prometheus' terms. It is the only
+// importer of the Prometheus client; the rooms that are counted name a small
+// observer each. No label ever holds a person, a code, a token or an address.
+package metrics
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"kdgate/identity"
+)
+
+// Metrics holds every series of one gateway, in a registry of its own.
+type Metrics struct {
+	registry *prometheus.Registry
+	signIns  *prometheus.CounterVec
+	signIn   *prometheus.HistogramVec
+	launches *prometheus.CounterVec
+	calls    *prometheus.CounterVec
+	peers    *prometheus.HistogramVec
+	store    *prometheus.HistogramVec
+	records  prometheus.Counter
+	tampered prometheus.Counter
+}
+
+// New registers the series.
+func New() *Metrics {
+	seconds := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 8}
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		signIns: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "kdgate_signin_total", Help: "Finished sign-ins by door, result and whose fault a failure is.",
+		}, []string{"door", "result", "fault"}),
+		signIn: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "kdgate_signin_seconds", Help: "Time from the code's arrival to the answer.", Buckets: seconds,
+		}, []string{"door"}),
+		launches: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "kdgate_launch_total", Help: "Launches by data centre and result (ok or a short code).",
+		}, []string{"target", "result"}),
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "kdgate_peer_calls_total", Help: "Calls to the vendors.",
+		}, []string{"peer", "operation", "result"}),
+		peers: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "kdgate_peer_seconds", Help: "Time of calls to the vendors.", Buckets: seconds,
+		}, []string{"peer", "operation"}),
+		store: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "kdgate_store_seconds", Help: "Time of store operations.", Buckets: seconds,
+		}, []string{"driver", "op"}),
+		records: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "kdgate_audit_records_total", Help: "Audit records written.",
+		}),
+		tampered: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "kdgate_store_tampered_total", Help: "Stored values whose seal did not verify; must stay 0.",
+		}),
+	}
+	m.registry.MustRegister(m.signIns, m.signIn, m.launches, m.calls, m.peers, m.store, m.records, m.tampered,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Handler serves the series in Prometheus' text form.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// SignIn counts one finished sign-in (gateway.Observer).
+func (m *Metrics) SignIn(door identity.Door, result, fault string, took time.Duration) {
+	m.signIns.WithLabelValues(string(door), result, fault).Inc()
+	m.signIn.WithLabelValues(string(door)).Observe(took.Seconds())
+}
+
+// Launch counts one launch (gateway.Observer).
+func (m *Metrics) Launch(target, result string) {
+	m.launches.WithLabelValues(target, result).Inc()
+}
+
+// Peer counts the calls to one vendor.
+func (m *Metrics) Peer(name string) Peer { return Peer{m, name} }
+
+// AuditRecord counts one record.
+func (m *Metrics) AuditRecord() { m.records.Inc() }
+
+// StoreTampered counts one broken seal.
+func (m *Metrics) StoreTampered() { m.tampered.Inc() }
+
+// Store times one operation of a store driver.
+func (m *Metrics) Store(driver, op string, took time.Duration) {
+	m.store.WithLabelValues(driver, op).Observe(took.Seconds())
+}
+
+// Peer observes the calls to one vendor.
+type Peer struct {
+	metrics *Metrics
+	name    string
+}
+
+// PeerCall counts one call (dingtalk.Observer, kingdee.Config.Observer).
+func (p Peer) PeerCall(operation, result string, took time.Duration) {
+	p.metrics.calls.WithLabelValues(p.name, operation, result).Inc()
+	p.metrics.peers.WithLabelValues(p.name, operation).Observe(took.Seconds())
+}

@@ -1,0 +1,149 @@
+package dingtalk
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Limits bound our own calls, so that DingTalk need not. Zero values take the
+// figures of the standard edition.
+type Limits struct {
+	QPS          float64            // calls a second for each API, default 20
+	PerAPI       map[string]float64 // other figures, by operation name
+	ReserveLogin float64            // share of QPS that jobs leave to sign-in, default 0.5
+	QueueWait    time.Duration      // longest wait for a turn to sign in, default 60 s
+}
+
+// errQueue is a turn that would come too late.
+var errQueue = errors.New("our own rate limit would let this call wait too long")
+
+// limits keeps two buckets for each API: one for everybody, one that only
+// background calls must pass as well.
+type limits struct {
+	cfg Limits
+
+	mu   sync.Mutex
+	all  map[string]*rate.Limiter
+	jobs map[string]*rate.Limiter
+}
+
+func newLimits(cfg Limits) *limits {
+	if cfg.QPS <= 0 {
+		cfg.QPS = 20
+	}
+	if cfg.ReserveLogin <= 0 || cfg.ReserveLogin >= 1 {
+		cfg.ReserveLogin = 0.5
+	}
+	if cfg.QueueWait <= 0 {
+		cfg.QueueWait = time.Minute
+	}
+	return &limits{cfg: cfg, all: map[string]*rate.Limiter{}, jobs: map[string]*rate.Limiter{}}
+}
+
+// of gives the buckets a call must pass, in order.
+func (l *limits) of(operation string, background bool) []*rate.Limiter {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all[operation] == nil {
+		qps := l.cfg.QPS
+		if own := l.cfg.PerAPI[operation]; own > 0 {
+			qps = own
+		}
+		l.all[operation] = newBucket(qps)
+		l.jobs[operation] = newBucket(qps * (1 - l.cfg.ReserveLogin))
+	}
+	if background {
+		return []*rate.Limiter{l.jobs[operation], l.all[operation]}
+	}
+	return []*rate.Limiter{l.all[operation]}
+}
+
+// newBucket never lets more than qps calls into any one second: a tenth may
+// come at once, the rest is spread.
+func newBucket(qps float64) *rate.Limiter {
+	burst := max(1, int(qps/10))
+	return rate.NewLimiter(rate.Limit(max(qps-float64(burst), qps/2)), burst)
+}
+
+// turn waits for l, or fails at once when the context would end before.
+func turn(ctx context.Context, l *rate.Limiter) error {
+	if err := l.Wait(ctx); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return errQueue
+	}
+	return nil
+}
+
+// pauses are the APIs that DingTalk has told us to leave alone for a while.
+type pauses struct {
+	now func() time.Time
+
+	mu    sync.Mutex
+	until map[string]time.Time
+}
+
+// quotaPause is the key of everything that costs monthly quota.
+const quotaPause = "\x00quota"
+
+func newPauses(now func() time.Time) *pauses {
+	return &pauses{now: now, until: map[string]time.Time{}}
+}
+
+// set lengthens a pause; it never shortens one.
+func (p *pauses) set(key string, until time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if until.After(p.until[key]) {
+		p.until[key] = until
+	}
+}
+
+// left is how long a pause still lasts, zero when there is none.
+func (p *pauses) left(key string) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(0, p.until[key].Sub(p.now()))
+}
+
+// rest waits for the end of a pause, or fails at once when the context would
+// end before.
+func (p *pauses) rest(ctx context.Context, key string) error {
+	for {
+		left := p.left(key)
+		if left == 0 {
+			return nil
+		}
+		if !fits(ctx, left) {
+			return errPaused
+		}
+		if err := sleep(ctx, left); err != nil {
+			return err
+		}
+	}
+}
+
+// errPaused is an API that DingTalk has told us to leave alone.
+var errPaused = errors.New("DingTalk has told us to pause this API")
+
+// fits reports whether a wait ends before the context does.
+func fits(ctx context.Context, wait time.Duration) bool {
+	deadline, bounded := ctx.Deadline()
+	return !bounded || wait < time.Until(deadline)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,253 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"kdgate/identity"
+	"kdgate/web"
+)
+
+// endpoint is a handler that returns its failure; serve turns it into a page.
+type endpoint func(w http.ResponseWriter, r *http.Request) error
+
+// beijing is the zone of every time that people read.
+var beijing = time.FixedZone("UTC+8", 8*60*60)
+
+func (g *Gateway) serve(h endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Body != nil {
+			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		}
+		if r.ContentLength > maxBody {
+			g.fail(w, r, &refusal{http.StatusRequestEntityTooLarge, "body too large"})
+			return
+		}
+		if err := h(w, r); err != nil {
+			g.fail(w, r, err)
+		}
+	})
+}
+
+func notFound() error {
+	return identity.Fail(identity.NotFound, identity.CodeNotFound, "no such page")
+}
+
+// kindStatus is the one table from kinds to statuses.
+var kindStatus = [...]int{
+	identity.Internal:        http.StatusInternalServerError,
+	identity.Invalid:         http.StatusBadRequest,
+	identity.Unauthenticated: http.StatusUnauthorized,
+	identity.Forbidden:       http.StatusForbidden,
+	identity.NotFound:        http.StatusNotFound,
+	identity.Conflict:        http.StatusConflict,
+	identity.Throttled:       http.StatusTooManyRequests,
+	identity.Unavailable:     http.StatusServiceUnavailable,
+	identity.Upstream:        http.StatusBadGateway,
+	identity.Misconfigured:   http.StatusServiceUnavailable,
+}
+
+// verdict is the public half of a failure: status and short code.
+func verdict(err error) (int, identity.Code) {
+	if e, ok := errors.AsType[*refusal](err); ok {
+		return e.status, identity.CodeBadRequest
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return http.StatusRequestEntityTooLarge, identity.CodeBadRequest
+	}
+	kind, code := identity.KindOf(err), identity.CodeOf(err)
+	if code == "" {
+		code = codeOfKind(kind)
+	}
+	if isChain(code) && kind != identity.Unavailable {
+		return http.StatusForbidden, code // the page exists and the person is known; they may not pass
+	}
+	if int(kind) >= len(kindStatus) {
+		return http.StatusInternalServerError, code
+	}
+	return kindStatus[kind], code
+}
+
+func codeOfKind(kind identity.Kind) identity.Code {
+	switch kind {
+	case identity.Invalid:
+		return identity.CodeBadRequest
+	case identity.NotFound:
+		return identity.CodeNotFound
+	case identity.Unauthenticated:
+		return identity.CodeSignInExpired
+	case identity.Throttled:
+		return identity.CodeTooManyTries
+	default:
+		return identity.CodeInternal
+	}
+}
+
+// isChain reports a KD-2xx: the person is proven, a link of their chain is broken.
+func isChain(code identity.Code) bool { return strings.HasPrefix(string(code), "KD-2") }
+
+// trouble is what the error page shows.
+type trouble struct {
+	Code      identity.Code
+	RequestID string
+	Time      string // UTC+8, with the zone
+	Person    string // userid, only of the person who is looking, once proven
+	Name      string // their own display name
+	Retry     string // where "try again" leads, empty for nowhere
+	SignOut   bool   // whether "not me" makes sense
+}
+
+// failure is an error together with what the page may say about the person in front of it.
+type failure struct {
+	err   error
+	who   identity.Assertion
+	retry string
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// fail answers with the page of an error. It shows the code and the request
+// id, which join it to the log; the cause goes to the log only (T130).
+func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
+	status, code := verdict(err)
+	v := visitOf(r)
+	g.logFailure(r, status, code, err)
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "5")
+	}
+	if wantsJSON(r) {
+		g.json(w, status, map[string]string{"code": string(code), "request_id": v.id})
+		return
+	}
+	show := trouble{Code: code, RequestID: v.id, Time: g.cfg.Now().In(beijing).Format("2006-01-02 15:04:05 UTC-07:00")}
+	if f, ok := errors.AsType[*failure](err); ok {
+		show.Person, show.Name, show.Retry = f.who.Subject.UserID, f.who.Name, f.retry
+		show.SignOut = !f.who.Subject.IsZero()
+	}
+	g.page(w, r, page{status: status, name: "error", data: show, policy: policy{forms: true}})
+}
+
+func (g *Gateway) logFailure(r *http.Request, status int, code identity.Code, err error) {
+	attrs := []any{"request_id", visitOf(r).id, "code", string(code), "status", status, "error", err}
+	if status >= http.StatusInternalServerError {
+		g.cfg.Logger.Error("failed", attrs...)
+		return
+	}
+	g.cfg.Logger.Info("refused", attrs...)
+}
+
+// page is one answer in HTML.
+type page struct {
+	status int
+	name   string
+	data   any
+	policy policy
+}
+
+// page renders and sends. The language switch is shown where a GET can bring
+// the same page again.
+func (g *Gateway) page(w http.ResponseWriter, r *http.Request, p page) {
+	v := visitOf(r)
+	view := web.View{Words: v.words, Page: p.name, Data: p.data}
+	if r.Method == http.MethodGet && r.URL.Path != callbackPath {
+		view.Canonical = withoutLang(r)
+	}
+	var body bytes.Buffer
+	if err := g.pages.Render(&body, view); err != nil {
+		g.cfg.Logger.Error("page", "request_id", v.id, "error", err)
+		http.Error(w, "500 "+string(identity.CodeInternal)+" "+v.id, http.StatusInternalServerError)
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", "text/html; charset=utf-8")
+	header.Set("Content-Language", v.words.Lang)
+	header.Set("Content-Length", strconv.Itoa(body.Len()))
+	header.Set("Content-Security-Policy", p.policy.with(g).text())
+	// Our forms post to ourselves. Under no-referrer an old browser sends them
+	// with "Origin: null", which the same-origin check refuses.
+	header.Set("Referrer-Policy", "same-origin")
+	header.Add("Vary", "Accept-Language, Cookie")
+	w.WriteHeader(p.status)
+	if r.Method != http.MethodHead {
+		_, _ = body.WriteTo(w) // the reader has gone: nobody is left to tell
+	}
+}
+
+// withoutLang is this page's own address without ?lang=, ready for one to be added.
+func withoutLang(r *http.Request) string {
+	query := r.URL.Query()
+	query.Del("lang")
+	if encoded := query.Encode(); encoded != "" {
+		return r.URL.EscapedPath() + "?" + encoded + "&"
+	}
+	return r.URL.EscapedPath() + "?"
+}
+
+func wantsJSON(r *http.Request) bool {
+	return strings.Contains(r.Header.Get("Accept"), "application/json")
+}
+
+func (g *Gateway) json(w http.ResponseWriter, status int, body map[string]string) {
+	text, err := json.Marshal(body)
+	if err != nil { // a map of strings always encodes
+		text = []byte("{}")
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(text, '\n'))
+}
+
+// seeOther sends a browser on with GET, whatever it came with, and says nothing
+// in the body: an address that carries a link must not be in a page (T30).
+func seeOther(w http.ResponseWriter, address string) {
+	w.Header().Set("Location", address)
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// policy is the content security policy of one page.
+type policy struct {
+	script  string   // origin of a client script that is not ours
+	framed  bool     // may stand in a frame of DingTalk
+	forms   bool     // holds a form of ours
+	targets []string // origins that a form's answer may redirect to: Chromium applies form-action to redirects too
+}
+
+const dingTalkFrames = "https://*.dingtalk.com"
+
+// with adds the data centres to a page with forms, since launch may follow.
+func (p policy) with(g *Gateway) policy {
+	if !p.forms {
+		return p
+	}
+	for _, dc := range g.cfg.DataCentres {
+		if origin, err := originOf(dc.Origin); err == nil && origin != "" && !slices.Contains(p.targets, origin) {
+			p.targets = append(p.targets, origin)
+		}
+	}
+	return p
+}
+
+func (p policy) text() string {
+	frames, forms := "'none'", "'none'"
+	if p.framed {
+		frames = "'self' " + dingTalkFrames
+	}
+	if p.forms {
+		forms = strings.Join(append([]string{"'self'"}, p.targets...), " ")
+	}
+	script := "'self'"
+	if p.script != "" {
+		script += " " + p.script
+	}
+	return "default-src 'none'; script-src " + script + "; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+		"form-action " + forms + "; base-uri 'none'; frame-ancestors " + frames
+}

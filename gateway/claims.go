@@ -1,0 +1,179 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"kdgate/identity"
+	"kdgate/internal/strictjson"
+	"kdgate/store"
+)
+
+const (
+	claimPrefix = "code/"
+	claimLife   = 30 * time.Minute       // longer than DingTalk keeps a code, so a replay always meets its claim
+	replayLife  = 5 * time.Minute        // how long the same browser gets the same answer (F4)
+	waitLimit   = 8 * time.Second        // how long a loser waits for the winner (R18)
+	pollEvery   = 250 * time.Millisecond // should a watch be late or lost
+)
+
+// claim is the right to exchange one code, and later what came of it. The code
+// itself is not in it, and neither is anything that opens a session: the
+// session's token derives from Random and the browser's own cookie.
+type claim struct {
+	Browser string              `json:"browser"` // keyed hash of the browser cookie
+	Random  string              `json:"random"`
+	At      time.Time           `json:"at"`
+	Done    bool                `json:"done,omitempty"`
+	Who     *identity.Assertion `json:"who,omitempty"`  // done, and proven
+	Kind    identity.Kind       `json:"kind,omitempty"` // done, and failed
+	Code    identity.Code       `json:"code,omitempty"`
+
+	key     string
+	version store.Version
+}
+
+// failed is the remembered failure, nil when the person was proven.
+func (c claim) failed() error {
+	if c.Who != nil {
+		return nil
+	}
+	return identity.Fail(c.Kind, c.Code, "the exchange of this code failed")
+}
+
+// claims keeps them in the store, shared by every replica.
+type claims struct {
+	store store.Store
+	keys  keys
+	now   func() time.Time
+	rand  io.Reader
+}
+
+// key names the claim of a code without telling the code.
+func (c *claims) key(corp string, door identity.Door, code identity.Secret) string {
+	return claimPrefix + c.keys.hex("code", corp, string(door), code.Reveal())
+}
+
+// take claims key for the sign-in st: the claim is created and the state is
+// used up in one commit, so one state never carries two codes. won is false
+// when somebody was first.
+func (c *claims) take(ctx context.Context, key string, st signIn, states *states) (mine claim, won bool, err error) {
+	random, err := newID(c.rand)
+	if err != nil {
+		return claim{}, false, err
+	}
+	mine = claim{Browser: st.Browser, Random: random, At: c.now().UTC(), key: key}
+	text, err := json.Marshal(mine)
+	if err != nil {
+		return claim{}, false, fmt.Errorf("gateway: claim: %w", err)
+	}
+	st.Claim, st.At = key, mine.At // as old as its use, so that a repeat finds it as long as the outcome
+	used, err := states.replaceOp(st)
+	if err != nil {
+		return claim{}, false, err
+	}
+	err = c.store.Commit(ctx, store.Create(key, text).For(claimLife), used)
+	if err == nil {
+		return mine, true, nil
+	}
+	if errors.Is(err, store.ErrConflict) {
+		return claim{}, false, nil
+	}
+	return c.afterUnknown(ctx, mine, err)
+}
+
+// afterUnknown reads before repeating: after "could not ask" the commit may
+// have happened, and then the claim in the store is ours.
+func (c *claims) afterUnknown(ctx context.Context, mine claim, cause error) (claim, bool, error) {
+	found, err := c.get(ctx, mine.key)
+	if err == nil && sameText(found.Random, mine.Random) {
+		return found, true, nil
+	}
+	return claim{}, false, storeFault(cause)
+}
+
+func (c *claims) get(ctx context.Context, key string) (claim, error) {
+	entry, err := c.store.Get(ctx, key)
+	if err != nil {
+		return claim{}, err
+	}
+	var found claim
+	if err := strictjson.Decode(entry.Value, &found); err != nil {
+		return claim{}, fmt.Errorf("gateway: claim record: %w", err)
+	}
+	found.key, found.version = key, entry.Version
+	return found, nil
+}
+
+// settle remembers the outcome for whoever waits and for repeats.
+func (c *claims) settle(ctx context.Context, done claim) error {
+	done.Done = true
+	text, err := json.Marshal(done)
+	if err != nil {
+		return fmt.Errorf("gateway: claim: %w", err)
+	}
+	if err := c.store.Commit(ctx, store.Put(done.key, text).For(claimLife)); err != nil {
+		return storeFault(err)
+	}
+	return nil
+}
+
+// errAbandoned is a claim whose winner has not settled it in time: it died, or
+// DingTalk did not answer it. Whether the code was used is not known.
+var errAbandoned = identity.Fail(identity.Unavailable, identity.CodeDingTalkDown, "claim without outcome")
+
+// await gives the settled claim under key to the browser that made it, waiting
+// for a winner that is still at work, on this replica or another.
+func (c *claims) await(ctx context.Context, key, browser string, exchange time.Duration) (claim, error) {
+	ctx, cancel := context.WithTimeout(ctx, waitLimit)
+	defer cancel()
+	changed, err := c.store.Watch(ctx, key)
+	if err != nil {
+		changed = nil // a nil channel never speaks; polling goes on
+	}
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	for {
+		found, err := c.judge(ctx, key, browser, exchange)
+		if err != nil || found.Done {
+			return found, err
+		}
+		select {
+		case <-ctx.Done():
+			return claim{}, errAbandoned
+		case _, open := <-changed:
+			if !open {
+				changed = nil
+			}
+		case <-poll.C:
+		}
+	}
+}
+
+// judge reads a claim once: whose it is, whether it is too old, whether it was abandoned.
+func (c *claims) judge(ctx context.Context, key, browser string, exchange time.Duration) (claim, error) {
+	found, err := c.get(ctx, key)
+	switch {
+	case ctx.Err() != nil:
+		return claim{}, errAbandoned
+	case errors.Is(err, store.ErrNotFound):
+		return claim{}, expired("claim is gone")
+	case err != nil:
+		return claim{}, storeFault(err)
+	}
+	age := c.now().Sub(found.At)
+	switch {
+	case !sameText(found.Browser, browser):
+		return claim{}, identity.Fail(identity.Unauthenticated, identity.CodeAuthCodeRefused, "code was used by another browser")
+	case found.Done && age > replayLife:
+		return claim{}, expired("outcome too old")
+	case !found.Done && age > exchange+time.Second:
+		return claim{}, errAbandoned
+	default:
+		return found, nil
+	}
+}

@@ -1,0 +1,219 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"kdgate/identity"
+	"kdgate/web"
+)
+
+// Bounds of a request (R59). The size of all headers is the server's own setting.
+const (
+	maxURL  = 8 << 10
+	maxBody = 64 << 10 // the largest thing a page of ours posts is a few KiB
+)
+
+// visit is what the edge knows about a request before anybody handles it.
+type visit struct {
+	id      string     // request id, made here and taken from nobody
+	address netip.Addr // the client, after trusted proxies
+	words   web.Words
+}
+
+type visitKey struct{}
+
+// visitOf gives the facts that the edge put into the request.
+func visitOf(r *http.Request) visit {
+	v, _ := r.Context().Value(visitKey{}).(visit)
+	return v
+}
+
+// edge wraps the routes: facts and log line outermost, so that a refused
+// request has both; then what refuses without looking at routes; then same-origin.
+func (g *Gateway) edge() http.Handler {
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(g.serve(func(http.ResponseWriter, *http.Request) error {
+		return identity.Fail(identity.Forbidden, identity.CodeBadRequest, "cross-origin request")
+	}))
+	inner := protection.Handler(http.HandlerFunc(g.route))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.observe(inner, w, r) })
+}
+
+// observe gives the request its id, answers panics, and writes one log line
+// that holds the path alone: no query, no ticket, no code (T6, T29).
+func (g *Gateway) observe(next http.Handler, w http.ResponseWriter, r *http.Request) {
+	began := g.cfg.Now()
+	id, err := newID(g.cfg.Rand)
+	if err != nil {
+		g.cfg.Logger.Error("no randomness", "error", err)
+		http.Error(w, "503", http.StatusServiceUnavailable)
+		return
+	}
+	v := visit{id: id[:22], address: clientAddress(r, g.cfg.TrustedProxies), words: g.pages.Catalogue().For(r)}
+	dropForwarded(r.Header)
+	r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
+	out := &meter{ResponseWriter: w}
+	g.baseline(out.Header(), v.id)
+	defer func() {
+		if cause := recover(); cause != nil {
+			g.recovered(out, r, cause)
+		}
+		g.cfg.Logger.LogAttrs(r.Context(), slog.LevelInfo, "request",
+			slog.String("request_id", v.id), slog.String("method", clip(r.Method, 16)),
+			slog.String("path", loggedPath(r)), slog.Int("status", out.code()),
+			slog.Int64("bytes", out.bytes), slog.String("address", v.address.String()),
+			slog.Duration("took", g.cfg.Now().Sub(began)))
+	}()
+	if refusal := g.screen(r); refusal != nil {
+		out.Header().Set("Connection", "close")
+		g.fail(out, r, refusal)
+		return
+	}
+	g.rememberLanguage(out, r)
+	next.ServeHTTP(out, r)
+}
+
+// recovered answers a panic with the same page as any other fault (T128, T130).
+// The stack goes to the log; the value may hold request data and does not.
+func (g *Gateway) recovered(out *meter, r *http.Request, cause any) {
+	if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(cause) // the server's own way to abort a response
+	}
+	g.cfg.Logger.Error("panic", "request_id", visitOf(r).id, "type", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
+	if out.status == 0 {
+		g.fail(out, r, identity.Fail(identity.Internal, identity.CodeInternal, "panic of type %T", cause))
+	}
+}
+
+// loggedPath is the escaped path, so that it is one clean line whatever was
+// sent (T113), with a ticket left out.
+func loggedPath(r *http.Request) string {
+	path := r.URL.EscapedPath()
+	if rest, ok := strings.CutPrefix(path, "/handover/"); ok && rest != "" {
+		return "/handover/-"
+	}
+	return clip(path, 256)
+}
+
+// clip bounds a text that a stranger wrote.
+func clip(text string, size int) string {
+	if len(text) > size {
+		return text[:size]
+	}
+	return text
+}
+
+// refusal is an answer of the edge with a status that no error kind names.
+type refusal struct {
+	status int
+	reason string
+}
+
+func (e *refusal) Error() string { return "refused: " + e.reason }
+
+// screen refuses what no page of ours sends, before routes and sessions are looked at.
+func (g *Gateway) screen(r *http.Request) error {
+	switch {
+	case r.Method == http.MethodTrace || r.Method == http.MethodConnect:
+		return &refusal{http.StatusMethodNotAllowed, "method"}
+	case len(r.RequestURI) > maxURL:
+		return &refusal{http.StatusRequestURITooLong, "address too long"}
+	case !cleanHeaders(r.Header):
+		return &refusal{http.StatusBadRequest, "header name"}
+	case !g.ownHost(r.Host):
+		return &refusal{http.StatusMisdirectedRequest, "host"}
+	case !cleanTarget(r.RequestURI):
+		return &refusal{http.StatusBadRequest, "path"}
+	default:
+		return nil
+	}
+}
+
+// baseline sets the headers that every answer carries, errors included (T59).
+func (g *Gateway) baseline(header http.Header, id string) {
+	header.Set("X-Request-Id", id)
+	header.Set("Content-Security-Policy", policy{}.text())
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	header.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=()")
+	header.Set("Cache-Control", "no-store")
+	if g.cfg.PublicURL.Scheme == "https" {
+		header.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
+	}
+}
+
+// rememberLanguage keeps the choice of ?lang= for later pages.
+func (g *Gateway) rememberLanguage(w http.ResponseWriter, r *http.Request) {
+	if lang, ok := g.pages.Catalogue().Asked(r); ok {
+		http.SetCookie(w, &http.Cookie{
+			Name: web.LanguageCookie, Value: lang, Path: "/", MaxAge: int((365 * 24 * time.Hour).Seconds()),
+			Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		})
+	}
+}
+
+// route finds the handler, or says 404 or 405 on our own page.
+func (g *Gateway) route(w http.ResponseWriter, r *http.Request) {
+	handler, pattern := g.mux.Handler(r)
+	if pattern != "" {
+		g.mux.ServeHTTP(w, r)
+		return
+	}
+	probe := &meter{ResponseWriter: discard{http.Header{}}}
+	handler.ServeHTTP(probe, r)
+	if probe.code() == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", probe.Header().Get("Allow"))
+		g.fail(w, r, &refusal{http.StatusMethodNotAllowed, "method"})
+		return
+	}
+	g.fail(w, r, notFound())
+}
+
+// meter counts what goes out. Unwrap lets http.ResponseController through.
+type meter struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (m *meter) WriteHeader(status int) {
+	if m.status == 0 && status >= http.StatusOK {
+		m.status = status
+	}
+	m.ResponseWriter.WriteHeader(status)
+}
+
+func (m *meter) Write(p []byte) (int, error) {
+	if m.status == 0 {
+		m.status = http.StatusOK
+	}
+	n, err := m.ResponseWriter.Write(p)
+	m.bytes += int64(n)
+	return n, err
+}
+
+func (m *meter) Unwrap() http.ResponseWriter { return m.ResponseWriter }
+
+func (m *meter) code() int {
+	if m.status == 0 {
+		return http.StatusOK
+	}
+	return m.status
+}
+
+// discard takes the mux's own 404 or 405, of which only status and Allow are wanted.
+type discard struct{ header http.Header }
+
+func (d discard) Header() http.Header         { return d.header }
+func (d discard) Write(p []byte) (int, error) { return len(p), nil }
+func (d discard) WriteHeader(int)             {}

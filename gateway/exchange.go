@@ -1,0 +1,246 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"kdgate/audit"
+	"kdgate/identity"
+)
+
+// afterwards bounds what follows an exchange: the record and the outcome.
+const afterwards = 5 * time.Second
+
+// attempt is one code presented for one sign-in.
+type attempt struct {
+	st      signIn
+	browser identity.Secret
+	door    identity.Door
+	code    identity.Secret
+}
+
+// done is where a sign-in goes next.
+type done struct {
+	status   int // 303 when it succeeded
+	code     identity.Code
+	location string
+	next     *signIn // the sign-in that follows a failure
+}
+
+// conclude redeems the code and opens the session, or opens the sign-in that
+// follows the failure.
+func (g *Gateway) conclude(w http.ResponseWriter, r *http.Request, a attempt) done {
+	settled, err := g.redeem(r, a)
+	if err == nil {
+		err = settled.failed()
+	}
+	if err == nil {
+		// Derived, so that the same browser gets the same session again and
+		// neither the store nor another browser ever holds it (F4, T37).
+		token := identity.NewSecret(g.keys.text("session", settled.Random, a.browser.Reveal()))
+		_, err = g.cfg.Sessions.Start(r.Context(), w, *settled.Who, token)
+	}
+	if err != nil {
+		return g.again(r, a, err)
+	}
+	return done{status: http.StatusSeeOther, location: a.st.Wanted.address()}
+}
+
+// again opens the sign-in that follows a failed one: the same place, the reason
+// shown, and no automatic start. When it is not known whether DingTalk used the
+// code, it starts by itself, once (R25); the code is never sent again.
+func (g *Gateway) again(r *http.Request, a attempt, cause error) done {
+	status, code := verdict(cause)
+	g.logFailure(r, status, code, cause)
+	next := signIn{Corp: a.st.Corp, Wanted: a.st.Wanted, Restarts: a.st.Restarts, Failed: code, Kind: identity.KindOf(cause)}
+	if code == identity.CodeDingTalkDown && a.st.Restarts == 0 {
+		next.Restarts, next.Failed = 1, ""
+	}
+	created, err := g.states.create(r.Context(), a.browser, next)
+	if err != nil {
+		g.logFailure(r, status, code, err)
+		return done{status: status, code: code, location: cleanFailure(err)}
+	}
+	return done{status: status, code: code, location: signInAddress(created.id), next: &created}
+}
+
+// redeem gives the settled claim of the attempt's code: exchanged now, or by
+// whoever was first (T1, F4).
+func (g *Gateway) redeem(r *http.Request, a attempt) (claim, error) {
+	key := g.claims.key(a.st.Corp, a.door, a.code)
+	if a.st.Claim == "" {
+		settled, won, err := g.redeemFirst(r, a, key)
+		if won || err != nil {
+			return settled, err
+		}
+	} else if !sameText(a.st.Claim, key) {
+		err := expired("state was used by another code")
+		g.noteSignIn(r, a, err, 0)
+		return claim{}, err
+	}
+	settled, err := g.claims.await(r.Context(), key, a.st.Browser, g.cfg.Limits.Exchange)
+	if err != nil {
+		g.noteSignIn(r, a, err, 0)
+	}
+	return settled, err
+}
+
+// redeemFirst tries to be the one that exchanges. It outlives its request: a
+// double tap cancels the first request, and the code would be lost with it.
+func (g *Gateway) redeemFirst(r *http.Request, a attempt, key string) (claim, bool, error) {
+	ctx := context.WithoutCancel(r.Context())
+	leave, err := g.limiter.enter(ctx, visitOf(r).address)
+	if err != nil {
+		g.noteSignIn(r, a, err, 0)
+		return claim{}, false, err
+	}
+	refused := false
+	defer func() { leave(refused) }()
+	mine, won, err := g.claims.take(ctx, key, a.st, g.states)
+	if err != nil || !won {
+		return claim{}, false, err
+	}
+	settled := g.exchange(ctx, r, a, mine)
+	refused = settled.Who == nil && faultOf(settled.Code) == faultUser
+	ctx, cancel := context.WithTimeout(ctx, afterwards)
+	defer cancel()
+	return settled, true, g.claims.settle(ctx, settled)
+}
+
+// exchange sends the code upstream, the only place that does, and records the
+// result before anybody learns it.
+func (g *Gateway) exchange(ctx context.Context, r *http.Request, a attempt, mine claim) claim {
+	began := g.cfg.Now()
+	upstream, cancel := context.WithTimeout(ctx, g.cfg.Limits.Exchange)
+	who, err := g.ask(upstream, a)
+	cancel()
+	if err == nil {
+		err = checkAssertion(who, a.st.Corp)
+	}
+	if err == nil {
+		who.Door = a.door
+		if who.At.IsZero() {
+			who.At = g.cfg.Now().UTC()
+		}
+		mine.Who = &who
+	}
+	if note := g.recordSignIn(r, a, who, err, g.took(began)); note != nil && err == nil {
+		err, mine.Who = note, nil
+	}
+	if err != nil {
+		_, mine.Code = verdict(err)
+		mine.Kind = identity.KindOf(err)
+	}
+	mine.Done = true
+	return mine
+}
+
+func (g *Gateway) ask(ctx context.Context, a attempt) (identity.Assertion, error) {
+	provider := g.corps[a.st.Corp].Provider
+	ask := provider.InClient
+	if a.door == identity.DoorBrowser {
+		ask = provider.Browser
+	}
+	who, err := ask(ctx, a.code)
+	if err == nil {
+		return who, nil
+	}
+	if errors.Is(err, context.DeadlineExceeded) || identity.CodeOf(err) == "" && identity.KindOf(err) == identity.Unavailable {
+		err = identity.Fail(identity.Unavailable, identity.CodeDingTalkDown, "exchange: %w", err)
+	}
+	return identity.Assertion{}, err
+}
+
+// checkAssertion fails closed on an answer that names nobody, or somebody of
+// another organisation (T3, T4).
+func checkAssertion(who identity.Assertion, corp string) error {
+	switch {
+	case who.Subject.UserID == "":
+		return identity.Fail(identity.Upstream, identity.CodeAuthCodeRefused, "assertion without userid")
+	case who.Subject.Corp != corp:
+		return identity.Fail(identity.Forbidden, identity.CodeForeignCorp, "assertion for another organisation")
+	default:
+		return nil
+	}
+}
+
+// The faults that sign-ins are counted by (F15).
+const (
+	faultNone     = "none"
+	faultUser     = "user"
+	faultDingTalk = "dingtalk"
+	faultKingdee  = "kingdee"
+	faultGateway  = "gateway"
+)
+
+func faultOf(code identity.Code) string {
+	switch {
+	case code == "":
+		return faultNone
+	case code == identity.CodeDingTalkDown || code == identity.CodeDingTalkBusy || code == identity.CodeDingTalkSetup:
+		return faultDingTalk
+	case strings.HasPrefix(string(code), "KD-4"):
+		return faultKingdee
+	case strings.HasPrefix(string(code), "KD-5"):
+		return faultGateway
+	default:
+		return faultUser
+	}
+}
+
+// recordSignIn writes the audit record of a finished exchange and counts it.
+// No record, no session: the error says so.
+func (g *Gateway) recordSignIn(r *http.Request, a attempt, who identity.Assertion, cause error, took time.Duration) error {
+	event := g.event(r, audit.ActionSignIn, audit.OK)
+	event.Door, event.Actor = string(a.door), audit.Person(who.Subject)
+	event.Detail = map[string]string{"corp": a.st.Corp}
+	result, code := "ok", identity.Code("")
+	if cause != nil {
+		_, code = verdict(cause)
+		result, event.Reason, event.Outcome = "failed", string(code), outcomeOf(cause)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), afterwards)
+	defer cancel()
+	err := g.record(ctx, event)
+	if err != nil && cause == nil {
+		result, code = "failed", identity.CodeAuditDown
+	}
+	g.cfg.Observer.SignIn(a.door, result, faultOf(code), took)
+	return err
+}
+
+// noteSignIn records a sign-in that failed before or without an exchange. It
+// fails anyway, so a log that cannot be written changes nothing but the log line.
+func (g *Gateway) noteSignIn(r *http.Request, a attempt, cause error, took time.Duration) {
+	_ = g.recordSignIn(r, a, identity.Assertion{}, cause, took) // record has logged it
+}
+
+// event fills what every record carries.
+func (g *Gateway) event(r *http.Request, action audit.Action, outcome audit.Outcome) audit.Event {
+	v := visitOf(r)
+	return audit.Event{
+		Action: action, Outcome: outcome, Source: v.address.String(), RequestID: v.id, UserAgent: clip(r.UserAgent(), 256),
+	}
+}
+
+// record appends, and names the failure: nothing is done that is not recorded.
+func (g *Gateway) record(ctx context.Context, event audit.Event) error {
+	if err := g.cfg.Recorder.Append(ctx, event); err != nil {
+		g.cfg.Logger.Error("audit", "request_id", event.RequestID, "action", string(event.Action), "error", err)
+		return identity.Fail(identity.Unavailable, identity.CodeAuditDown, "audit: %w", err)
+	}
+	return nil
+}
+
+// outcomeOf tells "may not" from "did not work".
+func outcomeOf(err error) audit.Outcome {
+	switch identity.KindOf(err) {
+	case identity.Unauthenticated, identity.Forbidden, identity.Invalid, identity.NotFound, identity.Throttled:
+		return audit.Refused
+	default:
+		return audit.Failed
+	}
+}

@@ -1,0 +1,95 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+
+	"kdgate/web"
+)
+
+// Gateway is the handler of the public listener. Build it with New.
+type Gateway struct {
+	cfg     Config
+	pages   *web.Pages
+	keys    keys
+	states  *states
+	claims  *claims
+	limiter *limiter
+	mux     *http.ServeMux
+	handler http.Handler
+
+	corps   map[string]Corp
+	centres map[string]DataCentre
+	forms   map[string]Form
+}
+
+// New checks cfg, reports all its mistakes at once, and builds the handler.
+func New(cfg Config) (*Gateway, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	pages, err := web.New()
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	cfg = cfg.withDefaults()
+	g := &Gateway{
+		cfg: cfg, pages: pages, keys: keys{secret: cfg.Secret}, mux: http.NewServeMux(),
+		corps: map[string]Corp{}, centres: map[string]DataCentre{}, forms: map[string]Form{},
+		limiter: newLimiter(cfg.Limits, cfg.Now),
+	}
+	g.states = &states{store: cfg.Store, keys: g.keys, now: cfg.Now, rand: cfg.Rand}
+	g.claims = &claims{store: cfg.Store, keys: g.keys, now: cfg.Now, rand: cfg.Rand}
+	for _, corp := range cfg.Corps {
+		g.corps[corp.ID] = corp
+	}
+	for _, dc := range cfg.DataCentres {
+		g.centres[dc.ID] = dc
+	}
+	for _, form := range cfg.Forms {
+		g.forms[form.Name] = form
+	}
+	g.mount()
+	g.handler = g.edge()
+	return g, nil
+}
+
+// ServeHTTP answers every request of the public listener.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.handler.ServeHTTP(w, r) }
+
+// Handle adds a route of another room (reverse proxy, console, events) behind
+// the same edge. It is for the composition root, before the first request.
+func (g *Gateway) Handle(pattern string, h http.Handler) { g.mux.Handle(pattern, h) }
+
+// mount lists every route of this package; nothing else is public (T48).
+func (g *Gateway) mount() {
+	routes := map[string]endpoint{
+		"GET /{$}":                            g.home,
+		"GET /signin":                         g.signInPage,
+		"POST /signin/dingtalk":               g.signInClient,
+		"GET /signin/dingtalk/oauth":          g.signInBrowser,
+		"GET /signin/dingtalk/callback":       g.signInCallback,
+		"GET /launch/{target}":                g.launch,
+		"GET /launch/{target}/{form}":         g.launch,
+		"GET /launch/{target}/{form}/{id}":    g.launch,
+		"POST /launch/choose":                 g.choose,
+		"POST /signout":                       g.signOut,
+		"GET /signed-out":                     g.signedOut,
+		"POST /handover":                      g.handoverIssue,
+		"GET /handover/{ticket}":              g.handoverPage,
+		"POST /handover/{ticket}":             g.handoverRedeem,
+		"GET " + web.AssetPrefix + "{path...}": g.asset,
+	}
+	for pattern, serve := range routes {
+		g.mux.Handle(pattern, g.serve(serve))
+	}
+}
+
+// asset serves what web embeds; the rest gets our own 404 page.
+func (g *Gateway) asset(w http.ResponseWriter, r *http.Request) error {
+	if !g.pages.Assets().Has(r.URL.Path) {
+		return notFound()
+	}
+	g.pages.Assets().ServeHTTP(w, r)
+	return nil
+}

@@ -1,0 +1,67 @@
+package gateway
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"io"
+
+	"kdgate/identity"
+)
+
+const randomSize = 32 // bytes of every id, ticket and cookie (T37 asks for 16)
+
+// keys derives everything that has to be the same on every replica.
+type keys struct{ secret identity.Secret }
+
+// mac is HMAC-SHA-256 over the purpose and its parts, each with its length in
+// front, so that no two lists of parts can read alike (T24).
+func (k keys) mac(purpose string, parts ...string) []byte {
+	h := hmac.New(sha256.New, []byte(k.secret.Reveal()))
+	for _, part := range append([]string{purpose}, parts...) {
+		var size [8]byte
+		binary.BigEndian.PutUint64(size[:], uint64(len(part)))
+		h.Write(size[:])
+		h.Write([]byte(part))
+	}
+	return h.Sum(nil)
+}
+
+func (k keys) hex(purpose string, parts ...string) string {
+	return hex.EncodeToString(k.mac(purpose, parts...))
+}
+
+func (k keys) text(purpose string, parts ...string) string {
+	return base64.RawURLEncoding.EncodeToString(k.mac(purpose, parts...))
+}
+
+// sameText compares in constant time (T127).
+func sameText(a, b string) bool { return hmac.Equal([]byte(a), []byte(b)) }
+
+// newID is an unguessable id for a URL or a cookie.
+func newID(random io.Reader) (string, error) {
+	var raw [randomSize]byte
+	if _, err := io.ReadFull(random, raw[:]); err != nil {
+		return "", fmt.Errorf("gateway: random: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(raw[:]), nil
+}
+
+// isID reports whether text is exactly what newID writes: no padding, no other
+// alphabet, no stray bits at the end (T39).
+func isID(text string) bool {
+	if len(text) != base64.RawURLEncoding.EncodedLen(randomSize) {
+		return false
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	return err == nil && len(raw) == randomSize
+}
+
+// hashed is how an id is named in the store: who reads the store cannot use it.
+func hashed(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(sum[:])
+}

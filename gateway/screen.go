@@ -1,0 +1,188 @@
+package gateway
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"unicode/utf8"
+)
+
+// cleanTarget reports whether a request target has exactly one reading. The
+// mux, the session check and, later, an upstream must all see the same path
+// (T47), so whatever two programs could read differently is refused here:
+// encoded slashes, backslashes and dots, empty and dot segments, path
+// parameters, NUL and other controls, bytes that should have been encoded,
+// escapes that are none, and escapes of escapes.
+func cleanTarget(target string) bool {
+	if !strings.HasPrefix(target, "/") {
+		return false // absolute form, authority form and "*" are for proxies
+	}
+	path, query, _ := strings.Cut(target, "?")
+	return cleanPath(path) && cleanQuery(query)
+}
+
+func cleanPath(path string) bool {
+	decoded := make([]byte, 0, len(path))
+	for i := 0; i < len(path); i++ {
+		b := path[i]
+		if b <= ' ' || b >= 0x7f || strings.IndexByte(`\;#`, b) >= 0 {
+			return false
+		}
+		if b == '%' {
+			var ok bool
+			if b, ok = unescape(path[i:]); !ok || b < ' ' || b == 0x7f || strings.IndexByte(`/\.;#%?`, b) >= 0 {
+				return false
+			}
+			i += 2
+		}
+		decoded = append(decoded, b)
+	}
+	if !utf8.Valid(decoded) {
+		return false
+	}
+	segments := strings.Split(path[1:], "/")
+	for i, segment := range segments {
+		if segment == "." || segment == ".." || (segment == "" && i < len(segments)-1) {
+			return false
+		}
+	}
+	return true
+}
+
+// cleanQuery allows what a browser writes; it is never used for routing.
+func cleanQuery(query string) bool {
+	for i := 0; i < len(query); i++ {
+		b := query[i]
+		if b <= ' ' || b >= 0x7f || b == '#' || b == '\\' {
+			return false
+		}
+		if b == '%' {
+			if _, ok := unescape(query[i:]); !ok {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// unescape reads the %XX at the start of text.
+func unescape(text string) (byte, bool) {
+	if len(text) < 3 {
+		return 0, false
+	}
+	high, ok1 := hexDigit(text[1])
+	low, ok2 := hexDigit(text[2])
+	return high<<4 | low, ok1 && ok2
+}
+
+func hexDigit(b byte) (byte, bool) {
+	switch {
+	case b >= '0' && b <= '9':
+		return b - '0', true
+	case b >= 'a' && b <= 'f':
+		return b - 'a' + 10, true
+	case b >= 'A' && b <= 'F':
+		return b - 'A' + 10, true
+	default:
+		return 0, false
+	}
+}
+
+// cleanHeaders refuses names that some upstream would read as another name:
+// CGI-like programs fold X_Staff_Id into X-Staff-Id (T52).
+func cleanHeaders(header http.Header) bool {
+	for name := range header {
+		for i := 0; i < len(name); i++ {
+			if !tokenByte(name[i]) || name[i] == '_' {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// tokenByte is tchar of RFC 9110, section 5.6.2.
+func tokenByte(b byte) bool {
+	return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' ||
+		strings.IndexByte("!#$%&'*+-.^_`|~", b) >= 0
+}
+
+// ownHost reports whether the request was meant for us (T50).
+func (g *Gateway) ownHost(host string) bool {
+	return canonicalHost(host, g.cfg.PublicURL.Scheme) == canonicalHost(g.cfg.PublicURL.Host, g.cfg.PublicURL.Scheme)
+}
+
+// canonicalHost folds the case and leaves out the scheme's own port.
+func canonicalHost(host, scheme string) string {
+	host = strings.ToLower(host)
+	if scheme == "https" {
+		return strings.TrimSuffix(host, ":443")
+	}
+	return strings.TrimSuffix(host, ":80")
+}
+
+// forwardedNames are headers by which a proxy, or whoever plays one, says where
+// a request came from. Only clientAddress reads one of them, and only from a
+// trusted peer; after that they are gone.
+var forwardedNames = [...]string{
+	"Forwarded", "X-Real-Ip", "True-Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Rewrite-Url",
+	"X-Http-Method", "X-Http-Method-Override", "X-Method-Override",
+}
+
+// dropForwarded removes them, so that no handler can trust one by mistake (T49).
+func dropForwarded(header http.Header) {
+	for _, name := range forwardedNames {
+		header.Del(name)
+	}
+	for name := range header {
+		canonical := http.CanonicalHeaderKey(name)
+		if strings.HasPrefix(canonical, "X-Forwarded-") || strings.HasPrefix(canonical, "X-Original-") || strings.HasPrefix(canonical, "Cf-") {
+			delete(header, name)
+		}
+	}
+}
+
+// clientAddress is the direct peer, or, behind trusted proxies, the nearest
+// address in X-Forwarded-For that is not one of them. Every proxy appends what
+// it saw, so the list is read from its end; at the first thing that is not an
+// address reading stops, and the last address that a trusted proxy vouched for stands.
+func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
+	client := peerAddress(r.RemoteAddr)
+	if !client.IsValid() || !isTrusted(client, trusted) {
+		return client
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		addr, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil || addr.Zone() != "" {
+			return client
+		}
+		client = addr.Unmap()
+		if !isTrusted(client, trusted) {
+			return client
+		}
+	}
+	return client
+}
+
+func peerAddress(remote string) netip.Addr {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		host = remote
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Unmap().WithZone("")
+}
+
+func isTrusted(addr netip.Addr, trusted []netip.Prefix) bool {
+	for _, prefix := range trusted {
+		if prefix.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,96 @@
+package web
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// AssetPrefix is where the assets are served.
+const AssetPrefix = "/assets/"
+
+// Assets serves the embedded assets under names that carry their content's hash.
+type Assets struct {
+	paths map[string]string // name → address
+	files map[string]asset  // address → content
+}
+
+type asset struct {
+	content []byte
+	kind    string
+}
+
+// loadAssets reads assets/**. A type that is not listed here is not served,
+// so notes kept beside vendored files stay inside.
+func loadAssets(files fs.FS) (*Assets, error) {
+	kinds := map[string]string{
+		".css": "text/css; charset=utf-8",
+		".js":  "text/javascript; charset=utf-8",
+		".svg": "image/svg+xml",
+		".png": "image/png",
+	}
+	a := &Assets{paths: map[string]string{}, files: map[string]asset{}}
+	err := fs.WalkDir(files, "assets", func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		ext := path.Ext(file)
+		kind, served := kinds[ext]
+		if !served {
+			return nil
+		}
+		content, err := fs.ReadFile(files, file)
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(content)
+		name := strings.TrimPrefix(file, "assets/")
+		address := AssetPrefix + strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(sum[:8]) + ext
+		a.paths[name] = address
+		a.files[address] = asset{content: content, kind: kind}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("web: assets: %w", err)
+	}
+	return a, nil
+}
+
+// Path is the address of an asset by its plain name, for example signin.js.
+// An unknown name is an error: a template that asks for it must not go out.
+func (a *Assets) Path(name string) (string, error) {
+	address, ok := a.paths[name]
+	if !ok {
+		return "", fmt.Errorf("web: no asset %q", name)
+	}
+	return address, nil
+}
+
+// Has reports whether address is exactly one of ours.
+func (a *Assets) Has(address string) bool {
+	_, ok := a.files[address]
+	return ok
+}
+
+// ServeHTTP serves exactly the addresses that Path gives, cached for ever;
+// everything else is a plain 404 (T60).
+func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	file, ok := a.files[r.URL.Path]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", file.kind)
+	header.Set("Content-Length", strconv.Itoa(len(file.content)))
+	header.Set("Cache-Control", "public, max-age=31536000, immutable")
+	if r.Method == http.MethodHead {
+		return
+	}
+	_, _ = w.Write(file.content) // the reader has gone: nobody is left to tell
+}

@@ -1,0 +1,90 @@
+package web
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+)
+
+//go:embed templates words assets
+var embedded embed.FS
+
+// Pages renders the templates. Build it with New; it is safe for concurrent use.
+type Pages struct {
+	assets    *Assets
+	catalogue *Catalogue
+	templates map[string]*template.Template
+}
+
+// View is what every template is given.
+type View struct {
+	Words            // the language of this page
+	Page      string // name of the template, also the class of its body
+	Canonical string // path and query of this page without lang, for the language switch; empty hides it
+	Data      any    // what the page itself needs
+}
+
+// New reads the embedded templates, words and assets and fails on the first mistake in them.
+func New() (*Pages, error) {
+	catalogue, err := loadCatalogue(embedded)
+	if err != nil {
+		return nil, err
+	}
+	assets, err := loadAssets(embedded)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pages{assets: assets, catalogue: catalogue, templates: map[string]*template.Template{}}
+	if err := p.parse(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Pages) parse() error {
+	files, err := fs.Glob(embedded, "templates/*.html")
+	if err != nil {
+		return fmt.Errorf("web: templates: %w", err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(path.Base(file), ".html")
+		if name == "layout" {
+			continue
+		}
+		t, err := template.New("layout.html").Option("missingkey=error").
+			Funcs(template.FuncMap{"asset": p.assets.Path}).
+			ParseFS(embedded, "templates/layout.html", file)
+		if err != nil {
+			return fmt.Errorf("web: template %s: %w", name, err)
+		}
+		p.templates[name] = t
+	}
+	return nil
+}
+
+// Render writes one page, or nothing when the template fails.
+func (p *Pages) Render(w io.Writer, view View) error {
+	t, ok := p.templates[view.Page]
+	if !ok {
+		return fmt.Errorf("web: no page %q", view.Page)
+	}
+	var page bytes.Buffer
+	if err := t.Execute(&page, view); err != nil {
+		return fmt.Errorf("web: page %s: %w", view.Page, err)
+	}
+	if _, err := page.WriteTo(w); err != nil {
+		return fmt.Errorf("web: page %s: %w", view.Page, err)
+	}
+	return nil
+}
+
+// Assets serves the embedded assets.
+func (p *Pages) Assets() *Assets { return p.assets }
+
+// Catalogue gives the words.
+func (p *Pages) Catalogue() *Catalogue { return p.catalogue }

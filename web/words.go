@@ -1,0 +1,130 @@
+package web
+
+import (
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+
+	"golang.org/x/text/language"
+
+	"kdgate/identity"
+	"kdgate/internal/strictjson"
+)
+
+// LanguageCookie remembers the language a person chose; it holds nothing else.
+const LanguageCookie = "kdgate-lang"
+
+// languages in the order of preference when nothing fits.
+var languages = [...]string{"zh-Hans", "zh-Hant", "en"}
+
+// Catalogue holds the words of every language.
+type Catalogue struct {
+	words   map[string]map[string]string
+	matcher language.Matcher
+}
+
+// Words is the catalogue in one language.
+type Words struct {
+	Lang string // BCP 47, for the lang attribute
+	text map[string]string
+}
+
+// Choice is one entry of the language switch.
+type Choice struct {
+	Lang, Name string
+	Current    bool
+}
+
+func loadCatalogue(files fs.FS) (*Catalogue, error) {
+	c := &Catalogue{words: map[string]map[string]string{}}
+	tags := make([]language.Tag, 0, len(languages))
+	for _, lang := range languages {
+		data, err := fs.ReadFile(files, path.Join("words", lang+".json"))
+		if err != nil {
+			return nil, fmt.Errorf("web: words: %w", err)
+		}
+		text := map[string]string{}
+		if err := strictjson.Decode(data, &text); err != nil {
+			return nil, fmt.Errorf("web: words %s: %w", lang, err)
+		}
+		c.words[lang] = text
+		tags = append(tags, language.MustParse(lang))
+	}
+	c.matcher = language.NewMatcher(tags)
+	return c, nil
+}
+
+// In is the catalogue in one language, in the default one when it is unknown.
+func (c *Catalogue) In(lang string) Words {
+	if _, ok := c.words[lang]; !ok {
+		lang = languages[0]
+	}
+	return Words{Lang: lang, text: c.words[lang]}
+}
+
+// For chooses the language of a request: ?lang=, then the cookie, then Accept-Language.
+func (c *Catalogue) For(r *http.Request) Words {
+	if lang, ok := c.Asked(r); ok {
+		return c.In(lang)
+	}
+	if cookie, err := r.Cookie(LanguageCookie); err == nil {
+		if _, known := c.words[cookie.Value]; known {
+			return c.In(cookie.Value)
+		}
+	}
+	accepted := r.Header.Get("Accept-Language")
+	if len(accepted) > 256 { // more than any browser sends; parsing cost is not for strangers to choose
+		accepted = ""
+	}
+	tags, _, err := language.ParseAcceptLanguage(accepted)
+	if err != nil || len(tags) == 0 {
+		return c.In("")
+	}
+	_, index, confidence := c.matcher.Match(tags...)
+	if confidence == language.No {
+		return c.In("")
+	}
+	return c.In(languages[index])
+}
+
+// Asked is the language named by ?lang=, if it is one of ours.
+func (c *Catalogue) Asked(r *http.Request) (string, bool) {
+	lang := r.URL.Query().Get("lang")
+	_, known := c.words[lang]
+	return lang, known
+}
+
+// T is the text under key; pairs fill its {name} places. A missing key shows
+// itself, so that it is seen and not silently empty; a test keeps the
+// catalogues complete.
+func (w Words) T(key string, pairs ...string) string {
+	text, ok := w.text[key]
+	if !ok {
+		return key
+	}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		text = strings.ReplaceAll(text, "{"+pairs[i]+"}", pairs[i+1])
+	}
+	return text
+}
+
+// Has reports whether there is a text under key.
+func (w Words) Has(key string) bool { _, ok := w.text[key]; return ok }
+
+// Employee is what a code means, for the person who meets it.
+func (w Words) Employee(code identity.Code) string { return w.T("code." + string(code) + ".employee") }
+
+// Helpdesk is what a code means and what to do, for whoever helps.
+func (w Words) Helpdesk(code identity.Code) string { return w.T("code." + string(code) + ".helpdesk") }
+
+// Choices are the languages, each by its own name.
+func (w Words) Choices() []Choice {
+	names := map[string]string{"zh-Hans": "简体中文", "zh-Hant": "繁體中文", "en": "English"}
+	choices := make([]Choice, 0, len(languages))
+	for _, lang := range languages {
+		choices = append(choices, Choice{Lang: lang, Name: names[lang], Current: lang == w.Lang})
+	}
+	return choices
+}

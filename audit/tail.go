@@ -25,7 +25,7 @@ func (l *Log) takeUpChain(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("audit: the end of the log does not verify, nothing is written on top of it (run `kdgate audit verify %s`): %w", l.config.Dir, err)
 	}
-	l.writer.tip = tip
+	l.writer.tip, l.writer.fresh = tip, true
 	sworn, err := l.newestCheckpoints(ctx)
 	if err != nil {
 		return err

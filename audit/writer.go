@@ -17,6 +17,7 @@ type writerState struct {
 	tried     link   // where the tip is if a commit that failed was in truth made
 	doubt     bool   // the last commit failed: look before writing on
 	signed    uint64 // Seq of the last checkpoint
+	fresh     bool   // nothing was signed since the log was opened: the first commit is
 	mac       hash.Hash
 	text, sum []byte // scratch
 }
@@ -105,7 +106,7 @@ func (l *Log) writeBatch(ctx context.Context, batch []*pending) ([]byte, error) 
 		return nil, err
 	}
 	var line []byte
-	if tip.seq-w.signed >= checkpointRecords {
+	if w.fresh || tip.seq-w.signed >= checkpointRecords {
 		if line, err = l.storeCheckpoint(ctx, tx, tip); err != nil {
 			return nil, err
 		}
@@ -116,7 +117,7 @@ func (l *Log) writeBatch(ctx context.Context, batch []*pending) ([]byte, error) 
 	}
 	w.tip = tip
 	if line != nil {
-		w.signed = tip.seq
+		w.signed, w.fresh = tip.seq, false
 	}
 	return line, nil
 }

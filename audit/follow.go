@@ -1,0 +1,87 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// followEvery is how often Follow looks for new records.
+const followEvery = 250 * time.Millisecond
+
+// Each calls fn for every record that q chooses, oldest first in the order of
+// the file, which is the order of the chains: what an export needs. Before and
+// Limit are not used. Between pages it holds no lock, so a long export does not
+// keep a running gateway's file from being tidied.
+func (r *Reader) Each(ctx context.Context, q Query, fn func(Record) error) error {
+	for last := uint64(0); ; {
+		page, err := r.page(ctx, q, last)
+		if err != nil {
+			return err
+		}
+		for _, record := range page {
+			if err := fn(record); err != nil {
+				return err
+			}
+			last = record.ID
+		}
+		if len(page) < maxLimit {
+			return nil
+		}
+	}
+}
+
+// Follow calls fn for every record with an ID above after, in order, and waits
+// for more until ctx ends, whose error it returns.
+func (r *Reader) Follow(ctx context.Context, after uint64, fn func(Record) error) error {
+	ticker := time.NewTicker(followEvery)
+	defer ticker.Stop()
+	for {
+		page, err := r.page(ctx, Query{}, after)
+		if err != nil {
+			return err
+		}
+		for _, record := range page {
+			if err := fn(record); err != nil {
+				return err
+			}
+			after = record.ID
+		}
+		if len(page) == maxLimit {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+}
+
+// page walks in the order of the file. The plus signs keep SQLite from an index
+// whose rows it would have to sort again for each page.
+func (r *Reader) page(ctx context.Context, q Query, after uint64) ([]Record, error) {
+	conditions := []condition{{"id > ?", []any{after}}}
+	if q.Person != "" {
+		person := clean(q.Person, maxText)
+		conditions = append(conditions, condition{"(+actor = ? OR +target = ?)", []any{person, person}})
+	}
+	if q.Action != "" {
+		conditions = append(conditions, condition{"+action = ?", []any{string(q.Action)}})
+	}
+	if q.Outcome != "" {
+		conditions = append(conditions, condition{"+outcome = ?", []any{string(q.Outcome)}})
+	}
+	if !q.From.IsZero() {
+		conditions = append(conditions, condition{"+at >= ?", []any{stamp(q.From)}})
+	}
+	if !q.To.IsZero() {
+		conditions = append(conditions, condition{"+at < ?", []any{stamp(q.To)}})
+	}
+	where, args := join(conditions)
+	rows, err := r.db.QueryContext(ctx, "SELECT "+columns+" FROM record"+where+" ORDER BY id LIMIT ?", append(args, maxLimit)...)
+	if err != nil {
+		return nil, fmt.Errorf("audit: read: %w", err)
+	}
+	return collect(rows)
+}

@@ -15,9 +15,13 @@ type alerts struct {
 	now    func() time.Time
 	logger *slog.Logger
 
-	mu   sync.Mutex
-	said map[string]time.Time
+	mu      sync.Mutex
+	said    map[string]time.Time
+	refused int // OAuth codes refused in a row
 }
+
+// refusedInARow is when refused codes look like more than people's accidents.
+const refusedInARow = 10
 
 func newAlerts(now func() time.Time, logger *slog.Logger) *alerts {
 	return &alerts{now: now, logger: logger, said: map[string]time.Time{}}
@@ -50,4 +54,22 @@ func (a *alerts) due(key string) bool {
 	}
 	a.said[key] = now
 	return true
+}
+
+// oauthCode counts refused codes of the browser door. A changed outgoing
+// address has shown up as nothing else (reference 0.3, row 18).
+func (a *alerts) oauthCode(ctx context.Context, refused bool) {
+	a.mu.Lock()
+	if !refused {
+		a.refused = 0
+	} else {
+		a.refused++
+	}
+	many := a.refused >= refusedInARow
+	a.mu.Unlock()
+	if many && a.due("oauth codes") {
+		a.logger.LogAttrs(ctx, slog.LevelError,
+			"DingTalk refuses every browser sign-in code: check that our outgoing address is still on the allow-list",
+			slog.Int("in_a_row", refusedInARow))
+	}
 }

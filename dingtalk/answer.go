@@ -5,7 +5,9 @@ import (
 	"mime"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -41,6 +43,8 @@ type answer struct {
 	body      []byte
 	text      string // errmsg or message: searched for hints, never compared, never logged
 	scopes    []string
+	// retryAfter is the header of that name, bounded: 0 when there is none.
+	retryAfter time.Duration
 }
 
 // envelope holds every field by which either host says how a call went. The
@@ -67,7 +71,7 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 // cannot read it calls unreadable.
 func readAnswer(h host, res peer.Response) answer {
 	body := bytes.TrimSpace(bytes.TrimPrefix(res.Body, byteOrderMark))
-	a := answer{status: res.Status, body: body, verdict: unreadable}
+	a := answer{status: res.Status, body: body, verdict: unreadable, retryAfter: retryAfter(res.Header)}
 	if bytes.HasPrefix(body, []byte("<")) {
 		// A gateway in front of DingTalk speaks HTML too when its upstream is
 		// gone; any other page is the ban page, whatever its status.
@@ -95,6 +99,15 @@ func readAnswer(h host, res peer.Response) answer {
 
 func isGatewayStatus(status int) bool {
 	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
+}
+
+// retryAfter reads whole seconds up to five minutes; anything else is ignored.
+func retryAfter(h http.Header) time.Duration {
+	seconds, err := strconv.Atoi(h.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		return 0
+	}
+	return time.Duration(min(seconds, 300)) * time.Second
 }
 
 // isJSON looks at the media type alone; parameters differ from path to path.

@@ -1,6 +1,7 @@
 package dingtalk
 
 import (
+	"net/http"
 	"strings"
 	"time"
 
@@ -61,7 +62,10 @@ var (
 		act: actRetry, tries: 2, wait: 200 * time.Millisecond}
 	ruleBanned = rule{name: "banned", kind: identity.Throttled, code: identity.CodeDingTalkBusy, act: actBan,
 		advice: "DingTalk has banned our address: lower the rates of everything that calls from it"}
+	ruleThrottled = rule{name: "throttled", kind: identity.Throttled, code: identity.CodeDingTalkBusy,
+		act: actPause, tries: 5, wait: time.Second}
 	rulePaused = rule{name: "paused", kind: identity.Throttled, code: identity.CodeDingTalkBusy}
+	ruleHeld   = rule{name: "held", kind: identity.Unavailable, code: identity.CodeDingTalkDown}
 	ruleBusy   = rule{name: "busy", kind: identity.Unavailable, code: identity.CodeDingTalkBusy,
 		act: actRetry, tries: 3, wait: time.Second}
 	ruleSecret = rule{name: "secret_wrong", kind: identity.Misconfigured, code: identity.CodeDingTalkSetup,
@@ -76,17 +80,15 @@ var (
 // throttleEntries come before every rule for "Forbidden": the throttle codes
 // begin alike and use the same status (reference 0.2, 8).
 func throttleEntries() []entry {
-	throttled := rule{name: "throttled", kind: identity.Throttled, code: identity.CodeDingTalkBusy,
-		act: actPause, tries: 5, wait: time.Second}
-	perMinute := throttled
+	perMinute := ruleThrottled
 	perMinute.act = actPauseTurn
-	banned := throttled
+	banned := ruleThrottled
 	banned.name, banned.tries, banned.wait = "api_banned", 1, 5*time.Minute
 	banned.advice = "DingTalk has banned one of its APIs for this application for a while: lower the rates"
 	quota := rule{name: "quota", kind: identity.Throttled, code: identity.CodeDingTalkBusy, act: actQuota,
 		advice: "the organisation's monthly API quota is used up: buy a pack or wait for the next month"}
 	return []entry{
-		{throttled, []string{"90018", "90002", "Forbidden.AccessDenied.QpsLimitForAppkeyAndApi",
+		{ruleThrottled, []string{"90018", "90002", "Forbidden.AccessDenied.QpsLimitForAppkeyAndApi",
 			"Forbidden.AccessDenied.QpsLimitForApi", "Forbidden.AccessDenied.QpsLimit*"}},
 		{perMinute, []string{"Forbidden.AccessDenied.QpmLimit*"}},
 		{quota, []string{"90020", "Forbidden.AccessDenied.ApiCountLimitForOrg"}},
@@ -180,11 +182,15 @@ func (d *decisions) find(op operation, reason string, status int) rule {
 		}
 	}
 	switch {
-	case status == 401:
+	case status == http.StatusUnauthorized && op.auth == authSecret:
+		return ruleSecret
+	case status == http.StatusUnauthorized:
 		return d.refresh
-	case status == 403 && reason == "":
+	case status == http.StatusForbidden && reason == "":
 		return ruleUnclear403
-	case status == 429 || status >= 500:
+	case status == http.StatusTooManyRequests:
+		return ruleThrottled
+	case status >= http.StatusInternalServerError:
 		return ruleBusy
 	}
 	return ruleOther

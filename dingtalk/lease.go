@@ -20,6 +20,7 @@ type lease struct {
 
 	mu      sync.Mutex
 	value   identity.Secret
+	born    time.Time // when the value was asked for
 	early   time.Time // from here on a new one is fetched in the background
 	dead    time.Time // from here on the value is not used any more
 	failure error     // of the last fetch
@@ -34,6 +35,7 @@ const (
 	fetchTimeout  = 8 * time.Second
 	pauseShort    = time.Second     // after a fetch that could not be asked
 	pauseLong     = 2 * time.Minute // after a fetch that an administrator must mend
+	youngest      = time.Minute
 	renewPause    = 30 * time.Second
 )
 
@@ -86,11 +88,11 @@ func (l *lease) refusedAgain() {
 }
 
 // drop forgets the value if it is still the one used, so that the next call
-// fetches another.
+// fetches another. A value younger than a minute stays: it is as new as can be.
 func (l *lease) drop(used identity.Secret) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.value == used {
+	if l.value == used && l.now().Sub(l.born) > youngest {
 		l.dead = time.Time{}
 	}
 }
@@ -151,7 +153,7 @@ func (l *lease) keep(value identity.Secret, asked time.Time, life time.Duration,
 		return err
 	}
 	life = min(max(life, shortestLease), longestLease)
-	l.value, l.retryAt = value, time.Time{}
+	l.value, l.born, l.retryAt = value, asked, time.Time{}
 	l.dead = asked.Add(life)
 	l.early = l.dead.Add(-min(refreshEarly, life/4))
 	return nil

@@ -113,6 +113,7 @@ func (c *Client) userToken(ctx context.Context, code identity.Secret) (identity.
 		"clientId": c.cfg.AppKey, "clientSecret": c.cfg.AppSecret.Reveal(),
 		"code": code.Reveal(), "grantType": "authorization_code",
 	}})
+	c.alerts.oauthCode(ctx, identity.CodeOf(err) == identity.CodeAuthCodeRefused)
 	if err != nil {
 		return identity.Secret{}, err
 	}

@@ -1,0 +1,48 @@
+package dingtalk
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// CallError is a call without a usable answer. It holds nothing secret and no
+// text of the vendor's except words of a bounded shape.
+type CallError struct {
+	Operation string
+	Rule      string // row of the decision table
+	Reason    string // the vendor's reason, empty when there was none
+	RequestID string // the vendor's, for their support
+	Status    int    // HTTP status, 0 without an answer
+	// Ambiguous says that DingTalk may have acted: a code may be used up.
+	Ambiguous bool
+
+	Permission string // scope that is missing
+	ApplyLink  string // page of the vendor to apply for it
+	OurAddress string // our outgoing address as DingTalk sees it
+
+	Err error // cause, may be nil
+
+	rule       rule
+	retryAfter time.Duration
+}
+
+// Error names the call, the rule and what the vendor said in bounded words.
+func (e *CallError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "dingtalk %s: %s", e.Operation, e.Rule)
+	for _, part := range []struct{ name, value string }{
+		{"reason", e.Reason}, {"request id", e.RequestID}, {"permission", e.Permission}, {"our address", e.OurAddress},
+	} {
+		if part.value != "" {
+			fmt.Fprintf(&b, ", %s %q", part.name, part.value)
+		}
+	}
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %v", e.Err)
+	}
+	return b.String()
+}
+
+// Unwrap gives the cause.
+func (e *CallError) Unwrap() error { return e.Err }

@@ -1,0 +1,96 @@
+package dingtalk
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"kdgate/identity"
+)
+
+var opScopes = operation{name: "authscopes", host: oldHost, path: "/auth/scopes", get: true, quota: true}
+
+// probeUser stands for nobody: it probes the permission to read people.
+const probeUser = "kdgate-probe-nobody"
+
+// rootDepartment stands for the whole organisation in a range.
+const rootDepartment = 1
+
+// Report is what a probe found out about one application.
+type Report struct {
+	Corp         string
+	WholeCompany bool    // the range is everybody
+	Departments  []int64 // departments in the range
+	Users        int     // people named in the range one by one
+	Fields       []string
+	Checks       []Check
+}
+
+// Check is one thing the application must be able to do.
+type Check struct {
+	Name       string // "token", or the scope name of the permission
+	Err        error  // nil when it works
+	ApplyLink  string // page of the vendor to apply for a missing permission
+	OurAddress string // our address, when DingTalk does not let it in
+}
+
+// OK reports whether every check passed.
+func (r Report) OK() bool {
+	return !slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Err != nil })
+}
+
+// Probe tests an application from outside: a new token, what it may see, and
+// whether it may read people. It forgets the cached token first, because a
+// permission granted a minute ago may need another (reference 1.5). The error
+// says that the token failed, so that nothing else could be asked.
+func (c *Client) Probe(ctx context.Context) (Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Budget)
+	defer cancel()
+	report := Report{Corp: c.cfg.Corp}
+	c.tokens.forget()
+	_, err := c.tokens.get(ctx)
+	report.add("token", err)
+	if err != nil {
+		return report, err
+	}
+	report.add("qyapi_base", c.probeRange(ctx, &report))
+	report.add("qyapi_get_member", c.probePeople(ctx))
+	return report, nil
+}
+
+func (r *Report) add(name string, err error) {
+	check := Check{Name: name, Err: err}
+	if e, ok := errors.AsType[*CallError](err); ok {
+		check.ApplyLink, check.OurAddress = e.ApplyLink, e.OurAddress
+	}
+	r.Checks = append(r.Checks, check)
+}
+
+func (c *Client) probeRange(ctx context.Context, report *Report) error {
+	var out struct {
+		Range struct {
+			Users       []string `json:"authed_user"`
+			Departments []number `json:"authed_dept"`
+		} `json:"auth_org_scopes"`
+		Fields []string `json:"auth_user_field"`
+	}
+	if err := c.do(ctx, call{op: opScopes, out: &out}); err != nil {
+		return err
+	}
+	for _, id := range out.Range.Departments {
+		report.Departments = append(report.Departments, int64(id))
+	}
+	report.WholeCompany = slices.Contains(report.Departments, rootDepartment)
+	report.Users, report.Fields = len(out.Range.Users), out.Fields
+	return nil
+}
+
+// probePeople asks for nobody: "no such person" proves the permission, and so
+// does "not in your range".
+func (c *Client) probePeople(ctx context.Context) error {
+	_, err := c.Profile(ctx, probeUser)
+	if kind := identity.KindOf(err); err != nil && (kind == identity.NotFound || kind == identity.Forbidden) {
+		return nil
+	}
+	return err
+}

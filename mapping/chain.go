@@ -64,3 +64,52 @@ type Chain struct {
 	User    Step             `json:"user"`            // link 3: person → login user
 	Account identity.Account `json:"account"`         // complete only when the chain holds
 }
+
+func newChain(k Key) Chain {
+	unchecked := Step{State: StateUnchecked}
+	return Chain{Key: k, Number: unchecked, Staff: unchecked, User: unchecked}
+}
+
+// fail marks a step as the broken one and gives the error of it.
+func (c *Chain) fail(step *Step, state State, code identity.Code, why string) error {
+	step.State, step.Code = state, code
+	return identity.Fail(identity.Forbidden, code, "mapping: %s: %s", c.Key, why)
+}
+
+// unreachable marks the step that could not be asked about.
+func (c *Chain) unreachable(err error) {
+	step := &c.Number
+	code := identity.CodeOf(err)
+	if code == identity.CodeKingdeeDown || code == identity.CodeKingdeeSetup {
+		step = &c.Staff
+	}
+	step.State, step.Code = StateUnreachable, code
+}
+
+// tell writes what Kingdee said into links 2 and 3.
+func (c *Chain) tell(check Check, source Source) {
+	c.Staff = Step{State: check.Staff, Source: source, CheckedAt: check.At}
+	c.User = Step{State: check.User, Source: source, CheckedAt: check.At}
+	if check.Staff != StateOK && check.Staff != StateUnchecked {
+		c.Staff.Code = check.Code
+	} else {
+		c.User.Code = check.Code
+	}
+	c.Number.Facts = facts("userid", c.Key.UserID, "staff_number", check.StaffNo)
+	c.Staff.Facts = facts("staff_number", check.StaffNo)
+	c.User.Facts = facts("login_user", check.LoginUser, "kingdee_user_id", check.KingdeeID, "renamed_to", check.RenamedTo)
+	if check.Foreign {
+		c.User.Facts = append(c.User.Facts, Fact{"foreign", "yes"})
+	}
+}
+
+// facts pairs names and values, leaving out what is empty.
+func facts(pairs ...string) []Fact {
+	var out []Fact
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			out = append(out, Fact{pairs[i], pairs[i+1]})
+		}
+	}
+	return out
+}

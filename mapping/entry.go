@@ -90,8 +90,10 @@ type Entry struct {
 	Version     uint64         `json:"version"` // of the row, from 1; what an editor must name (T26)
 	Created     Stamp          `json:"created"`
 	Changed     Stamp          `json:"changed"`
-	Action      audit.Action   `json:"action"`        // what made this version
-	Run         string         `json:"run,omitempty"` // import run that made this version
+	Action      audit.Action   `json:"action"`           // what made this version
+	Reason      string         `json:"reason,omitempty"` // why, when the action asks for one
+	Run         string         `json:"run,omitempty"`    // import run that made this version
+	Author      string         `json:"author,omitempty"` // who last chose identity or account, and so may not approve them
 	Note        string         `json:"note,omitempty"`
 	Unknown     jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }

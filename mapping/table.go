@@ -2,7 +2,7 @@ package mapping
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -52,95 +52,46 @@ type Config struct {
 // Table is the mapping table of one installation. It is safe for concurrent use
 // and holds no rows itself: every call reads the store (T41).
 type Table struct {
-	cfg     Config
-	flights singleflight.Group
+	cfg        Config
+	number     numberSource
+	privileged map[string]struct{} // skeletons
+	flights    singleflight.Group
 }
 
-// Actor is who changes the table. The caller has proven it, and the role.
-type Actor struct {
-	Name      string // as in audit.Event: audit.Person(subject), audit.System or "cli:USER"
-	Admin     bool   // holds the role admin: may share, privilege, approve and reinstate
-	Source    string // client address
-	RequestID string
+// alwaysPrivileged are the login users every Kingdee is delivered with (T18).
+var alwaysPrivileged = [...]string{"Administrator", "guest"}
+
+// New builds a Table.
+func New(cfg Config) (*Table, error) {
+	if cfg.Store == nil || cfg.Recorder == nil {
+		return nil, fmt.Errorf("mapping: a table needs a store and a recorder")
+	}
+	number, err := parseNumberSource(cfg.StaffNumberFrom)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.VerifyMaxAge <= 0 {
+		cfg.VerifyMaxAge = 10 * time.Minute
+	}
+	if cfg.VerifyTimeout <= 0 {
+		cfg.VerifyTimeout = 8 * time.Second
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	t := &Table{cfg: cfg, number: number, privileged: map[string]struct{}{}}
+	for _, login := range append(alwaysPrivileged[:], cfg.Privileged...) {
+		t.privileged[skeleton(login)] = struct{}{}
+	}
+	return t, nil
 }
 
-// Draft is a new row.
-type Draft struct {
-	Key         Key
-	UnionID     string // empty: bound at the first sign-in
-	StaffNumber string // empty: derived
-	LoginUser   string // empty: found through the staff number at the first sign-in
-	Owner       Owner  // empty: manual
-	Shared      bool
-	Privileged  bool
-	Note        string
+// isPrivileged compares folded, so that administrator is Administrator too:
+// whether Kingdee tells them apart is unknown.
+func (t *Table) isPrivileged(loginUser string) bool {
+	_, yes := t.privileged[skeleton(loginUser)]
+	return yes
 }
 
-// Edit changes a row; a nil field stays as it is.
-type Edit struct {
-	Version     uint64  // the version the editor saw; another one now is identity.Conflict (T26)
-	UnionID     *string // gives the row to another hire, or (empty) to whoever signs in next (T19)
-	StaffNumber *string
-	LoginUser   *string
-	Owner       *Owner
-	Shared      *bool
-	Privileged  *bool
-	Note        *string
-}
-
-// Filter chooses rows; zero fields choose all.
-type Filter struct {
-	DataCentre string
-	Corp       string
-	Status     Status
-	Owner      Owner
-	Code       identity.Code // of the last check
-	Shared     bool          // only rows that may share
-	Privileged bool          // only privileged rows
-	Text       string        // part of userid, staff number, login user or note
-}
-
-var errNotBuilt = errors.New("mapping: not built yet")
-
-// Get returns a row, or identity.NotFound.
-func (t *Table) Get(ctx context.Context, k Key) (Entry, error) { return Entry{}, errNotBuilt }
-
-// List returns at most limit rows after the cursor, and the cursor of the next page (empty: the end).
-func (t *Table) List(ctx context.Context, f Filter, cursor string, limit int) ([]Entry, string, error) {
-	return nil, "", errNotBuilt
-}
-
-// Create writes a new row.
-func (t *Table) Create(ctx context.Context, by Actor, d Draft) (Entry, error) {
-	return Entry{}, errNotBuilt
-}
-
-// Change edits a row.
-func (t *Table) Change(ctx context.Context, by Actor, k Key, e Edit) (Entry, error) {
-	return Entry{}, errNotBuilt
-}
-
-// Suspend takes a row out of force.
-func (t *Table) Suspend(ctx context.Context, by Actor, k Key, reason string) (Entry, error) {
-	return Entry{}, errNotBuilt
-}
-
-// Reinstate puts a suspended row back in force; nothing else does (T23).
-func (t *Table) Reinstate(ctx context.Context, by Actor, k Key, version uint64) (Entry, error) {
-	return Entry{}, errNotBuilt
-}
-
-// Approve adds the actor's approval to a row.
-func (t *Table) Approve(ctx context.Context, by Actor, k Key, version uint64) (Entry, error) {
-	return Entry{}, errNotBuilt
-}
-
-// Resolve walks the chain of a proven person to their account.
-func (t *Table) Resolve(ctx context.Context, a identity.Assertion, dataCentre string) (identity.Account, error) {
-	return identity.Account{}, errNotBuilt
-}
-
-// Explain walks the same way, changes nothing, and tells every link.
-func (t *Table) Explain(ctx context.Context, a identity.Assertion, dataCentre string) (Chain, error) {
-	return Chain{}, errNotBuilt
-}
+// now is the time as it is stored: UTC, whole milliseconds.
+func (t *Table) now() time.Time { return t.cfg.Now().UTC().Truncate(time.Millisecond) }

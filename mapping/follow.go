@@ -1,0 +1,218 @@
+package mapping
+
+import (
+	"context"
+
+	"kdgate/audit"
+	"kdgate/identity"
+)
+
+// answer is what a flight brings back: Kingdee's word, and where the staff
+// number came from.
+type answer struct {
+	check  Check
+	source Source // of the staff number
+}
+
+// together runs ask once for all who wait for the same question, apart from any
+// one caller's context, within Config.VerifyTimeout. The key is made of escaped
+// segments, so that no two questions share one (T24).
+func (t *Table) together(ctx context.Context, key string, ask func(context.Context) (answer, error)) (answer, error) {
+	done := t.flights.DoChan(key, func() (any, error) {
+		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.cfg.VerifyTimeout)
+		defer cancel()
+		return ask(own)
+	})
+	select {
+	case r := <-done:
+		a, _ := r.Val.(answer)
+		return a, r.Err
+	case <-ctx.Done():
+		return answer{}, identity.Fail(identity.Unavailable, identity.CodeKingdeeDown, "mapping: wait for Kingdee: %w", ctx.Err())
+	}
+}
+
+func (w walk) flight(purpose string, more ...string) string {
+	if w.look {
+		purpose += "-look"
+	}
+	segments := append([]string{w.key.DataCentre, w.key.Corp, w.key.UserID}, more...)
+	return join(purpose+"/", segments...)
+}
+
+// verifyRow asks Kingdee about a row and keeps what it said.
+func (t *Table) verifyRow(ctx context.Context, w walk, e Entry) (answer, error) {
+	a := answer{source: SourceEntry}
+	q := question{
+		dataCentre: e.DataCentre, number: e.StaffNumber, loginUser: e.LoginUser, kingdeeID: e.KingdeeID,
+		chosen:   e.LoginUser != "" && e.Owner != OwnerAuto,
+		unlinked: t.cfg.TrustTable, approved: e.Approved(),
+	}
+	if needed := !q.chosen || !q.unlinked && !q.approved; q.number == "" && needed {
+		var err error
+		if q.number, a.source, err = t.deriveNumber(ctx, w.key.Subject()); err != nil {
+			return a, err
+		}
+	}
+	var err error
+	if a.check, err = t.ask(ctx, q); err != nil || w.look {
+		return a, err
+	}
+	a.check, err = t.keep(ctx, w, &e, a.check)
+	return a, err
+}
+
+// keep remembers a Check. A row that follows Kingdee takes over a new or
+// renamed login user; rows of people are only told (reference 5).
+func (t *Table) keep(ctx context.Context, w walk, e *Entry, check Check) (Check, error) {
+	if t.follows(e, check) {
+		err := t.takeOver(ctx, w, e, &check)
+		if RefusalOf(err) == nil {
+			return check, err
+		}
+		check.User, check.Code = StateTaken, identity.CodeNotMapped
+	}
+	check.ForRow = e.Version
+	if sameCheck(e.Check, check) && check.At.Sub(e.Check.At) < t.cfg.VerifyMaxAge/2 {
+		return check, nil // a person who tries again and again writes nothing
+	}
+	_, err := t.write(ctx, func(x *tx) (*Entry, error) {
+		now, err := unmoved(ctx, x, e)
+		if err != nil {
+			return nil, err
+		}
+		now.Check = check
+		if now.KingdeeID == "" && check.Code == "" {
+			now.KingdeeID = check.KingdeeID
+		}
+		return now, x.save(ctx, rowKey(w.key), now)
+	})
+	return check, err
+}
+
+// follows reports whether a row takes over the login user that was found.
+func (t *Table) follows(e *Entry, check Check) bool {
+	if check.Code != "" || check.LoginUser == e.LoginUser || t.isPrivileged(check.LoginUser) {
+		return false
+	}
+	return e.Owner == OwnerAuto || e.LoginUser == "" && e.Owner == OwnerManual
+}
+
+func (t *Table) takeOver(ctx context.Context, w walk, e *Entry, check *Check) error {
+	_, err := t.write(ctx, func(x *tx) (*Entry, error) {
+		held, err := t.guardHeld(ctx, x)
+		if err != nil {
+			return nil, err
+		}
+		now, err := unmoved(ctx, x, e)
+		if err != nil {
+			return nil, err
+		}
+		a := act{by: itself(w), way: byItself}
+		after := t.next(a, now, audit.ActionMappingChange)
+		after.LoginUser, after.Reason = check.LoginUser, "follows Kingdee"
+		t.restart(a, now, after)
+		check.ForRow = after.Version
+		after.Check, after.KingdeeID = *check, check.KingdeeID
+		if err := t.allowed(a, now, after); err != nil {
+			return nil, err
+		}
+		return stage(ctx, x.unless(held), a, now, after)
+	})
+	return err
+}
+
+// unmoved reads a row again and insists on the version that was judged.
+func unmoved(ctx context.Context, x *tx, e *Entry) (*Entry, error) {
+	now, err := row(ctx, x, e.Key())
+	if err != nil {
+		return nil, err
+	}
+	if now == nil || now.Version != e.Version {
+		return nil, errMoved
+	}
+	return now, nil
+}
+
+// sameCheck compares what was found, not when.
+func sameCheck(a, b Check) bool {
+	return a.Code == b.Code && a.Staff == b.Staff && a.User == b.User && a.StaffNo == b.StaffNo &&
+		a.LoginUser == b.LoginUser && a.KingdeeID == b.KingdeeID && a.Foreign == b.Foreign &&
+		a.RenamedTo == b.RenamedTo && a.ForRow == b.ForRow
+}
+
+// walkNew walks without a row: the chain is derived, and remembered when it
+// holds and is nobody else's.
+func (t *Table) walkNew(ctx context.Context, w walk, chain *Chain) error {
+	a, err := t.together(ctx, w.flight("derive", w.assertion.UnionID), func(ctx context.Context) (answer, error) {
+		return t.deriveRow(ctx, w)
+	})
+	chain.Number.Source = a.source
+	if err != nil {
+		chain.unreachable(err)
+		return err
+	}
+	if a.check.StaffNo == "" {
+		return chain.fail(&chain.Number, StateNotMapped, identity.CodeNotMapped, "no row, and no staff number to derive one from")
+	}
+	chain.tell(a.check, SourceKingdee)
+	chain.Number.State = StateOK
+	if a.check.Code == identity.CodeNotMapped {
+		chain.Number.State, chain.Number.Code = StateNotMapped, identity.CodeNotMapped
+	}
+	if err := t.judge(&Entry{}, a.check, chain); err != nil {
+		return err
+	}
+	chain.Account = identity.Account{DataCentre: w.key.DataCentre, StaffNumber: a.check.StaffNo, LoginUser: a.check.LoginUser}
+	return nil
+}
+
+// deriveRow asks Kingdee about a person without a row.
+func (t *Table) deriveRow(ctx context.Context, w walk) (answer, error) {
+	var a answer
+	number, source, err := t.deriveNumber(ctx, w.key.Subject())
+	a.source = source
+	if err != nil || number == "" {
+		return a, err
+	}
+	a.check, err = t.ask(ctx, question{dataCentre: w.key.DataCentre, number: number})
+	switch {
+	case err != nil:
+		return a, err
+	case a.check.Staff == StateMissing:
+		a.check.Code = identity.CodeNotMapped // a guess that names nobody is no staff number of theirs
+		return a, nil
+	case a.check.Code != "" || t.isPrivileged(a.check.LoginUser) || w.look:
+		return a, nil
+	}
+	err = t.adopt(ctx, w, a.check)
+	if r := RefusalOf(err); r != nil {
+		if r.Reason == ReasonExists {
+			return a, errMoved
+		}
+		a.check.User, a.check.Code, err = StateTaken, identity.CodeNotMapped, nil
+	}
+	return a, err
+}
+
+// adopt creates the row of a derived chain.
+func (t *Table) adopt(ctx context.Context, w walk, check Check) error {
+	_, err := t.write(ctx, func(x *tx) (*Entry, error) {
+		held, err := t.guardHeld(ctx, x)
+		if err != nil {
+			return nil, err
+		}
+		to := x.unless(held)
+		after, err := t.create(ctx, to, act{by: itself(w), way: byItself}, Draft{
+			Key: w.key, UnionID: w.assertion.UnionID, Owner: OwnerAuto,
+			StaffNumber: check.StaffNo, LoginUser: check.LoginUser,
+		})
+		if err != nil {
+			return nil, err
+		}
+		check.ForRow = after.Version
+		after.Check, after.KingdeeID = check, check.KingdeeID
+		return after, to.save(ctx, rowKey(w.key), after)
+	})
+	return err
+}

@@ -1,0 +1,35 @@
+// Package dingtalksim is a strict stand-in for DingTalk: the old host
+// (oapi.dingtalk.com), the new host (api.dingtalk.com), the login host
+// (login.dingtalk.com) and the client's workbench, all on one listener.
+//
+// It owns what sign-in and the identity chain touch: application and user
+// tokens, in-client codes, the browser's consent page, contacts, leaver
+// records, page tickets, quotas, bans and the failures a test wants to see.
+// Every rule carries the SIM-D number of the DingTalk reference that it
+// follows; what the reference says the vendor refuses, it refuses.
+//
+// It refuses to be more than that: it shares no code with any client (the wire
+// format is declared again here, so that a mistake in a client cannot hide),
+// never calls out, keeps everything in memory, and answers only connections
+// that arrive on a loopback address unless Config.AllowRemote says otherwise.
+// Events, approvals and messages are not simulated yet, and say so.
+//
+// # Which path is which host
+//
+//	/v1.0/…, /v2.0/…                     new host
+//	/topapi/…, /gettoken, /auth/scopes,
+//	/get_jsapi_ticket                    old host
+//	/oauth2/auth                         login host
+//	/workbench, /jsapi/…                 the client
+//	/sim/…                               the control door
+//	anything else                        new host without a version (SIM-D9)
+//
+// # One vendor call
+//
+//	loopback? → counted per address, banned? → fault before the call?
+//	→ token → address list → calls per second → permission → monthly quota
+//	→ the API itself → fault after the call? → recorded → written
+//
+// A fault that spoils the answer (slow, drip, reset, truncate, …) runs the API
+// first: a code whose exchange timed out is used up all the same (SIM-D44).
+package dingtalksim

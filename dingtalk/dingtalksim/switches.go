@@ -1,0 +1,149 @@
+package dingtalksim
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+)
+
+// Switches are the choices the reference leaves open ("A", assumed) and the
+// numbers a test may want to change while the simulator runs. The zero value is
+// not the default: see defaultSwitches.
+type Switches struct {
+	DocMode             bool   `json:"doc_mode"`
+	UnifiedTokenInvalid bool   `json:"unified_token_invalid"`
+	Expired42001        bool   `json:"expired_42001"`
+	ErrmsgOnly          bool   `json:"errmsg_only"`
+	LowerAccessDenied   bool   `json:"lower_access_denied"`
+	PermissionImmediate bool   `json:"permission_immediate"`
+	JSAPIMode           string `json:"jsapi_mode"`
+	English             bool   `json:"english"`
+	OpenLinkInside      bool   `json:"open_link_inside"`
+	OAuthParam          string `json:"oauth_param"`
+	OAuthForeign        bool   `json:"oauth_foreign"`
+	LeaveEmptyToken     bool   `json:"leave_empty_token"`
+	BanJSON             bool   `json:"ban_json"`
+	QPS                 int    `json:"qps"`
+	AddressLimit        int    `json:"address_limit"`
+	MonthQuota          int    `json:"month_quota"`
+}
+
+// Values of Switches.JSAPIMode and Switches.OAuthParam.
+const (
+	modeAnswer     = "answer"
+	modeFail       = "fail"
+	modeSilent     = "silent"
+	modeNoBridge   = "no-bridge"
+	modeAMD        = "amd"
+	modeLegacyOnly = "legacy-only"
+
+	paramBoth      = "both"
+	paramAuthCode  = "authCode"
+	paramCode      = "code"
+	paramDifferent = "different"
+)
+
+// SwitchAbout describes one switch: its name at the control door, its value
+// now, and what it does.
+type SwitchAbout struct {
+	Name  string `json:"name"`
+	Value any    `json:"value"`
+	About string `json:"about"`
+}
+
+func switchTexts() []SwitchAbout {
+	return []SwitchAbout{
+		{Name: "doc_mode", About: "SIM-D13: old host quotes numbers and booleans and turns one-element arrays into objects"},
+		{Name: "unified_token_invalid", About: "SIM-D21: tokens of /v1.0/oauth2/{corpId}/token fail on /topapi with 40014"},
+		{Name: "expired_42001", About: "SIM-D28: an expired token answers 42001 instead of 40014"},
+		{Name: "errmsg_only", About: "SIM-D30: wrapped errors (88) leave sub_code and sub_msg out"},
+		{Name: "lower_access_denied", About: "SIM-D31: accessdenieddetail instead of AccessDeniedDetail"},
+		{Name: "permission_immediate", About: "SIM-D32: a granted permission counts for tokens already issued"},
+		{Name: "jsapi_mode", About: "SIM-D38: answer, fail (errorCode 3), silent (never calls back), no-bridge, amd, legacy-only"},
+		{Name: "english", About: "SIM-D40: the English text of 40078"},
+		{Name: "open_link_inside", About: "SIM-D46: openLink stays in the same web view on PC too"},
+		{Name: "oauth_param", About: "SIM-D49: both, authCode, code, different"},
+		{Name: "oauth_foreign", About: "SIM-D51: people of other organisations and external contacts may authorise"},
+		{Name: "leave_empty_token", About: "SIM-D66: the last page of leaver records carries an empty nextToken"},
+		{Name: "ban_json", About: "SIM-D112: the ban answers the punish JSON instead of the HTML page"},
+		{Name: "qps", About: "SIM-D108: calls per second of one application to one API; negative: no limit"},
+		{Name: "address_limit", About: "SIM-D112: calls within 20 s from one address that bring the ban; negative: never"},
+		{Name: "month_quota", About: "SIM-D110: counted calls per organisation and Beijing month; negative: no limit"},
+	}
+}
+
+func defaultSwitches(cfg Config) Switches {
+	pick := func(n, def int) int {
+		if n == 0 {
+			return def
+		}
+		return n
+	}
+	return Switches{
+		JSAPIMode: modeAnswer, OAuthParam: paramBoth,
+		QPS: pick(cfg.QPS, 20), AddressLimit: pick(cfg.AddressLimit, 10_000), MonthQuota: pick(cfg.MonthQuota, 5_000),
+	}
+}
+
+func (s Switches) validate() error {
+	if !slices.Contains([]string{modeAnswer, modeFail, modeSilent, modeNoBridge, modeAMD, modeLegacyOnly}, s.JSAPIMode) {
+		return fmt.Errorf("jsapi_mode %q: want answer, fail, silent, no-bridge, amd or legacy-only", s.JSAPIMode)
+	}
+	if !slices.Contains([]string{paramBoth, paramAuthCode, paramCode, paramDifferent}, s.OAuthParam) {
+		return fmt.Errorf("oauth_param %q: want both, authCode, code or different", s.OAuthParam)
+	}
+	return nil
+}
+
+// sw is the current set of switches; it must not be changed.
+func (s *Server) sw() *Switches { return s.switches.Load() }
+
+// Switches returns the switches as they stand.
+func (s *Server) Switches() Switches { return *s.sw() }
+
+// SetSwitches changes switches; change gets a copy of the current ones. It
+// fails, changing nothing, when a value is not one of the listed ones.
+func (s *Server) SetSwitches(change func(*Switches)) error {
+	for {
+		old := s.switches.Load()
+		next := *old
+		change(&next)
+		if err := next.validate(); err != nil {
+			return fmt.Errorf("dingtalksim: %w", err)
+		}
+		if s.switches.CompareAndSwap(old, &next) {
+			return nil
+		}
+	}
+}
+
+// patchSwitches reads a partial JSON object over the switches.
+func (s *Server) patchSwitches(raw []byte) error {
+	probe := s.Switches()
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&probe); err != nil {
+		return fmt.Errorf("switches: %w (see GET /sim/switches for the names)", err)
+	}
+	return s.SetSwitches(func(sw *Switches) {
+		_ = json.Unmarshal(raw, sw) // decoded above, against the same type
+	})
+}
+
+// aboutSwitches lists every switch with its value and meaning.
+func (s *Server) aboutSwitches() ([]SwitchAbout, error) {
+	raw, err := json.Marshal(s.sw())
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]any{}
+	if err := json.Unmarshal(raw, &values); err != nil {
+		return nil, err
+	}
+	list := switchTexts()
+	for i := range list {
+		list[i].Value = values[list[i].Name]
+	}
+	return list, nil
+}

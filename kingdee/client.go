@@ -1,13 +1,15 @@
 package kingdee
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net/url"
 	"time"
 
-	"kdgate/identity"
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+	"github.com/failsafe-go/failsafe-go/retrypolicy"
+	"golang.org/x/time/rate"
+
 	"kdgate/internal/peer"
 )
 
@@ -24,6 +26,15 @@ type Client struct {
 	now    func() time.Time
 	log    *slog.Logger
 	clock  *clock
+	alarm  *alarm
+
+	sessions  *sessions
+	loginTurn chan struct{} // one login at a time
+	logins    *brake        // stops logins after a refusal
+	calls     *brake        // stops calls at Kingdee's call limit
+	pace      *rate.Limiter
+	breaker   circuitbreaker.CircuitBreaker[any]
+	retry     retrypolicy.RetryPolicy[answer]
 }
 
 // New checks cfg, fills its defaults and makes a client. It does not call
@@ -34,8 +45,13 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{cfg: cfg, base: base, peer: cfg.Peer, now: cfg.Now, log: cfg.Logger.With("data_centre", cfg.ID)}
+	c := &Client{
+		cfg: cfg, base: base, peer: cfg.Peer, now: cfg.Now, log: cfg.Logger.With("data_centre", cfg.ID),
+		sessions: newSessions(concurrency(cfg.API)), loginTurn: make(chan struct{}, 1),
+		logins: &brake{}, calls: &brake{}, pace: newPace(cfg.API.MinInterval), breaker: newBreaker(), retry: newRetry(),
+	}
 	c.clock = &clock{now: c.now, log: c.log}
+	c.alarm = newAlarm(c.log, c.now)
 	if len(cfg.Users.Listed) > 0 {
 		c.listed = make(map[string]bool, len(cfg.Users.Listed))
 		for _, name := range cfg.Users.Listed {
@@ -54,27 +70,18 @@ func (c *Client) WeakHash() bool {
 	return c.cfg.Link.Hash == SHA1 || c.cfg.API.Hash == SHA1 || (c.cfg.Link.Mobile && c.cfg.Link.MobileHash == SHA1)
 }
 
-// StaffByNumber asks for the staff records (员工) that carry the number.
-func (c *Client) StaffByNumber(ctx context.Context, number string) ([]Staff, error) {
-	return nil, identity.Fail(identity.Internal, identity.CodeInternal, "kingdee: not built yet")
+// concurrency is how many calls run at once: one for each session, and with
+// signed headers, which need none, as many as configured.
+func concurrency(api APIConfig) int {
+	if api.Auth == AuthSignedHeaders {
+		return api.MaxConcurrency
+	}
+	return min(api.MaxSessions, api.MaxConcurrency)
 }
 
-// UsersOfStaff asks for the login users of a staff record.
-func (c *Client) UsersOfStaff(ctx context.Context, staff Staff) ([]User, error) {
-	return nil, identity.Fail(identity.Internal, identity.CodeInternal, "kingdee: not built yet")
-}
-
-// UserByName asks for the login users whose 用户名称 is exactly name.
-func (c *Client) UserByName(ctx context.Context, name string) ([]User, error) {
-	return nil, identity.Fail(identity.Internal, identity.CodeInternal, "kingdee: not built yet")
-}
-
-// SignOut ends the user's Kingdee sessions (LogoutByOtherSystem).
-func (c *Client) SignOut(ctx context.Context, user string) error {
-	return identity.Fail(identity.Internal, identity.CodeInternal, "kingdee: not built yet")
-}
-
-// Probe logs in and tries every configured form.
-func (c *Client) Probe(ctx context.Context) error {
-	return identity.Fail(identity.Internal, identity.CodeInternal, "kingdee: not built yet")
+func newPace(interval time.Duration) *rate.Limiter {
+	if interval <= 0 {
+		return rate.NewLimiter(rate.Inf, 1)
+	}
+	return rate.NewLimiter(rate.Every(interval), 1)
 }

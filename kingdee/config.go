@@ -45,7 +45,7 @@ type Config struct {
 type LinkConfig struct {
 	Version     int    // 1–4, default 4
 	Hash        Hash   // default SHA256 for version 4, SHA1 below
-	Permitcount string // "1" one login (default from version 3), "0" reusable, "none" not in the link
+	Permitcount string // "1" one login (default), "0" reusable, "none" not in the link; versions 1 and 2 cannot carry it
 	Characters  string // of the payload: "ascii" (default; V1 sends UTF-8), "utf-8" or "gbk"
 	UDEncoding  string // value of the parameter udencoding: default "utf-8"; "none" leaves it out
 

@@ -36,11 +36,9 @@ func linkDefaults(link LinkConfig) LinkConfig {
 			link.Hash = SHA1
 		}
 	}
-	if link.Permitcount == "" {
-		link.Permitcount = "1"
-		if link.Version < 3 { // the feature came with V3
-			link.Permitcount = None
-		}
+	link.Permitcount = cmp.Or(link.Permitcount, "1")
+	if link.Version < 3 {
+		link.Permitcount = None // the feature came with V3; older links live by the row's own setting
 	}
 	link.Characters = cmp.Or(link.Characters, "ascii")
 	link.UDEncoding = cmp.Or(link.UDEncoding, "utf-8")

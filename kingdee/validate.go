@@ -67,7 +67,6 @@ func (p *problems) link(cfg Config) {
 	p.check(knownHash(link.Hash), "link.hash: %q is none of sha256, sha1", link.Hash)
 	p.check(knownHash(link.MobileHash), "link.mobile_hash: %q is none of sha256, sha1", link.MobileHash)
 	p.check(slices.Contains([]string{"0", "1", None}, link.Permitcount), "link.permitcount: %q is none of 1, 0, none", link.Permitcount)
-	p.check(link.Version >= 3 || link.Permitcount == None, "link.permitcount: needs link.version 3 or 4")
 	p.check(slices.Contains([]string{"ascii", "utf-8", "gbk"}, link.Characters), "link.characters: %q is none of ascii, utf-8, gbk", link.Characters)
 	p.check(link.UDEncoding == None || cleanToken(link.UDEncoding), "link.udencoding: %q is not a name of an encoding", link.UDEncoding)
 	p.check(link.Characters != "gbk" || !strings.EqualFold(link.UDEncoding, "utf-8"), "link.udencoding: says utf-8 while link.characters says gbk")
@@ -110,6 +109,8 @@ func (p *problems) api(cfg Config) {
 	p.check(api.MaxConcurrency >= 1 && api.MaxConcurrency <= 64, "api.max_concurrency: %d is not 1–64", api.MaxConcurrency)
 	p.check(api.MinInterval >= 0 && api.MinInterval <= time.Minute, "api.min_interval: %s is not within [0, 1m]", api.MinInterval)
 	p.check(api.HeaderTimestamp == "ms" || api.HeaderTimestamp == "s", "api.header_timestamp: %q is neither ms nor s", api.HeaderTimestamp)
+	_, _, ok := clientOfAppID(cfg.AppID)
+	p.check(ok || api.Auth != AuthSignedHeaders, "api.auth: signed_headers needs an app id of the form NNNNNN_ plus 32 characters")
 	p.check(cleanToken(api.OrgNumber), "api.org_number: %q is not letters, digits, _ and -", api.OrgNumber)
 }
 

@@ -1,0 +1,101 @@
+package kingdee
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"kdgate/identity"
+)
+
+// Finding is what one look at a running Kingdee has confirmed, or not.
+type Finding struct {
+	Item string // what was tried: a form with its keys, or the clock
+	Err  error  // nil: confirmed; otherwise an *identity.Error, mostly around a *Fault with advice
+}
+
+// Probe logs in and asks one row of each configured form with the configured
+// keys. Nil means that everything a sign-in needs was confirmed on this server;
+// otherwise the errors of Examine, joined.
+func (c *Client) Probe(ctx context.Context) error {
+	var all []error
+	for _, finding := range c.Examine(ctx) {
+		if finding.Err != nil {
+			all = append(all, fmt.Errorf("%s: %w", finding.Item, finding.Err))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// Examine is Probe item by item, for the connections page and kdgate check. A
+// person who asks for it gets one login although earlier ones were refused, but
+// not while Kingdee has locked the integration user.
+func (c *Client) Examine(ctx context.Context) []Finding {
+	c.logins.allowOne()
+	u := c.cfg.Users
+	findings := []Finding{c.examineForm(ctx, u.Staff.Form, u.Staff.ForbidStatus, c.staffKeys())}
+	if u.Route == RoutePerson && u.Staff.Person == "" {
+		findings = append(findings, c.examinePosts(ctx))
+	}
+	findings = append(findings,
+		c.examineForm(ctx, u.User.Form, u.User.ForbidStatus, c.userKeys()),
+		Finding{Item: "clock", Err: c.clock.check(c.cfg.Link.Window)})
+	return findings
+}
+
+func (c *Client) staffKeys() []string {
+	k := c.cfg.Users.Staff
+	keys := []string{k.ID, k.Number, k.Name, k.ForbidStatus, k.DocumentStatus}
+	if k.Person != "" {
+		keys = append(keys, k.Person)
+	}
+	if c.cfg.Users.Route == RouteEmployee {
+		keys = append(keys, k.UserName)
+	}
+	return keys
+}
+
+func (c *Client) userKeys() []string {
+	k := c.cfg.Users.User
+	keys := []string{k.ID, k.Name, k.Account, k.ForbidStatus, k.Locked}
+	switch c.cfg.Users.Route {
+	case RoutePerson:
+		keys = append(keys, k.Link)
+	case RouteUser:
+		keys = append(keys, k.LinkNumber)
+	}
+	return keys
+}
+
+// examineForm wants one record in use: missing rights may show as no rows.
+func (c *Client) examineForm(ctx context.Context, form, forbidKey string, keys []string) Finding {
+	finding := Finding{Item: form}
+	rows, err := c.oneRow(ctx, form, keys, equals(forbidKey, "A"))
+	switch {
+	case err != nil:
+		finding.Err = err
+	case len(rows) == 0:
+		finding.Err = identity.Fail(identity.Misconfigured, identity.CodeKingdeeSetup,
+			"kingdee: %s answers without a record: give the integration user the right to query it, or check that it has records in use", form)
+	}
+	return finding
+}
+
+// examinePosts asks with the key that sign-ins filter by, for a number that
+// nobody has: the keys are confirmed by the empty answer.
+func (c *Client) examinePosts(ctx context.Context) Finding {
+	k := c.cfg.Users.Post
+	_, err := c.oneRow(ctx, k.Form, []string{k.ID, k.PersonNumber, k.Person}, equals(k.PersonNumber, "kdgate-probe"))
+	return Finding{Item: k.Form, Err: err}
+}
+
+func (c *Client) oneRow(ctx context.Context, form string, keys []string, filter condition) ([][]scalar, error) {
+	query := billQuery{FormId: form, FilterString: []condition{filter}, OrderString: keys[0] + " ASC", TopRowCount: 1, Limit: 1}
+	for i, key := range keys {
+		if i > 0 {
+			query.FieldKeys += ","
+		}
+		query.FieldKeys += key
+	}
+	return c.page(ctx, query, len(keys))
+}

@@ -1,0 +1,51 @@
+package redisstore
+
+import (
+	"testing"
+
+	"kdgate/identity"
+	"kdgate/store"
+	"kdgate/store/storetest"
+)
+
+var (
+	_ store.Driver     = (*Driver)(nil)
+	_ store.Distruster = (*Driver)(nil)
+)
+
+// openTest opens a driver on addr that the test closes.
+func openTest(t testing.TB, cfg Config) *Driver {
+	t.Helper()
+	d, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return d
+}
+
+// configOf is how to reach server.
+func configOf(server *storetest.Redis) Config {
+	return Config{Addrs: []string{server.Addr}, Password: identity.NewSecret(server.Password)}
+}
+
+func TestConformance(t *testing.T) {
+	server := storetest.StartRedis(t)
+	storetest.Run(t, func(t *testing.T) storetest.Harness {
+		server.Do("FLUSHALL")
+		d := openTest(t, configOf(server))
+		return storetest.Harness{
+			Driver: d,
+			Other:  openTest(t, configOf(server)),
+			Overwrite: func(t *testing.T, raw store.Entry) {
+				t.Helper()
+				server.Do("SET", d.names.value+raw.Key, packHead(raw.Version, raw.ExpiresAt)+string(raw.Value))
+				server.Do("ZADD", d.names.index, "0", raw.Key)
+			},
+		}
+	})
+}

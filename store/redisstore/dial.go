@@ -1,0 +1,89 @@
+package redisstore
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// dialer opens connections and knows those that are open, so that they can be
+// dropped when one of them has lost step: go-redis offers no way to do that.
+type dialer struct {
+	net *net.Dialer
+	tls *tls.Config
+
+	mu   sync.Mutex
+	open map[*conn]struct{}
+}
+
+func newDialer(cfg *tls.Config, timeout time.Duration) *dialer {
+	return &dialer{
+		net:  &net.Dialer{Timeout: timeout, KeepAlive: 15 * time.Second},
+		tls:  cfg,
+		open: map[*conn]struct{}{},
+	}
+}
+
+func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if d.tls != nil {
+		secure, err := (&tls.Dialer{NetDialer: d.net, Config: d.tls}).DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return d.track(secure), nil
+	}
+	plain, err := d.net.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	if sys, ok := plain.(syscall.Conn); ok {
+		// go-redis looks at the socket itself to find connections that died idle.
+		return plainConn{conn: d.track(plain), Conn: sys}, nil
+	}
+	return d.track(plain), nil
+}
+
+func (d *dialer) track(inner net.Conn) *conn {
+	c := &conn{Conn: inner, dialer: d}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.open[c] = struct{}{}
+	return c
+}
+
+// dropAll closes every connection. Commands in flight fail and are repeated on
+// new ones.
+func (d *dialer) dropAll() {
+	d.mu.Lock()
+	open := d.open
+	d.open = map[*conn]struct{}{}
+	d.mu.Unlock()
+	for c := range open {
+		_ = c.Conn.Close() // its user finds out by its next read
+	}
+}
+
+// conn is a connection that its dialer knows until it is closed.
+type conn struct {
+	net.Conn
+	dialer *dialer
+}
+
+func (c *conn) Close() error {
+	c.dialer.mu.Lock()
+	delete(c.dialer.open, c)
+	c.dialer.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// plainConn is a conn whose socket can be looked at.
+type plainConn struct {
+	*conn
+	syscall.Conn
+}
+
+// Close resolves the embedded names in favour of conn.
+func (c plainConn) Close() error { return c.conn.Close() }

@@ -1,0 +1,225 @@
+package storetest
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Redis is a redis-server of one test, on a free loopback port, with its data in
+// a temporary folder. Stop, Kill and Start may follow each other; the port and
+// the data stay.
+type Redis struct {
+	Addr     string // host:port
+	Password string // of the default user, from the option --requirepass
+
+	tb      testing.TB
+	dir     string
+	options []string
+	cmd     *exec.Cmd
+	exited  chan struct{}
+}
+
+// startTries bounds the search for a free port: another process may take the
+// one just found.
+const startTries = 5
+
+// patience is how long anything that redis-server does at once may take.
+const patience = 10 * time.Second
+
+// StartRedis starts redis-server with options as on its command line, for
+// example "--appendonly", "yes". It is gone when the test ends. Without
+// redis-server the test is skipped, or fails where CI=true.
+func StartRedis(tb testing.TB, options ...string) *Redis {
+	tb.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		if os.Getenv("CI") == "true" {
+			tb.Fatal("redis-server is missing: apt-get install redis-server")
+		}
+		tb.Skip("redis-server is missing: apt-get install redis-server")
+	}
+	r := &Redis{tb: tb, dir: tb.TempDir(), options: options}
+	if i := slices.Index(options, "--requirepass"); i >= 0 && i+1 < len(options) {
+		r.Password = options[i+1]
+	}
+	tb.Cleanup(r.Kill)
+	var err error
+	for range startTries {
+		if r.Addr, err = freeAddr(); err != nil {
+			tb.Fatal(err)
+		}
+		if err = r.start(); err == nil {
+			return r
+		}
+	}
+	tb.Fatal(err)
+	return nil
+}
+
+// URL is how a client names this Redis.
+func (r *Redis) URL() string {
+	if r.Password == "" {
+		return "redis://" + r.Addr + "/0"
+	}
+	return "redis://:" + r.Password + "@" + r.Addr + "/0"
+}
+
+// Start starts the server again after Stop or Kill.
+func (r *Redis) Start() {
+	r.tb.Helper()
+	if err := r.start(); err != nil {
+		r.tb.Fatal(err)
+	}
+}
+
+// Stop ends the server in good order; what it persists is on the disk.
+func (r *Redis) Stop() { r.end(syscall.SIGTERM) }
+
+// Kill ends the server with kill -9.
+func (r *Redis) Kill() { r.end(syscall.SIGKILL) }
+
+func (r *Redis) end(signal os.Signal) {
+	if r.cmd == nil {
+		return
+	}
+	_ = r.cmd.Process.Signal(signal) // one that has gone already is what we want
+	<-r.exited
+	r.cmd = nil
+}
+
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// start returns when the server accepts connections, which it says itself.
+func (r *Redis) start() error {
+	_, port, err := net.SplitHostPort(r.Addr)
+	if err != nil {
+		return err
+	}
+	args := []string{"--port", port, "--bind", "127.0.0.1", "--dir", r.dir, "--save", "", "--daemonize", "no"}
+	cmd := exec.Command("redis-server", append(args, r.options...)...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	r.cmd, r.exited = cmd, make(chan struct{})
+	ready := make(chan struct{})
+	go watchOutput(out, ready, r.exited, cmd)
+	select {
+	case <-ready:
+		return nil
+	case <-r.exited:
+		r.cmd = nil
+		return errors.New("redis-server ended at once: is the port taken, or an option wrong?")
+	case <-time.After(patience):
+		r.Kill()
+		return errors.New("redis-server does not get ready")
+	}
+}
+
+// watchOutput closes ready when the server says so, and exited when it has gone.
+func watchOutput(out io.Reader, ready, exited chan struct{}, cmd *exec.Cmd) {
+	lines := bufio.NewScanner(out)
+	for told := false; lines.Scan(); {
+		if !told && strings.Contains(lines.Text(), "Ready to accept connections") {
+			told = true
+			close(ready)
+		}
+	}
+	_ = cmd.Wait() // a killed server is no failure
+	close(exited)
+}
+
+// Do sends one command over a connection of its own and gives the reply as text,
+// array elements joined by spaces. An error reply fails the test.
+func (r *Redis) Do(args ...string) string {
+	r.tb.Helper()
+	reply, err := r.do(args)
+	if err != nil {
+		r.tb.Fatalf("redis %s: %v", args[0], err)
+	}
+	return reply
+}
+
+func (r *Redis) do(args []string) (string, error) {
+	conn, err := net.DialTimeout("tcp", r.Addr, patience)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return "", err
+	}
+	in := bufio.NewReader(conn)
+	if r.Password != "" {
+		if _, err := roundTrip(conn, in, []string{"AUTH", r.Password}); err != nil {
+			return "", err
+		}
+	}
+	return roundTrip(conn, in, args)
+}
+
+func roundTrip(out io.Writer, in *bufio.Reader, args []string) (string, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "*%d\r\n", len(args))
+	for _, arg := range args {
+		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(arg), arg)
+	}
+	if _, err := io.WriteString(out, b.String()); err != nil {
+		return "", err
+	}
+	return readReply(in)
+}
+
+// readReply reads one RESP2 reply.
+func readReply(in *bufio.Reader) (string, error) {
+	line, err := in.ReadString('\n')
+	if err != nil {
+		return "", err
+	}
+	line = strings.TrimSuffix(line, "\r\n")
+	if line == "" {
+		return "", errors.New("empty reply")
+	}
+	switch line[0] {
+	case '-':
+		return "", errors.New(line[1:])
+	case '$':
+		size, err := strconv.Atoi(line[1:])
+		if err != nil || size < 0 {
+			return "", err
+		}
+		text := make([]byte, size+2)
+		_, err = io.ReadFull(in, text)
+		return string(text[:size]), err
+	case '*':
+		count, err := strconv.Atoi(line[1:])
+		parts := make([]string, 0, max(0, count))
+		for i := 0; i < count && err == nil; i++ {
+			var part string
+			part, err = readReply(in)
+			parts = append(parts, part)
+		}
+		return strings.Join(parts, " "), err
+	default:
+		return line[1:], nil
+	}
+}

@@ -21,12 +21,16 @@ func (c *Client) SignOut(ctx context.Context, user string) error {
 	if !plainText(user, 128) {
 		return identity.Fail(identity.Misconfigured, identity.CodeKingdeeSetup, "kingdee: login user is empty, too long or holds control characters")
 	}
-	_, err := c.call(ctx, operation{
+	_, err := c.call(ctx, c.logoutCall(user))
+	return err
+}
+
+func (c *Client) logoutCall(user string) operation {
+	return operation{
 		name: "logout", where: "logout", path: userService + "LogoutByOtherSystem" + serviceTail,
 		contentType: formType, body: []byte("ap0=" + url.QueryEscape(string(c.logoutArgument(user)))),
 		write: true, anonymous: true, read: readSignOut,
-	})
-	return err
+	}
 }
 
 // logoutArgument signs one timestamp and sends the same one, as a number.

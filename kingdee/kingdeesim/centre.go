@@ -45,7 +45,7 @@ func (t *Tables) clone() Tables {
 	return Tables{
 		Organisations: slices.Clone(t.Organisations), Departments: slices.Clone(t.Departments),
 		Positions: slices.Clone(t.Positions), Persons: slices.Clone(t.Persons), Staff: slices.Clone(t.Staff),
-		Posts: slices.Clone(t.Posts), Users: slices.Clone(t.Users), Currencies: slices.Clone(t.Currencies),
+		Posts: slices.Clone(t.Posts), Users: slices.Clone(t.Users), Currencies: slices.Clone(t.Currencies), lastID: t.lastID,
 	}
 }
 

@@ -20,6 +20,8 @@ type Tables struct {
 	Posts         []Post
 	Users         []User
 	Currencies    []BaseData
+
+	lastID int64 // the highest id given out; 0 before the first
 }
 
 // BaseData is a plain reference record.
@@ -147,7 +149,7 @@ func (t *Tables) base() {
 		dept, org := t.Departments[0].ID, t.Organisations[0].ID
 		t.Positions = []Position{
 			{BaseData: BaseData{t.next(), "GW0001", "出纳"}, DepartmentID: dept, OrgID: org},
-			{BaseData: BaseData{t.next() + 1, "GW0002", "会计"}, DepartmentID: dept, OrgID: org},
+			{BaseData: BaseData{t.next(), "GW0002", "会计"}, DepartmentID: dept, OrgID: org},
 		}
 	}
 	if len(t.Currencies) == 0 {
@@ -156,11 +158,38 @@ func (t *Tables) base() {
 }
 
 // firstID is where numbering starts, so that ids never look like numbers of people.
-const firstID = 100001
+const firstID = 100000
 
-// next is an id no record of these tables has.
+// next is an id that no record of these tables has.
 func (t *Tables) next() int64 {
-	return firstID + int64(len(t.Departments)+2*len(t.Positions)+len(t.Persons)+len(t.Staff)+len(t.Posts)+len(t.Users))
+	if t.lastID == 0 {
+		t.lastID = t.highest()
+	}
+	t.lastID++
+	return t.lastID
+}
+
+func (t *Tables) highest() int64 {
+	out := int64(firstID)
+	for _, d := range t.Departments {
+		out = max(out, d.ID)
+	}
+	for _, p := range t.Positions {
+		out = max(out, p.ID)
+	}
+	for _, p := range t.Persons {
+		out = max(out, p.ID)
+	}
+	for _, s := range t.Staff {
+		out = max(out, s.ID)
+	}
+	for _, p := range t.Posts {
+		out = max(out, p.ID)
+	}
+	for _, u := range t.Users {
+		out = max(out, u.ID)
+	}
+	return out
 }
 
 // complete fills in what a caller may leave out.
@@ -168,31 +197,30 @@ func (t *Tables) complete() {
 	t.base()
 	for i := range t.Staff {
 		s := &t.Staff[i]
+		s.ID = idOr(s.ID, t)
 		s.ForbidStatus = orElse(s.ForbidStatus, Enabled)
 		s.DocumentStatus = orElse(s.DocumentStatus, Audited)
 	}
 	for i := range t.Posts {
 		p := &t.Posts[i]
+		p.ID = idOr(p.ID, t)
 		p.ForbidStatus = orElse(p.ForbidStatus, Enabled)
 		p.DocumentStatus = orElse(p.DocumentStatus, Audited)
 	}
-	used := map[int64]bool{}
-	for _, u := range t.Users {
-		used[u.ID] = true
-	}
-	free := t.next() + 1_000_000
 	for i := range t.Users {
 		u := &t.Users[i]
-		if u.ID == 0 {
-			for ; used[free]; free++ {
-			}
-			u.ID = free
-			used[free] = true
-		}
+		u.ID = idOr(u.ID, t)
 		u.ForbidStatus = orElse(u.ForbidStatus, Enabled)
 		u.Account = orElse(u.Account, u.Name)
 		u.OrgID = max(u.OrgID, t.Organisations[0].ID)
 	}
+}
+
+func idOr(id int64, t *Tables) int64 {
+	if id == 0 {
+		return t.next()
+	}
+	return id
 }
 
 func orElse(s, fallback string) string {

@@ -1,0 +1,271 @@
+package kingdeesim
+
+import (
+	"strings"
+
+	"kdgate/kingdee/kingdeesim/internal/filter"
+)
+
+// column gives one field of the row at a position of a form's table.
+type column func(c *centre, row int) any
+
+// form is one business object that can be queried.
+type form struct {
+	id      string // the vendor's spelling
+	key     string // field of the internal id, lower case
+	rows    func(*centre) int
+	columns map[string]column // by lower-case field key
+	hidden  map[string]func(Switches) bool
+	// indexes find the rows where a field equals a text, by lower-case field key
+	indexes map[string]func(*centre, string) []int
+	// card is what View shows
+	card func(c *centre, row int) card
+	// status is the FForbidStatus cell, for forms that Forbid and Enable work on
+	status func(c *centre, row int) *string
+}
+
+// resolve finds a column; ok is false for unknown and for switched-off fields.
+func (f *form) resolve(key string, sw Switches) (column, bool) {
+	lower := strings.ToLower(key)
+	if hide, ok := f.hidden[lower]; ok && hide(sw) {
+		return nil, false
+	}
+	col, ok := f.columns[lower]
+	return col, ok
+}
+
+// candidates narrows the rows by an index when the filter allows it.
+func (f *form) candidates(c *centre, equals map[string]string) []int {
+	for key, find := range f.indexes {
+		if value, ok := equals[key]; ok {
+			return find(c, value)
+		}
+	}
+	out := make([]int, f.rows(c))
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+// newForms builds the forms, by lower-case id.
+func newForms() map[string]*form {
+	out := map[string]*form{}
+	for _, f := range []*form{empinfo(), newStaff(), secUser(), department(), position(), currency()} {
+		out[strings.ToLower(f.id)] = f
+	}
+	return out
+}
+
+// reference adds the columns of a base-data field: the bare key is the
+// internal id, .FNumber and .FName the rest (K58).
+func (f *form) reference(key string, of func(*centre, int) BaseData) {
+	key = strings.ToLower(key)
+	f.columns[key] = func(c *centre, i int) any { return of(c, i).ID }
+	f.columns[key+".fnumber"] = func(c *centre, i int) any { return textOrNull(of(c, i).Number) }
+	f.columns[key+".fname"] = func(c *centre, i int) any { return textOrNull(of(c, i).Name) }
+}
+
+// textOrNull is null for a reference that leads nowhere.
+func textOrNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func (c *centre) organisation(id int64) BaseData { return find(c.tables.Organisations, id) }
+
+func (c *centre) department(id int64) BaseData {
+	for _, d := range c.tables.Departments {
+		if d.ID == id {
+			return d.BaseData
+		}
+	}
+	return BaseData{}
+}
+
+func (c *centre) position(id int64) BaseData {
+	for _, p := range c.tables.Positions {
+		if p.ID == id {
+			return p.BaseData
+		}
+	}
+	return BaseData{}
+}
+
+func find(list []BaseData, id int64) BaseData {
+	for _, b := range list {
+		if b.ID == id {
+			return b
+		}
+	}
+	return BaseData{}
+}
+
+// linkedUser is the login user an employee record names: the field holds one,
+// so a second user of the same person stays out of sight here.
+func (c *centre) linkedUser(personID int64) User {
+	if at := c.usersByPerson[personID]; len(at) > 0 {
+		return c.tables.Users[at[0]]
+	}
+	return User{}
+}
+
+func empinfo() *form {
+	at := func(c *centre, i int) Staff { return c.tables.Staff[i] }
+	f := &form{
+		id: "BD_Empinfo", key: "fid",
+		rows: func(c *centre) int { return len(c.tables.Staff) },
+		columns: map[string]column{
+			"fid":             func(c *centre, i int) any { return at(c, i).ID },
+			"fnumber":         func(c *centre, i int) any { return at(c, i).Number },
+			"fstaffnumber":    func(c *centre, i int) any { return at(c, i).Number },
+			"fname":           func(c *centre, i int) any { return at(c, i).Name },
+			"fmobile":         func(c *centre, i int) any { return at(c, i).Mobile },
+			"ftel":            func(c *centre, i int) any { return at(c, i).Mobile },
+			"femail":          func(c *centre, i int) any { return at(c, i).Email },
+			"fforbidstatus":   func(c *centre, i int) any { return at(c, i).ForbidStatus },
+			"fdocumentstatus": func(c *centre, i int) any { return at(c, i).DocumentStatus },
+			"fjoindate":       func(c *centre, i int) any { return textOrNull(at(c, i).JoinDate) },
+			"fpersonid":       func(c *centre, i int) any { return at(c, i).PersonID },
+			"fuserid.fname":   func(c *centre, i int) any { return textOrNull(c.linkedUser(at(c, i).PersonID).Name) },
+			"fuserid.fuseraccount": func(c *centre, i int) any {
+				return textOrNull(c.linkedUser(at(c, i).PersonID).Account)
+			},
+		},
+		hidden: map[string]func(Switches) bool{
+			"fpersonid":            func(s Switches) bool { return !s.ShowEmpinfoPersonID },
+			"fuserid.fname":        func(s Switches) bool { return s.HideFUserID },
+			"fuserid.fuseraccount": func(s Switches) bool { return s.HideFUserID },
+		},
+		card: func(c *centre, i int) card {
+			s := at(c, i)
+			return card{s.ID, s.Number, s.Name, []member{
+				{"ForbidStatus", s.ForbidStatus}, {"DocumentStatus", s.DocumentStatus}, {"StaffNumber", s.Number},
+				{"Mobile", s.Mobile}, {"Email", s.Email}, {"JoinDate", date(s.JoinDate)},
+				{"UseOrgId", c.organisation(s.OrgID)}, {"PostDept", c.department(s.DepartmentID)}, {"Post", c.position(s.PositionID)},
+			}}
+		},
+		status: func(c *centre, i int) *string { return &c.tables.Staff[i].ForbidStatus },
+	}
+	byNumber := func(c *centre, v string) []int { return c.staffByNumber[v] }
+	f.indexes = map[string]func(*centre, string) []int{"fnumber": byNumber, "fstaffnumber": byNumber}
+	for _, key := range []string{"FCreateOrgId", "FUseOrgId", "FWorkOrgId"} {
+		f.reference(key, func(c *centre, i int) BaseData { return c.organisation(at(c, i).OrgID) })
+	}
+	f.reference("FPostDept", func(c *centre, i int) BaseData { return c.department(at(c, i).DepartmentID) })
+	f.reference("FPost", func(c *centre, i int) BaseData { return c.position(at(c, i).PositionID) })
+	return f
+}
+
+func newStaff() *form {
+	at := func(c *centre, i int) Post { return c.tables.Posts[i] }
+	number := func(c *centre, i int) any { return at(c, i).Number }
+	f := &form{
+		id: "BD_NEWSTAFF", key: "fstaffid",
+		rows: func(c *centre) int { return len(c.tables.Posts) },
+		columns: map[string]column{
+			"fstaffid":        func(c *centre, i int) any { return at(c, i).ID },
+			"fnumber":         number,
+			"fstaffnumber":    number, // the post record's number, not the employee's (K76)
+			"fname":           func(c *centre, i int) any { return at(c, i).Name },
+			"fisfirstpost":    func(c *centre, i int) any { return at(c, i).First },
+			"fforbidstatus":   func(c *centre, i int) any { return at(c, i).ForbidStatus },
+			"fdocumentstatus": func(c *centre, i int) any { return at(c, i).DocumentStatus },
+			"fpersonid":       func(c *centre, i int) any { return at(c, i).PersonID },
+		},
+		hidden: map[string]func(Switches) bool{
+			"fpersonid":       func(s Switches) bool { return s.HideFPersonID },
+			"fperson.fnumber": func(s Switches) bool { return s.HidePersonNumber },
+		},
+		card: func(c *centre, i int) card {
+			p := at(c, i)
+			return card{p.ID, p.Number, p.Name, []member{
+				{"ForbidStatus", p.ForbidStatus}, {"DocumentStatus", p.DocumentStatus}, {"IsFirstPost", p.First},
+				{"Dept", c.department(p.DepartmentID)}, {"Position", c.position(p.PositionID)},
+			}}
+		},
+	}
+	f.indexes = map[string]func(*centre, string) []int{"fperson.fnumber": func(c *centre, v string) []int {
+		var out []int
+		for _, id := range c.personByNo[v] {
+			out = append(out, c.postsByPerson[id]...)
+		}
+		return out
+	}}
+	f.reference("FPerson", func(c *centre, i int) BaseData { return BaseData(c.person(at(c, i).PersonID)) })
+	f.reference("FEmpInfoId", func(c *centre, i int) BaseData { return c.staffRecord(at(c, i).StaffID) })
+	f.reference("FDept", func(c *centre, i int) BaseData { return c.department(at(c, i).DepartmentID) })
+	f.reference("FPosition", func(c *centre, i int) BaseData { return c.position(at(c, i).PositionID) })
+	for _, key := range []string{"FCreateOrgId", "FUseOrgId"} {
+		f.reference(key, func(c *centre, i int) BaseData { return c.organisation(at(c, i).OrgID) })
+	}
+	return f
+}
+
+func (c *centre) staffRecord(id int64) BaseData {
+	if i, ok := c.staffByID[id]; ok {
+		s := c.tables.Staff[i]
+		return BaseData{s.ID, s.Number, s.Name}
+	}
+	return BaseData{}
+}
+
+func secUser() *form {
+	at := func(c *centre, i int) User { return c.tables.Users[i] }
+	f := &form{
+		id: "SEC_User", key: "fuserid",
+		rows: func(c *centre) int { return len(c.tables.Users) },
+		columns: map[string]column{
+			"fuserid":       func(c *centre, i int) any { return at(c, i).ID },
+			"fnumber":       func(c *centre, i int) any { return at(c, i).Account },
+			"fname":         func(c *centre, i int) any { return at(c, i).Name },
+			"fuseraccount":  func(c *centre, i int) any { return at(c, i).Account },
+			"fusertype":     func(*centre, int) any { return "1" },
+			"fforbidstatus": func(c *centre, i int) any { return at(c, i).ForbidStatus },
+			"fislocked":     func(c *centre, i int) any { return at(c, i).Locked },
+			"fphone":        func(c *centre, i int) any { return at(c, i).Phone },
+			"femail":        func(c *centre, i int) any { return at(c, i).Email },
+			"fdescription":  func(*centre, int) any { return "" },
+			"fcreatedate":   func(*centre, int) any { return "2020-01-01T00:00:00" },
+			"fprimarygroup": func(*centre, int) any { return int64(0) },
+		},
+		hidden: map[string]func(Switches) bool{
+			"flinkobject":         func(s Switches) bool { return s.HideFLinkObject },
+			"flinkobject.fnumber": func(s Switches) bool { return s.HideLinkNumber },
+			"flinkobject.fname":   func(s Switches) bool { return s.HideLinkNumber },
+		},
+		card: func(c *centre, i int) card {
+			u := at(c, i)
+			return card{u.ID, u.Account, u.Name, []member{
+				{"UserAccount", u.Account}, {"ForbidStatus", u.ForbidStatus}, {"IsLocked", u.Locked},
+				{"Phone", u.Phone}, {"Email", u.Email}, {"LinkObject", BaseData(c.person(u.PersonID))},
+			}}
+		},
+		status: func(c *centre, i int) *string { return &c.tables.Users[i].ForbidStatus },
+	}
+	f.indexes = map[string]func(*centre, string) []int{
+		"fname": func(c *centre, v string) []int {
+			if i, ok := c.userByName[v]; ok {
+				return []int{i}
+			}
+			return nil
+		},
+		"flinkobject.fnumber": func(c *centre, v string) []int {
+			var out []int
+			for _, id := range c.personByNo[v] {
+				out = append(out, c.usersByPerson[id]...)
+			}
+			return out
+		},
+	}
+	f.reference("FOrgId", func(c *centre, i int) BaseData { return c.organisation(at(c, i).OrgID) })
+	f.reference("FLinkObject", func(c *centre, i int) BaseData { return BaseData(c.person(at(c, i).PersonID)) })
+	return f
+}
+
+// columnOf ties a column to one data centre, for the filter.
+func columnOf(c *centre, col column) filter.Column {
+	return func(row int) any { return col(c, row) }
+}

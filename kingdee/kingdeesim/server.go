@@ -1,0 +1,177 @@
+package kingdeesim
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"log/slog"
+)
+
+// basePath is where everything lives, in any letter case (K1).
+const basePath = "/k3cloud/"
+
+// maxBody bounds a request body; the vendor's IIS takes 4 MiB by default.
+const maxBody = 4 << 20
+
+// Server is one simulated Kingdee server with its control door.
+type Server struct {
+	cfg      Config
+	logger   *slog.Logger
+	centres  []*centre
+	switches atomic.Pointer[Switches]
+	skew     atomic.Int64
+
+	sessions *sessions
+	lockouts *lockouts
+	used     *usedLinks
+	faults   *faults
+	calls    *callLog
+	events   *eventLog
+	counters *counters
+	forms    map[string]*form
+	methods  map[string]method
+	queries  atomic.Uint64
+	control  http.Handler
+	closing  sync.Once
+}
+
+// New builds a server. It fails on an impossible configuration, naming every
+// mistake, and when the state file cannot be read.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("kingdeesim: %w", err)
+	}
+	cfg = cfg.withDefaults()
+	used, err := openUsedLinks(cfg.StateFile)
+	if err != nil {
+		return nil, fmt.Errorf("kingdeesim: %w", err)
+	}
+	s := &Server{
+		cfg: cfg, logger: cfg.Logger, sessions: newSessions(cfg.IdleLimit), lockouts: &lockouts{byUser: map[string]*lockout{}},
+		used: used, faults: &faults{}, calls: newCallLog(cfg.KeepCalls), events: &eventLog{}, counters: newCounters(), forms: newForms(),
+	}
+	for _, dc := range cfg.DataCentres {
+		s.centres = append(s.centres, newCentre(dc))
+	}
+	s.switches.Store(&cfg.Switches)
+	s.methods = s.webMethods()
+	s.control = s.controlDoor()
+	return s, nil
+}
+
+// Close gives the state file back. The server must not be used afterwards.
+func (s *Server) Close() error {
+	var err error
+	s.closing.Do(func() { err = s.used.close() })
+	return err
+}
+
+// now is the simulated clock.
+func (s *Server) now() time.Time { return s.cfg.Now().Add(time.Duration(s.skew.Load())) }
+
+// SetSkew moves the simulated clock away from the machine's.
+func (s *Server) SetSkew(by time.Duration) { s.skew.Store(int64(by)) }
+
+// Restart is the vendor's server restarting: every session is lost (K39), used
+// links are remembered.
+func (s *Server) Restart() {
+	s.sessions.closeWhere(func(*session) bool { return true })
+	s.note("restart", nil, claim{})
+}
+
+func (s *Server) centre(id string) (*centre, bool) {
+	for _, c := range s.centres {
+		if c.id == id {
+			return c, true
+		}
+	}
+	return nil, false
+}
+
+// request is one vendor call on its way through the simulator.
+type request struct {
+	*http.Request
+	body []byte
+	user string // who the call turned out to be from, for the call log
+}
+
+// ServeHTTP answers the vendor's routes, and the control door under /sim/.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/sim/") {
+		s.control.ServeHTTP(w, r)
+		return
+	}
+	arrived := s.now()
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	req := &request{Request: r, body: body}
+	out := &recorder{ResponseWriter: w}
+	out.Header().Set("Server", "Microsoft-IIS/10.0")
+	out.Header().Set("X-Powered-By", "ASP.NET")
+	switch fault := s.faults.take(r.Method + " " + r.URL.Path); {
+	case err != nil:
+		writeText(out, http.StatusRequestEntityTooLarge, "Maximum request length exceeded.")
+	case fault != nil:
+		s.serveFault(out, req, *fault)
+	default:
+		s.serveVendor(out, req)
+	}
+	s.calls.add(callOf(req, out, arrived))
+}
+
+// serveVendor is the server without faults.
+func (s *Server) serveVendor(w http.ResponseWriter, r *request) {
+	path := strings.ToLower(r.URL.Path)
+	if s.Switches().RedirectToHTTPS && r.TLS == nil {
+		http.Redirect(w, r.Request, "https://"+r.Host+r.URL.RequestURI(), http.StatusMovedPermanently)
+		return
+	}
+	if path+"/" == basePath {
+		http.Redirect(w, r.Request, "/K3Cloud/", http.StatusMovedPermanently)
+		return
+	}
+	rest, ok := strings.CutPrefix(path, basePath)
+	if !ok {
+		s.notFound(w)
+		return
+	}
+	if strings.HasSuffix(rest, ".kdsvc") {
+		s.serveService(w, r, rest)
+		return
+	}
+	s.serveBrowser(w, r, rest)
+}
+
+// recorder notes the status and size of an answer.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	size   int
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(p)
+	r.size += n
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// replay turns a request's kept body into a reader again.
+func (r *request) replay() io.ReadCloser { return io.NopCloser(bytes.NewReader(r.body)) }

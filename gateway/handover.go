@@ -38,6 +38,7 @@ type handoverView struct {
 	Action       string // where the browser's button posts
 	Wanted       string // place to go to, in the client's form
 	Other        string // another person is signed in in this browser
+	JSAPI        string // address of the client script; empty: our own copy
 }
 
 // showHandover offers the system browser for the place asked for.
@@ -48,10 +49,7 @@ func (g *Gateway) showHandover(w http.ResponseWriter, r *http.Request, who ident
 	origin, _ := originOf(corp.JSAPI) // checked by New
 	g.page(w, r, page{
 		status: http.StatusOK, name: "handover", policy: policy{framed: true, forms: true, script: origin},
-		data: struct {
-			handoverView
-			JSAPI string
-		}{handoverView{Name: who.Name, UserID: who.Subject.UserID, Wanted: place.address()}, corp.JSAPI},
+		data: handoverView{Name: who.Name, UserID: who.Subject.UserID, Wanted: place.address(), JSAPI: corp.JSAPI},
 	})
 }
 
@@ -68,7 +66,8 @@ func (g *Gateway) handoverIssue(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(ticket{Who: who.Assertion, Wanted: g.handoverPlace(r), At: g.cfg.Now().UTC()})
+	place := g.handoverPlace(r)
+	text, err := json.Marshal(ticket{Who: who.Assertion, Wanted: place, At: g.cfg.Now().UTC()})
 	if err != nil {
 		return fmt.Errorf("gateway: ticket: %w", err)
 	}
@@ -82,7 +81,7 @@ func (g *Gateway) handoverIssue(w http.ResponseWriter, r *http.Request) error {
 	}
 	g.page(w, r, page{
 		status: http.StatusOK, name: "handover-link", policy: policy{framed: true, forms: true},
-		data: handoverView{Name: who.Name, UserID: who.Subject.UserID, Address: address},
+		data: handoverView{Name: who.Name, UserID: who.Subject.UserID, Address: address, Wanted: place.address()},
 	})
 	return nil
 }

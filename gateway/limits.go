@@ -29,6 +29,7 @@ type limiter struct {
 	mu       sync.Mutex
 	table    map[netip.Prefix]*caller
 	overflow *caller
+	swept    time.Time // a full table is searched once a second, not once a request
 }
 
 // caller is what is known about one client address (one /64 of IPv6).
@@ -108,7 +109,8 @@ func (l *limiter) find(key netip.Prefix) *caller {
 	if c, ok := l.table[key]; ok {
 		return c
 	}
-	if len(l.table) >= maxAddresses {
+	if now := l.now(); len(l.table) >= maxAddresses && now.Sub(l.swept) >= time.Second {
+		l.swept = now
 		l.sweep()
 	}
 	if len(l.table) >= maxAddresses {

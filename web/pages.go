@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+
+	"kdgate/identity"
 )
 
 //go:embed templates words assets
@@ -57,7 +59,7 @@ func (p *Pages) parse() error {
 			continue
 		}
 		t, err := template.New("layout.html").Option("missingkey=error").
-			Funcs(template.FuncMap{"asset": p.assets.Path}).
+			Funcs(functions(p.assets)).
 			ParseFS(embedded, "templates/layout.html", file)
 		if err != nil {
 			return fmt.Errorf("web: template %s: %w", name, err)
@@ -88,3 +90,22 @@ func (p *Pages) Assets() *Assets { return p.assets }
 
 // Catalogue gives the words.
 func (p *Pages) Catalogue() *Catalogue { return p.catalogue }
+
+// functions are what templates may call beside the words.
+func functions(assets *Assets) template.FuncMap {
+	return template.FuncMap{
+		"asset": assets.Path,
+		"initial": func(name string) string {
+			for _, first := range name {
+				return string(first)
+			}
+			return "·"
+		},
+		"person": func(name, userID string) map[string]string {
+			return map[string]string{"Name": name, "UserID": userID}
+		},
+		"helpdesk": func(words Words, code identity.Code, requestID, when, person string, open bool) map[string]any {
+			return map[string]any{"Words": words, "Code": code, "RequestID": requestID, "Time": when, "Person": person, "Open": open}
+		},
+	}
+}

@@ -1,0 +1,570 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"kdgate/audit"
+	"kdgate/identity"
+	"kdgate/store"
+)
+
+// memory is a store in memory with the semantics of store.Store.
+type memory struct {
+	mu      sync.Mutex
+	now     func() time.Time
+	version store.Version
+	entries map[string]store.Entry
+	watches map[chan store.Event]string
+	down    atomic.Bool
+	seen    bytes.Buffer // everything that was ever written, for the secrets test
+	commits int
+}
+
+func newMemory(now func() time.Time) *memory {
+	return &memory{now: now, entries: map[string]store.Entry{}, watches: map[chan store.Event]string{}}
+}
+
+func (m *memory) live(key string) (store.Entry, bool) {
+	e, ok := m.entries[key]
+	if ok && !e.ExpiresAt.IsZero() && !m.now().Before(e.ExpiresAt) {
+		return store.Entry{}, false
+	}
+	return e, ok
+}
+
+func (m *memory) Get(_ context.Context, key string) (store.Entry, error) {
+	if m.down.Load() {
+		return store.Entry{}, store.ErrUnavailable
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e, ok := m.live(key)
+	if !ok {
+		return store.Entry{}, store.ErrNotFound
+	}
+	return e, nil
+}
+
+func (m *memory) Scan(_ context.Context, prefix, after string, limit int) ([]store.Entry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var found []store.Entry
+	for key := range m.entries {
+		if e, ok := m.live(key); ok && strings.HasPrefix(key, prefix) && key > after {
+			found = append(found, e)
+		}
+	}
+	slices.SortFunc(found, func(a, b store.Entry) int { return strings.Compare(a.Key, b.Key) })
+	return found[:min(limit, len(found))], nil
+}
+
+func (m *memory) Commit(_ context.Context, ops ...store.Op) error {
+	if m.down.Load() {
+		return store.ErrUnavailable
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.commits++
+	for _, op := range ops {
+		e, ok := m.live(op.Key)
+		if op.Absent && ok || op.Expect != 0 && (!ok || e.Version != op.Expect) {
+			return store.ErrConflict
+		}
+	}
+	for _, op := range ops {
+		m.apply(op)
+	}
+	return nil
+}
+
+func (m *memory) apply(op store.Op) {
+	switch op.Kind {
+	case store.OpPut:
+		m.version++
+		e := store.Entry{Key: op.Key, Value: bytes.Clone(op.Value), Version: m.version}
+		if op.Lifetime > 0 {
+			e.ExpiresAt = m.now().Add(op.Lifetime)
+		}
+		m.entries[op.Key] = e
+		fmt.Fprintf(&m.seen, "%s=%s\n", op.Key, op.Value)
+	case store.OpDelete:
+		delete(m.entries, op.Key)
+	case store.OpCheck:
+		return
+	}
+	for ch, prefix := range m.watches {
+		if strings.HasPrefix(op.Key, prefix) {
+			select {
+			case ch <- store.Event{Key: op.Key, Deleted: op.Kind == store.OpDelete}:
+			default:
+			}
+		}
+	}
+}
+
+func (m *memory) Watch(ctx context.Context, prefix string) (<-chan store.Event, error) {
+	ch := make(chan store.Event, 8)
+	m.mu.Lock()
+	m.watches[ch] = prefix
+	m.mu.Unlock()
+	context.AfterFunc(ctx, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.watches, ch)
+		close(ch)
+	})
+	return ch, nil
+}
+
+func (m *memory) dump() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.seen.String()
+}
+
+func (m *memory) written() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.commits
+}
+
+// provider is a DingTalk that knows some codes.
+type provider struct {
+	mu    sync.Mutex
+	codes map[string]identity.Assertion
+	calls []string                                       // door and code of every exchange
+	hook  func(ctx context.Context, code string) error // runs inside an exchange
+}
+
+func (p *provider) AuthorizeURL(state, redirect string) string {
+	return "https://login.dingtalk.test/oauth2/auth?" + url.Values{"state": {state}, "redirect_uri": {redirect}}.Encode()
+}
+
+func (p *provider) InClient(ctx context.Context, code identity.Secret) (identity.Assertion, error) {
+	return p.exchange(ctx, "client", code.Reveal())
+}
+
+func (p *provider) Browser(ctx context.Context, code identity.Secret) (identity.Assertion, error) {
+	return p.exchange(ctx, "browser", code.Reveal())
+}
+
+func (p *provider) exchange(ctx context.Context, door, code string) (identity.Assertion, error) {
+	p.mu.Lock()
+	p.calls = append(p.calls, door+" "+code)
+	who, ok := p.codes[code]
+	delete(p.codes, code) // single use, like the vendor's
+	hook := p.hook
+	p.mu.Unlock()
+	if hook != nil {
+		if err := hook(ctx, code); err != nil {
+			return identity.Assertion{}, err
+		}
+	}
+	if !ok {
+		return identity.Assertion{}, identity.Fail(identity.Unauthenticated, identity.CodeAuthCodeRefused, "errcode 40078")
+	}
+	return who, nil
+}
+
+func (p *provider) give(code, corp, userid string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.codes[code] = identity.Assertion{Subject: identity.Subject{Corp: corp, UserID: userid}, Name: "名字 " + userid}
+}
+
+func (p *provider) called() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.calls)
+}
+
+// sessions is a session manager that keeps tokens in memory.
+type sessions struct {
+	mu     sync.Mutex
+	open   map[string]identity.Principal
+	ended  map[string]bool
+	opened int
+}
+
+const sessionCookie = "__Host-kdgate"
+
+func (s *sessions) Start(_ context.Context, w http.ResponseWriter, who identity.Assertion, token identity.Secret) (identity.Principal, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := token.Reveal()
+	if s.ended[key] {
+		return identity.Principal{}, identity.Fail(identity.Unauthenticated, identity.CodeSignInExpired, "session has ended")
+	}
+	p, ok := s.open[key]
+	if !ok {
+		s.opened++
+		p = identity.Principal{Assertion: who, SessionID: fmt.Sprintf("s%d", s.opened), ExpiresAt: time.Now().Add(time.Hour)}
+		s.open[key] = p
+	}
+	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: key, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	return p, nil
+}
+
+func (s *sessions) Current(r *http.Request) (identity.Principal, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c, err := r.Cookie(sessionCookie); err == nil {
+		if p, ok := s.open[c.Value]; ok {
+			return p, nil
+		}
+	}
+	return identity.Principal{}, identity.Fail(identity.Unauthenticated, identity.CodeSignInExpired, "no session")
+}
+
+func (s *sessions) End(w http.ResponseWriter, r *http.Request) (identity.Principal, error) {
+	p, err := s.Current(r)
+	if err != nil {
+		return p, err
+	}
+	c, _ := r.Cookie(sessionCookie)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, c.Value)
+	s.ended[c.Value] = true
+	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true})
+	return p, nil
+}
+
+func (s *sessions) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.opened
+}
+
+// chain resolves every userid to itself, but for those with a fault.
+type chain struct {
+	mu     sync.Mutex
+	faults map[string]error
+}
+
+func (c *chain) Resolve(_ context.Context, who identity.Assertion, dc string) (identity.Account, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.faults[who.Subject.UserID]; err != nil {
+		return identity.Account{}, err
+	}
+	return identity.Account{DataCentre: dc, StaffNumber: who.Subject.UserID, LoginUser: "user-" + who.Subject.UserID}, nil
+}
+
+// kingdee mints links that tell what they were minted for.
+type kingdee struct {
+	mu        sync.Mutex
+	id        string
+	minted    []Place
+	signedOut []string
+	fault     error
+}
+
+func (k *kingdee) MintLink(_ context.Context, account identity.Account, place Place) (identity.Secret, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.fault != nil {
+		return identity.Secret{}, k.fault
+	}
+	k.minted = append(k.minted, place)
+	values := url.Values{"ud": {"LINKCANARY-" + account.LoginUser}, "form": {place.FormID}, "type": {place.Type}, "pk": {place.PK}}
+	return identity.NewSecret("https://" + k.id + ".kingdee.test/K3Cloud/html5/index.aspx?" + values.Encode()), nil
+}
+
+func (k *kingdee) SignOut(_ context.Context, account identity.Account) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.fault != nil {
+		return k.fault
+	}
+	k.signedOut = append(k.signedOut, account.LoginUser)
+	return nil
+}
+
+func (k *kingdee) mints() []Place {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.minted)
+}
+
+// recorder keeps audit events.
+type recorder struct {
+	mu     sync.Mutex
+	events []audit.Event
+	fault  error
+}
+
+func (r *recorder) Append(_ context.Context, event audit.Event) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fault != nil {
+		return r.fault
+	}
+	r.events = append(r.events, event)
+	return nil
+}
+
+func (r *recorder) of(action audit.Action) []audit.Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var found []audit.Event
+	for _, e := range r.events {
+		if e.Action == action {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+func (r *recorder) break_(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fault = err
+}
+
+// counts is an Observer.
+type counts struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (c *counts) SignIn(door identity.Door, result, fault string, _ time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lines = append(c.lines, fmt.Sprintf("signin %s %s %s", door, result, fault))
+}
+
+func (c *counts) Launch(target, result string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lines = append(c.lines, fmt.Sprintf("launch %s %s", target, result))
+}
+
+func (c *counts) has(line string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Contains(c.lines, line)
+}
+
+// clock is a hand on the time.
+type clock struct{ offset atomic.Int64 }
+
+func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
+func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
+
+// locked is a buffer that many requests log to.
+type locked struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *locked) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// house is a gateway with everything around it.
+type house struct {
+	*httptest.Server
+	gateway  *Gateway
+	store    *memory
+	dingtalk *provider
+	sessions *sessions
+	chain    *chain
+	live     *kingdee
+	test     *kingdee
+	audit    *recorder
+	counts   *counts
+	clock    *clock
+	log      *locked
+}
+
+const (
+	corpOne = "dingcorp1"
+	corpTwo = "dingcorp2"
+)
+
+// newHouse builds one; change may alter the configuration before New.
+func newHouse(t testing.TB, change ...func(*Config)) *house {
+	t.Helper()
+	h := &house{
+		Server: httptest.NewUnstartedServer(nil), dingtalk: &provider{codes: map[string]identity.Assertion{}},
+		sessions: &sessions{open: map[string]identity.Principal{}, ended: map[string]bool{}},
+		chain:    &chain{faults: map[string]error{}}, live: &kingdee{id: "live"}, test: &kingdee{id: "test"},
+		audit: &recorder{}, counts: &counts{}, clock: &clock{}, log: &locked{},
+	}
+	h.store = newMemory(h.clock.now)
+	cfg := Config{
+		PublicURL: &url.URL{Scheme: "https", Host: h.Listener.Addr().String()},
+		Corps: []Corp{
+			{ID: corpOne, ClientID: "dingapp1", Provider: h.dingtalk},
+			{ID: corpTwo, ClientID: "dingapp2", Provider: h.dingtalk},
+		},
+		DataCentres: []DataCentre{{ID: "live", Name: "正式账套", Origin: "https://live.kingdee.test", ServiceProvider: h.live}},
+		Forms: []Form{
+			{Name: "expense", FormID: "ER_ExpReimbursement", Types: []string{"bill", "list"}},
+			{Name: "stock", FormID: "STK_Inventory", Types: []string{"list"}, Entry: "light"},
+		},
+		Store: h.store, Sessions: h.sessions, Resolver: h.chain, Recorder: h.audit, Observer: h.counts,
+		Logger: slog.New(slog.NewJSONHandler(h.log, nil)),
+		Secret: identity.NewSecret(strings.Repeat("k", 32)), Now: h.clock.now,
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	gateway, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.gateway = gateway
+	h.Config.Handler = gateway
+	h.Config.ErrorLog = slog.NewLogLogger(slog.NewJSONHandler(h.log, nil), slog.LevelInfo)
+	h.StartTLS()
+	t.Cleanup(h.Close)
+	return h
+}
+
+// twoCentres adds the second data centre.
+func (h *house) twoCentres(cfg *Config) {
+	cfg.DataCentres = append(cfg.DataCentres, DataCentre{ID: "test", Name: "测试账套", Origin: "https://test.kingdee.test", ServiceProvider: h.test})
+}
+
+// browser is one person's browser: cookies, and no redirect followed unasked.
+type browser struct {
+	t     testing.TB
+	house *house
+	http.Client
+	agent string
+}
+
+func (h *house) browser(t testing.TB) *browser {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &browser{t: t, house: h}
+	b.Client = http.Client{Jar: jar, Transport: h.Client().Transport, Timeout: 20 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return b
+}
+
+// answer is a response that was read.
+type answer struct {
+	*http.Response
+	text string
+}
+
+func (a answer) location() string { return a.Header.Get("Location") }
+
+func (b *browser) do(method, path string, body url.Values, headers ...string) answer {
+	b.t.Helper()
+	var reader io.Reader
+	if body != nil {
+		reader = strings.NewReader(body.Encode())
+	}
+	r, err := http.NewRequest(method, b.house.URL+path, reader)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Origin", b.house.URL)
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+	}
+	if b.agent != "" {
+		r.Header.Set("User-Agent", b.agent)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := b.Do(r)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return answer{resp, string(text)}
+}
+
+func (b *browser) get(path string, headers ...string) answer {
+	b.t.Helper()
+	return b.do(http.MethodGet, path, nil, headers...)
+}
+
+// field finds a hidden input of a page.
+func (a answer) field(t testing.TB, name string) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(a.text, `name="`+name+`" value="`)
+	if !ok {
+		t.Fatalf("no field %s in %s", name, a.text)
+	}
+	value, _, _ := strings.Cut(rest, `"`)
+	return value
+}
+
+// open asks for a place without a session and gives the sign-in page.
+func (b *browser) open(path string) answer {
+	b.t.Helper()
+	a := b.get(path)
+	if a.StatusCode != http.StatusSeeOther || !strings.HasPrefix(a.location(), "/signin?state=") {
+		b.t.Fatalf("%s: %d %s", path, a.StatusCode, a.location())
+	}
+	page := b.get(a.location())
+	if page.StatusCode != http.StatusOK {
+		b.t.Fatalf("sign-in page: %d %s", page.StatusCode, page.text)
+	}
+	return page
+}
+
+// form is what the page's script posts.
+func (b *browser) form(page answer, code string) url.Values {
+	b.t.Helper()
+	return url.Values{
+		"state": {page.field(b.t, "state")}, "nonce": {page.field(b.t, "nonce")}, "code": {code}, "fragment": {""},
+	}
+}
+
+func (b *browser) post(form url.Values, headers ...string) answer {
+	b.t.Helper()
+	return b.do(http.MethodPost, "/signin/dingtalk", form, headers...)
+}
+
+// signIn goes through the client door and ends with a session.
+func (b *browser) signIn(userid string) answer {
+	b.t.Helper()
+	code := "code-of-" + userid
+	b.house.dingtalk.give(code, corpOne, userid)
+	a := b.post(b.form(b.open("/launch/kingdee"), code))
+	if a.StatusCode != http.StatusSeeOther {
+		b.t.Fatalf("sign-in: %d %s", a.StatusCode, a.text)
+	}
+	return a
+}
+
+var errBroken = errors.New("broken on purpose")

@@ -146,13 +146,14 @@ func (m *memory) written() int {
 // provider is a DingTalk that knows some codes.
 type provider struct {
 	mu    sync.Mutex
+	login string // address of the sign-in page
 	codes map[string]identity.Assertion
-	calls []string                                       // door and code of every exchange
+	calls []string                                     // door and code of every exchange
 	hook  func(ctx context.Context, code string) error // runs inside an exchange
 }
 
 func (p *provider) AuthorizeURL(state, redirect string) string {
-	return "https://login.dingtalk.test/oauth2/auth?" + url.Values{"state": {state}, "redirect_uri": {redirect}}.Encode()
+	return p.login + "/oauth2/auth?" + url.Values{"state": {state}, "redirect_uri": {redirect}}.Encode()
 }
 
 func (p *provider) InClient(ctx context.Context, code identity.Secret) (identity.Assertion, error) {
@@ -269,7 +270,7 @@ func (c *chain) Resolve(_ context.Context, who identity.Assertion, dc string) (i
 // kingdee mints links that tell what they were minted for.
 type kingdee struct {
 	mu        sync.Mutex
-	id        string
+	base      string // scheme://host people land on
 	minted    []Place
 	signedOut []string
 	fault     error
@@ -283,7 +284,7 @@ func (k *kingdee) MintLink(_ context.Context, account identity.Account, place Pl
 	}
 	k.minted = append(k.minted, place)
 	values := url.Values{"ud": {"LINKCANARY-" + account.LoginUser}, "form": {place.FormID}, "type": {place.Type}, "pk": {place.PK}}
-	return identity.NewSecret("https://" + k.id + ".kingdee.test/K3Cloud/html5/index.aspx?" + values.Encode()), nil
+	return identity.NewSecret(k.base + "/K3Cloud/html5/index.aspx?" + values.Encode()), nil
 }
 
 func (k *kingdee) SignOut(_ context.Context, account identity.Account) error {
@@ -406,13 +407,22 @@ const (
 	corpTwo = "dingcorp2"
 )
 
-// newHouse builds one; change may alter the configuration before New.
+// newHouse builds one behind TLS; change may alter the configuration before New.
 func newHouse(t testing.TB, change ...func(*Config)) *house {
 	t.Helper()
+	h := buildHouse(t, change...)
+	h.StartTLS()
+	t.Cleanup(h.Close)
+	return h
+}
+
+// buildHouse is newHouse before its listener speaks.
+func buildHouse(t testing.TB, change ...func(*Config)) *house {
+	t.Helper()
 	h := &house{
-		Server: httptest.NewUnstartedServer(nil), dingtalk: &provider{codes: map[string]identity.Assertion{}},
+		Server: httptest.NewUnstartedServer(nil), dingtalk: &provider{login: "https://login.dingtalk.test", codes: map[string]identity.Assertion{}},
 		sessions: &sessions{open: map[string]identity.Principal{}, ended: map[string]bool{}},
-		chain:    &chain{faults: map[string]error{}}, live: &kingdee{id: "live"}, test: &kingdee{id: "test"},
+		chain:    &chain{faults: map[string]error{}}, live: &kingdee{base: "https://live.kingdee.test"}, test: &kingdee{base: "https://test.kingdee.test"},
 		audit: &recorder{}, counts: &counts{}, clock: &clock{}, log: &locked{},
 	}
 	h.store = newMemory(h.clock.now)
@@ -441,8 +451,6 @@ func newHouse(t testing.TB, change ...func(*Config)) *house {
 	h.gateway = gateway
 	h.Config.Handler = gateway
 	h.Config.ErrorLog = slog.NewLogLogger(slog.NewJSONHandler(h.log, nil), slog.LevelInfo)
-	h.StartTLS()
-	t.Cleanup(h.Close)
 	return h
 }
 

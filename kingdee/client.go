@@ -26,6 +26,7 @@ type Client struct {
 	now    func() time.Time
 	log    *slog.Logger
 	clock  *clock
+	stamps *stamps
 	alarm  *alarm
 
 	sessions  *sessions
@@ -50,6 +51,7 @@ func New(cfg Config) (*Client, error) {
 		sessions: newSessions(concurrency(cfg.API)), loginTurn: make(chan struct{}, 1),
 		logins: &brake{}, calls: &brake{}, pace: newPace(cfg.API.MinInterval), breaker: newBreaker(), retry: newRetry(),
 	}
+	c.stamps = &stamps{given: map[string][]int64{}}
 	c.clock = &clock{now: c.now, log: c.log}
 	c.alarm = newAlarm(c.log, c.now)
 	if len(cfg.Users.Listed) > 0 {

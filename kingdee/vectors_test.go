@@ -3,6 +3,7 @@ package kingdee
 import (
 	"encoding/base64"
 	"encoding/json"
+	"log/slog"
 	"net/url"
 	"os"
 	"slices"
@@ -75,8 +76,8 @@ func vectorClient(t *testing.T, in inputs, change func(*Config)) *Client {
 	cfg := Config{
 		ID: "vector", BaseURL: "https://erp.example.com/K3Cloud/", DBID: in.DBID, AppID: in.AppID,
 		AppSecret: identity.NewSecret(in.AppSecret), IntegrationUser: in.Username,
-		Link: LinkConfig{UDEncoding: None, Permitcount: None},
-		Now:  func() time.Time { return time.Unix(at, 0) },
+		Link: LinkConfig{UDEncoding: None, Permitcount: None}, Logger: slog.New(slog.DiscardHandler),
+		Now: func() time.Time { return time.Unix(at, 0) },
 	}
 	if in.LCID != "" {
 		cfg.LCID, _ = strconv.Atoi(in.LCID)

@@ -1,0 +1,277 @@
+package kingdee_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"kdgate/identity"
+	"kdgate/internal/peer"
+	"kdgate/kingdee"
+)
+
+// TestBadCertificate proves R23 and T121: a certificate that is not trusted is
+// never retried, and is an administrator's matter, not an outage.
+func TestBadCertificate(t *testing.T) {
+	var hits atomic.Int32
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits.Add(1) }))
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	server.StartTLS()
+	defer server.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	for name, config := range map[string]*tls.Config{
+		"unknown issuer": nil,
+		"wrong host":     {RootCAs: roots, ServerName: "erp.invalid"},
+	} {
+		log := &logbook{}
+		cfg := testConfig(server.URL)
+		cfg.Logger, cfg.Peer = log.logger(), peer.New(peer.Config{TLS: config})
+		_, err := newClient(t, cfg).StaffByNumber(t.Context(), "1001")
+		if identity.KindOf(err) != identity.Misconfigured || !strings.Contains(log.text(), "certificate") || hits.Load() != 0 {
+			t.Errorf("%s: %v after %d requests, log %s", name, err, hits.Load(), log.text())
+		}
+	}
+}
+
+// TestBreaker proves R19, R23 and R26: while Kingdee is down few requests are
+// made however many people click, and the first probe after the heal closes the
+// circuit again.
+func TestBreaker(t *testing.T) {
+	t.Parallel()
+	down := make(chan struct{})
+	var hits atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		hits.Add(1)
+		select {
+		case <-down:
+			if strings.Contains(r.URL.Path, "AuthService") {
+				_, _ = io.WriteString(w, goodLogin().body)
+				return
+			}
+			_, _ = io.WriteString(w, staffRow)
+		default:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer server.Close()
+	c := newClient(t, testConfig(server.URL))
+	var group sync.WaitGroup
+	for range 50 {
+		group.Go(func() {
+			if _, err := c.StaffByNumber(t.Context(), "1001"); identity.CodeOf(err) != identity.CodeKingdeeDown {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	group.Wait()
+	if n := hits.Load(); n > 4 {
+		t.Errorf("%d requests while down", n)
+	}
+	close(down)
+	deadline, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if staff, err := c.StaffByNumber(deadline, "1001"); err == nil && len(staff) == 1 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.Done():
+			t.Fatal("not recovered 10 s after the heal")
+		}
+	}
+}
+
+// TestPatience proves that an outage becomes an alarm when it has lasted, once,
+// and that its end is told too (3.5 rows 1 and 2, R70).
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	server := newScripted(t, map[string][]step{"query": {{status: 503}, {status: 503}, {body: staffRow}, {status: 500}, {status: 500}, {body: staffRow}}})
+	log, clock := &logbook{}, &hand{}
+	cfg := testConfig(server.URL)
+	cfg.Logger, cfg.Now = log.logger(), clock.now
+	c := newClient(t, cfg)
+	ask := func() { _, _ = c.StaffByNumber(t.Context(), "1001") }
+	ask() // heals within the retries: nobody is called
+	ask() // 500 twice: told
+	if n := strings.Count(log.text(), "an administrator must act"); n != 1 {
+		t.Fatalf("%d alarms: %s", n, log.text())
+	}
+	ask()
+	if !strings.Contains(log.text(), "works again") {
+		t.Errorf("the heal is not told: %s", log.text())
+	}
+}
+
+// TestCallLimit proves that Kingdee's limit stops further calls for a while (row 27, R20).
+func TestCallLimit(t *testing.T) {
+	server := newScripted(t, map[string][]step{"query": {{body: coded("14", "超过调用次数")}, {body: staffRow}}})
+	clock := &hand{}
+	cfg := testConfig(server.URL)
+	cfg.Now = clock.now
+	c := newClient(t, cfg)
+	for range 5 {
+		if _, err := c.StaffByNumber(t.Context(), "1001"); identity.KindOf(err) != identity.Throttled {
+			t.Fatalf("%v", err)
+		}
+	}
+	if n := server.count("query"); n != 1 {
+		t.Errorf("%d calls during the pause", n)
+	}
+	clock.move(2 * time.Minute)
+	if _, err := c.StaffByNumber(t.Context(), "1001"); err != nil {
+		t.Errorf("after the pause: %v", err)
+	}
+}
+
+// TestCallerGone proves that a person who leaves is no outage and no alarm.
+func TestCallerGone(t *testing.T) {
+	reached := make(chan struct{}, 8)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		reached <- struct{}{}
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	log := &logbook{}
+	cfg := testConfig(server.URL)
+	cfg.Logger = log.logger()
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-reached; cancel() }()
+	_, err := newClient(t, cfg).StaffByNumber(ctx, "1001")
+	if identity.KindOf(err) != identity.Unavailable || log.text() != "" {
+		t.Errorf("%v, log %q", err, log.text())
+	}
+	done, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := newClient(t, cfg).StaffByNumber(done, "1001"); identity.KindOf(err) != identity.Unavailable {
+		t.Errorf("ended context: %v", err)
+	}
+}
+
+// TestBounds proves R22: a huge, a slow and an endless answer are errors within
+// the bounds of the peer, never data.
+func TestBounds(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "AuthService") {
+			_, _ = io.WriteString(w, goodLogin().body)
+			return
+		}
+		_, _ = io.WriteString(w, `[["`)
+		for r.Context().Err() == nil {
+			if _, err := io.WriteString(w, strings.Repeat("x", 1<<16)); err != nil {
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	cfg := testConfig(server.URL)
+	cfg.Peer = peer.New(peer.Config{MaxBody: 1 << 20, Timeout: time.Second})
+	_, err := newClient(t, cfg).StaffByNumber(t.Context(), "1001")
+	if fault, ok := errors.AsType[*kingdee.Fault](err); !ok || fault.Row != 30 || !errors.Is(err, peer.ErrTooLarge) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestSignOutIsAWrite proves that a sign-out whose request has left is not
+// repeated, because its outcome is unknown (row 4), and that it needs no session.
+func TestSignOutIsAWrite(t *testing.T) {
+	for name, tc := range map[string]struct {
+		step step
+		row  int
+	}{
+		"cut": {step{cut: true}, 4}, "500": {step{status: 500}, 4}, "503": {step{status: 503}, 4},
+		"html": {step{body: "<html>"}, 7}, "done": {step{}, 0},
+	} {
+		server := newScripted(t, map[string][]step{"logout": {tc.step}})
+		err := newClient(t, testConfig(server.URL)).SignOut(t.Context(), "zhangsan")
+		fault, _ := errors.AsType[*kingdee.Fault](err)
+		if (tc.row == 0) != (err == nil) || (fault != nil && fault.Row != tc.row) || server.count("logout") != 1 || server.count("login") != 0 {
+			t.Errorf("%s: %v after %d logouts, %d logins", name, err, server.count("logout"), server.count("login"))
+		}
+	}
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	var tries []string
+	cfg := testConfig(gone.URL)
+	cfg.Observer = func(operation, result string, _ time.Duration) { tries = append(tries, operation+" "+result) }
+	if err := newClient(t, cfg).SignOut(t.Context(), "zhangsan"); identity.CodeOf(err) != identity.CodeKingdeeDown || len(tries) != 3 {
+		t.Errorf("refused connection: %v after %v", err, tries)
+	}
+}
+
+// TestSignOutOff says so instead of pretending.
+func TestSignOutOff(t *testing.T) {
+	cfg := testConfig("https://erp.example.com")
+	cfg.NoLogoutNotice = true
+	if err := newClient(t, cfg).SignOut(t.Context(), "zhangsan"); !errors.Is(err, kingdee.ErrNoLogoutNotice) {
+		t.Error(err)
+	}
+	cfg.NoLogoutNotice = false
+	if err := newClient(t, cfg).SignOut(t.Context(), "a\nb"); identity.CodeOf(err) != identity.CodeKingdeeSetup {
+		t.Error(err)
+	}
+}
+
+// TestObserver hears of every exchange by operation and result.
+func TestObserver(t *testing.T) {
+	server := newScripted(t, map[string][]step{"query": {{status: 500}, {body: staffRow}}})
+	var heard []string
+	cfg := testConfig(server.URL)
+	cfg.Observer = func(operation, result string, took time.Duration) {
+		if took < 0 {
+			t.Error("time runs backwards")
+		}
+		heard = append(heard, operation+" "+result)
+	}
+	if _, err := newClient(t, cfg).StaffByNumber(t.Context(), "1001"); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(heard, ", "); got != "login ok, query server-error, query ok" {
+		t.Error(got)
+	}
+}
+
+// TestOneCallASession proves that a session never serves two calls at once (SIM-K42).
+func TestOneCallASession(t *testing.T) {
+	var logins, inside, most atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "AuthService") {
+			logins.Add(1)
+			_, _ = io.WriteString(w, goodLogin().body)
+			return
+		}
+		if n := inside.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		defer inside.Add(-1)
+		_, _ = io.WriteString(w, staffRow)
+	}))
+	defer server.Close()
+	c := newClient(t, testConfig(server.URL))
+	var group sync.WaitGroup
+	for range 100 {
+		group.Go(func() {
+			if _, err := c.StaffByNumber(t.Context(), "1001"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if most.Load() > 2 || logins.Load() > 2 {
+		t.Errorf("%d calls at once, %d logins", most.Load(), logins.Load())
+	}
+}

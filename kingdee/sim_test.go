@@ -1,0 +1,550 @@
+package kingdee_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kdgate/identity"
+	"kdgate/kingdee"
+	"kdgate/kingdee/kingdeesim"
+)
+
+// The tests of this file run against the strict simulator, which shares no code
+// with the client.
+
+type stage struct {
+	sim *kingdeesim.Server
+	web *httptest.Server
+	log *logbook
+	at  *hand // both sides' clock
+}
+
+func newStage(t *testing.T, change func(*kingdeesim.DataCentre)) *stage {
+	t.Helper()
+	var tables kingdeesim.Tables
+	tables.Hire(kingdeesim.Employee{Number: "1001", Name: "张三丰", ExtraPosts: 2, Users: []kingdeesim.User{{Name: "zhangsan", Account: "zs001"}}})
+	tables.Hire(kingdeesim.Employee{Number: "1002", Name: "李四", Users: []kingdeesim.User{{Name: "李四（华东）2", Account: "ls"}}})
+	tables.Hire(kingdeesim.Employee{Number: "1003", Name: "无号"})
+	tables.Hire(kingdeesim.Employee{Number: "1004", Name: "双号", Users: []kingdeesim.User{{Name: "two-a"}, {Name: "two-b"}}})
+	tables.Hire(kingdeesim.Employee{Number: "1005", Name: "停用", Users: []kingdeesim.User{{Name: "stopped", ForbidStatus: kingdeesim.Forbidden}}})
+	tables.Hire(kingdeesim.Employee{Number: "1006", Name: "锁定", Users: []kingdeesim.User{{Name: "locked", Locked: true}}})
+	tables.Hire(kingdeesim.Employee{Number: "1007", Name: "离职", ForbidStatus: kingdeesim.Forbidden})
+	tables.Hire(kingdeesim.Employee{Number: "1008", Name: "未审", DocumentStatus: "A"})
+	tables.Hire(kingdeesim.Employee{Number: "1009", Name: "重号甲"})
+	tables.Hire(kingdeesim.Employee{Number: "1009", Name: "重号乙"})
+	tables.Hire(kingdeesim.Employee{Number: "K1", Name: "大写"})
+	tables.Hire(kingdeesim.Employee{Number: "k1", Name: "小写"})
+	tables.Users = append(tables.Users, kingdeesim.User{Name: "api", Account: "api"})
+	centre := kingdeesim.DataCentre{ID: testDBID, Name: "正式账套", Tables: tables,
+		Rows: []kingdeesim.Row{{AppID: testAppID, Secret: testSecret, IntegrationUser: "api"}}}
+	if change != nil {
+		change(&centre)
+	}
+	s := &stage{log: &logbook{}, at: &hand{}}
+	sim, err := kingdeesim.New(kingdeesim.Config{DataCentres: []kingdeesim.DataCentre{centre}, Now: s.at.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.sim, s.web = sim, httptest.NewServer(sim)
+	t.Cleanup(func() {
+		s.web.Close()
+		if err := sim.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func (s *stage) client(t *testing.T, change func(*kingdee.Config)) *kingdee.Client {
+	t.Helper()
+	cfg := testConfig(s.web.URL)
+	cfg.Now, cfg.Logger = s.at.now, s.log.logger()
+	if change != nil {
+		change(&cfg)
+	}
+	return newClient(t, cfg)
+}
+
+// TestStaffStates reads every state of the second link (F5, SIM-K75).
+func TestStaffStates(t *testing.T) {
+	c := newStage(t, nil).client(t, nil)
+	cases := []struct {
+		number              string
+		count               int
+		forbidden, approved bool
+	}{
+		{"1001", 1, false, true}, {"1007", 1, true, true}, {"1008", 1, false, false},
+		{"1009", 2, false, true}, {"9999", 0, false, false}, {"K1", 1, false, true},
+	}
+	for _, tc := range cases {
+		got, err := c.StaffByNumber(t.Context(), tc.number)
+		if err != nil || len(got) != tc.count {
+			t.Errorf("%s: %v %v", tc.number, got, err)
+			continue
+		}
+		for _, staff := range got {
+			if staff.Number != tc.number || staff.ID == "" || staff.Forbidden != tc.forbidden || staff.Approved != tc.approved {
+				t.Errorf("%s: %+v", tc.number, staff)
+			}
+		}
+	}
+}
+
+// TestRoutes walks the third link by every route and under every doubtful
+// spelling of the answer (reference 5; SIM-K62, K77, K78).
+func TestRoutes(t *testing.T) {
+	s := newStage(t, nil)
+	want := map[string][]string{
+		"1001": {"zhangsan"}, "1002": {"李四（华东）2"}, "1003": {}, "1004": {"two-a", "two-b"}, "1005": {"stopped"}, "1006": {"locked"},
+	}
+	for _, switches := range []kingdeesim.Switches{{}, {TextIDs: true, TextFlags: true, TextCodes: true, EscapeUnicode: true}} {
+		s.sim.SetSwitches(switches)
+		for _, route := range []kingdee.Route{kingdee.RoutePerson, kingdee.RouteUser, kingdee.RouteEmployee} {
+			c := s.client(t, func(cfg *kingdee.Config) { cfg.Users.Route = route })
+			for number, names := range want {
+				staff, err := c.StaffByNumber(t.Context(), number)
+				if err != nil || len(staff) != 1 {
+					t.Fatalf("%s: %v %v", number, staff, err)
+				}
+				users, err := c.UsersOfStaff(t.Context(), staff[0])
+				if err != nil {
+					t.Fatalf("%s by %s: %v", number, route, err)
+				}
+				if route == kingdee.RouteEmployee && number == "1004" && len(users) > 0 {
+					continue // the employee record can name one user only
+				}
+				if len(users) != len(names) {
+					t.Errorf("%s by %s: %+v", number, route, users)
+					continue
+				}
+				for i, user := range users {
+					if user.Name != names[i] || user.ID == "" || user.Forbidden != (number == "1005") || user.Locked != (number == "1006") {
+						t.Errorf("%s by %s: %+v", number, route, user)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestPersonOnStaffForm proves that a configured person key saves the post query.
+func TestPersonOnStaffForm(t *testing.T) {
+	s := newStage(t, nil)
+	s.sim.SetSwitches(kingdeesim.Switches{ShowEmpinfoPersonID: true})
+	c := s.client(t, func(cfg *kingdee.Config) { cfg.Users.Staff.Person = "FPersonId" })
+	staff, err := c.StaffByNumber(t.Context(), "1001")
+	if err != nil || len(staff) != 1 || staff[0].PersonID == "" {
+		t.Fatalf("%+v %v", staff, err)
+	}
+	s.sim.ForgetCalls()
+	users, err := c.UsersOfStaff(t.Context(), staff[0])
+	if err != nil || len(users) != 1 || len(s.sim.Calls()) != 1 {
+		t.Errorf("%+v %v after %d calls", users, err, len(s.sim.Calls()))
+	}
+}
+
+// TestUserByName finds users by exact name, and tells "none" from "could not ask".
+func TestUserByName(t *testing.T) {
+	c := newStage(t, nil).client(t, nil)
+	for name, count := range map[string]int{"zhangsan": 1, "李四（华东）2": 1, "Zhangsan": 0, "zhangsan ": 0, "nobody": 0, "zs001": 0} {
+		users, err := c.UserByName(t.Context(), name)
+		if err != nil || len(users) != count || users == nil {
+			t.Errorf("%q: %+v %v", name, users, err)
+		}
+	}
+}
+
+// TestHostileValues proves T27: nothing that could widen a query is ever asked.
+func TestHostileValues(t *testing.T) {
+	s := newStage(t, nil)
+	c := s.client(t, nil)
+	hostile := []string{"", "x' or '1'='1", "1001'--", "1001;", "张三", "10 01", "1001\n", "%", "1001\x00", strings.Repeat("1", 65), "\u212a1"}
+	for _, value := range hostile {
+		if got, err := c.StaffByNumber(t.Context(), value); identity.KindOf(err) != identity.Invalid || got != nil {
+			t.Errorf("number %q: %v %v", value, got, err)
+		}
+		if got, err := c.UsersOfStaff(t.Context(), kingdee.Staff{Number: value}); identity.KindOf(err) != identity.Invalid || got != nil {
+			t.Errorf("staff %q: %v %v", value, got, err)
+		}
+	}
+	for _, name := range []string{"", "x' or '1'='1", `a"b`, `a\b`, "a;b", "a\tb", "\xff"} {
+		if got, err := c.UserByName(t.Context(), name); identity.CodeOf(err) != identity.CodeKingdeeSetup || got != nil {
+			t.Errorf("name %q: %v %v", name, got, err)
+		}
+	}
+	if calls := s.sim.Calls(); len(calls) != 0 {
+		t.Errorf("%d calls went out, the first %s", len(calls), calls[0].Route)
+	}
+}
+
+// TestWidenedAnswer proves that an answer far too long is not believed.
+func TestWidenedAnswer(t *testing.T) {
+	row := `[1,"1001","x","A","C"]`
+	server := newScripted(t, map[string][]step{"query": {{body: "[" + strings.Repeat(row+",", 60) + row + "]"}}})
+	if got, err := newClient(t, testConfig(server.URL)).StaffByNumber(t.Context(), "1001"); err == nil || got != nil {
+		t.Errorf("believed %d records", len(got))
+	}
+}
+
+// TestPages proves that short pages end a query and full ones go on (SIM-K51–K53).
+func TestPages(t *testing.T) {
+	s := newStage(t, nil)
+	c := s.client(t, func(cfg *kingdee.Config) { cfg.API.PageSize = 1 })
+	if staff, err := c.StaffByNumber(t.Context(), "1009"); err != nil || len(staff) != 2 || staff[0].ID == staff[1].ID {
+		t.Errorf("%+v %v", staff, err)
+	}
+}
+
+// TestSessionLife proves 2.4 on the simulator: one login serves many calls, idle
+// time means a new one before Kingdee's limit, a restart is repaired within the
+// same question (R27, SIM-K35, K39, K103).
+func TestSessionLife(t *testing.T) {
+	s := newStage(t, nil)
+	c := s.client(t, nil)
+	ask := func(wantLogins int) {
+		t.Helper()
+		if staff, err := c.StaffByNumber(t.Context(), "1001"); err != nil || len(staff) != 1 {
+			t.Fatalf("%+v %v", staff, err)
+		}
+		if got := s.sim.Counters().Logins; got != wantLogins {
+			t.Fatalf("%d logins, want %d", got, wantLogins)
+		}
+	}
+	ask(1)
+	for range 10 {
+		ask(1)
+	}
+	s.at.move(14 * time.Minute)
+	ask(1)
+	s.at.move(16 * time.Minute) // over ours, below Kingdee's
+	ask(2)
+	s.sim.Restart()
+	ask(3)
+	ask(3)
+	if s.sim.Counters().LoginBeforeCall {
+		t.Error("the simulator suspects a login before every call")
+	}
+}
+
+// TestKickOff proves that a server which ends the older session of one user is
+// noticed and then worked with, never looped on (reference A 19).
+func TestKickOff(t *testing.T) {
+	s := newStage(t, nil)
+	s.sim.SetSwitches(kingdeesim.Switches{KickOff: true})
+	c := s.client(t, func(cfg *kingdee.Config) { cfg.API.Auth = kingdee.AuthLoginBySign })
+	var group sync.WaitGroup
+	for range 20 {
+		group.Go(func() {
+			if _, err := c.StaffByNumber(t.Context(), "1001"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if n := s.sim.Counters().Logins; n > 6 {
+		t.Errorf("%d logins for 20 questions", n)
+	}
+}
+
+// TestRefusedLoginStops proves that a wrong secret costs one login however many
+// people click, that time lets one more through, and that a person who tests may
+// try at once (rows 13, 15; lock-out).
+func TestRefusedLoginStops(t *testing.T) {
+	s := newStage(t, nil)
+	c := s.client(t, func(cfg *kingdee.Config) { cfg.AppSecret = identity.NewSecret("00000000000000000000000000000000") })
+	var group sync.WaitGroup
+	for range 30 {
+		group.Go(func() {
+			if _, err := c.StaffByNumber(t.Context(), "1001"); identity.CodeOf(err) != identity.CodeKingdeeSetup {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	group.Wait()
+	want := func(n int) {
+		t.Helper()
+		if got := s.sim.Counters().Logins; got != n {
+			t.Fatalf("%d logins, want %d", got, n)
+		}
+	}
+	want(1)
+	s.at.move(6 * time.Minute)
+	_, _ = c.StaffByNumber(t.Context(), "1001")
+	want(2)
+	s.at.move(6 * time.Minute) // doubled by now
+	_, _ = c.StaffByNumber(t.Context(), "1001")
+	want(2)
+	if c.Probe(t.Context()) == nil {
+		t.Error("the probe passes")
+	}
+	want(3)
+	if n := strings.Count(s.log.text(), "an administrator must act"); n != 1 {
+		t.Errorf("%d alarms", n)
+	}
+}
+
+// TestProbe confirms the right set-up and names what is wrong with others.
+func TestProbe(t *testing.T) {
+	s := newStage(t, nil)
+	for _, route := range []kingdee.Route{kingdee.RoutePerson, kingdee.RouteEmployee, kingdee.RouteUser} {
+		if err := s.client(t, func(cfg *kingdee.Config) { cfg.Users.Route = route }).Probe(t.Context()); err != nil {
+			t.Errorf("%s: %v", route, err)
+		}
+	}
+	err := s.client(t, func(cfg *kingdee.Config) { cfg.Users.User.Locked = "FNoSuchField" }).Probe(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "FNoSuchField") || !strings.Contains(err.Error(), "SEC_User") {
+		t.Errorf("wrong field: %v", err)
+	}
+	s.sim.SetSwitches(kingdeesim.Switches{HideFPersonID: true})
+	if err := s.client(t, nil).Probe(t.Context()); err == nil || !strings.Contains(err.Error(), "BD_NEWSTAFF") {
+		t.Errorf("hidden person id: %v", err)
+	}
+}
+
+// TestNoRights proves that missing rights are found by the probe although
+// Kingdee just shows no rows (SIM-K57).
+func TestNoRights(t *testing.T) {
+	s := newStage(t, nil)
+	forms := []string{"SEC_User"}
+	if err := s.sim.PatchUser(testDBID, "api", kingdeesim.UserPatch{NoRights: &forms}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.client(t, nil).Probe(t.Context()); identity.CodeOf(err) == "" && err == nil {
+		t.Error("the probe passes without rights")
+	}
+}
+
+// TestAuthSchemes proves the other two ways to authenticate (reference 2.2, 2.5).
+func TestAuthSchemes(t *testing.T) {
+	for _, auth := range []kingdee.Auth{kingdee.AuthAppSecret, kingdee.AuthSignedHeaders} {
+		for _, unit := range []string{"ms", "s"} {
+			s := newStage(t, nil)
+			s.sim.SetSwitches(kingdeesim.Switches{SharedGateway: auth == kingdee.AuthSignedHeaders})
+			c := s.client(t, func(cfg *kingdee.Config) { cfg.API.Auth, cfg.API.HeaderTimestamp = auth, unit })
+			for range 3 {
+				if staff, err := c.StaffByNumber(t.Context(), "1001"); err != nil || len(staff) != 1 {
+					t.Fatalf("%s %s: %+v %v", auth, unit, staff, err)
+				}
+			}
+			if n := s.sim.Counters().Sessions; n != 1 {
+				t.Errorf("%s: %d sessions for three calls", auth, n)
+			}
+		}
+	}
+}
+
+// TestSignedHeadersRefused proves that with signed headers a lost session means
+// failed authentication: one call, no repetition (row 13, SIM-K47).
+func TestSignedHeadersRefused(t *testing.T) {
+	s := newStage(t, nil)
+	c := s.client(t, func(cfg *kingdee.Config) {
+		cfg.API.Auth, cfg.AppSecret = kingdee.AuthSignedHeaders, identity.NewSecret("wrong")
+	})
+	for range 3 {
+		if _, err := c.StaffByNumber(t.Context(), "1001"); identity.CodeOf(err) != identity.CodeKingdeeSetup {
+			t.Fatal(err)
+		}
+	}
+	if n := len(s.sim.Calls()); n != 1 {
+		t.Errorf("%d calls", n)
+	}
+}
+
+// land opens a link as a browser does and gives the page it ends on.
+func land(t *testing.T, link identity.Secret) string {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := &http.Client{Jar: jar}
+	defer browser.CloseIdleConnections()
+	res, err := browser.Get(link.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	page, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(page)
+}
+
+func landedAs(page, user string) bool { return strings.Contains(page, `id="login-user">`+user+`<`) }
+
+// TestLinksLand redeems every version and entry, with an ASCII and a Chinese
+// login name (F6, F7, SIM-K79–K84).
+func TestLinksLand(t *testing.T) {
+	for version := 1; version <= 4; version++ {
+		s := newStage(t, func(dc *kingdeesim.DataCentre) {
+			if version < 4 {
+				dc.Hash = "sha1"
+			}
+		})
+		for _, characters := range []string{"ascii", "utf-8"} {
+			c := s.client(t, func(cfg *kingdee.Config) { cfg.Link.Version, cfg.Link.Characters = version, characters })
+			s.at.move(time.Minute) // another client in the same second would mint the same link
+			for _, user := range []string{"zhangsan", "李四（华东）2"} {
+				places := []kingdee.Place{{}}
+				if version > 1 {
+					places = append(places,
+						kingdee.Place{Entry: kingdee.EntryHTML5, FormID: "ER_ExpReimbursement", FormType: "bill", PK: "100001"},
+						kingdee.Place{Entry: kingdee.EntryLight, FormID: "ER_ExpReimbursement", FormType: "list"})
+				}
+				for _, place := range places {
+					link, err := c.MintLink(user, place)
+					if err != nil {
+						t.Fatal(err)
+					}
+					page := land(t, link)
+					if !landedAs(page, user) || !strings.Contains(page, `id="form-id">`+place.FormID) || !strings.Contains(page, `id="pk-id">`+place.PK+`<`) {
+						t.Errorf("V%d %s %s %+v did not land", version, characters, user, place)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestMobileLands redeems the third-party mobile page (reference 1.5).
+func TestMobileLands(t *testing.T) {
+	s := newStage(t, func(dc *kingdeesim.DataCentre) { dc.Hash = "sha1"; dc.Rows[0].Reusable = true })
+	c := s.client(t, func(cfg *kingdee.Config) { cfg.Link.Mobile, cfg.Link.Version = true, 3 })
+	link, err := c.MintLink("zhangsan", kingdee.Place{Entry: kingdee.EntryMobile, FormID: "ER_MobileHome"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if page := land(t, link); !landedAs(page, "zhangsan") {
+		t.Error("did not land")
+	}
+}
+
+// TestLinkOnce proves the single use (T32), and that a double tap within one
+// second gives two links that both land.
+func TestLinkOnce(t *testing.T) {
+	s := newStage(t, func(dc *kingdeesim.DataCentre) { dc.Rows[0].Reusable = true })
+	frozen := s.at.now()
+	c := s.client(t, func(cfg *kingdee.Config) { cfg.Now = func() time.Time { return frozen } })
+	first, err := c.MintLink("zhangsan", kingdee.Place{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := c.MintLink("zhangsan", kingdee.Place{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !landedAs(land(t, first), "zhangsan") || !landedAs(land(t, second), "zhangsan") {
+		t.Error("one of two taps did not land")
+	}
+	if landedAs(land(t, first), "zhangsan") {
+		t.Error("a link worked twice")
+	}
+}
+
+// TestLinkWindow proves that a kept link dies with Kingdee's window (SIM-K89).
+func TestLinkWindow(t *testing.T) {
+	s := newStage(t, nil)
+	link, err := s.client(t, nil).MintLink("zhangsan", kingdee.Place{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.at.move(11 * time.Minute)
+	if landedAs(land(t, link), "zhangsan") {
+		t.Error("an old link landed")
+	}
+}
+
+// TestGBKServer proves that the ASCII form does not care about the server's code
+// page, that plain UTF-8 needs udencoding there, and that GBK works as a setting
+// (reference 1.4, SIM-K82).
+func TestGBKServer(t *testing.T) {
+	s := newStage(t, nil)
+	s.sim.SetSwitches(kingdeesim.Switches{GBKByDefault: true})
+	cases := []struct {
+		characters, encoding string
+		lands                bool
+	}{
+		{"ascii", kingdee.None, true}, {"ascii", "utf-8", true}, {"utf-8", "utf-8", true},
+		{"utf-8", kingdee.None, false}, {"gbk", kingdee.None, true},
+	}
+	for _, tc := range cases {
+		c := s.client(t, func(cfg *kingdee.Config) { cfg.Link.Characters, cfg.Link.UDEncoding = tc.characters, tc.encoding })
+		s.at.move(time.Second)
+		link, err := c.MintLink("李四（华东）2", kingdee.Place{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if landedAs(land(t, link), "李四（华东）2") != tc.lands {
+			t.Errorf("%s with udencoding %s: landed %v", tc.characters, tc.encoding, !tc.lands)
+		}
+	}
+}
+
+// TestSignOut ends the user's Kingdee session (F9, T36), leaves others alone,
+// and is no error for somebody who is not there.
+func TestSignOut(t *testing.T) {
+	s := newStage(t, nil)
+	c := s.client(t, nil)
+	for _, user := range []string{"zhangsan", "李四（华东）2"} {
+		link, err := c.MintLink(user, kingdee.Place{})
+		if err != nil || !landedAs(land(t, link), user) {
+			t.Fatalf("%s did not land: %v", user, err)
+		}
+	}
+	for _, user := range []string{"zhangsan", "nobody"} {
+		if err := c.SignOut(t.Context(), user); err != nil {
+			t.Fatalf("%s: %v", user, err)
+		}
+	}
+	left := s.sim.Sessions()
+	if len(left) != 1 || left[0].User != "李四（华东）2" {
+		t.Errorf("sessions left: %+v", left)
+	}
+}
+
+// TestNothingShows proves T29 for this package: neither logs nor errors hold the
+// secret, a link, a signature or a session, whatever fails.
+func TestNothingShows(t *testing.T) {
+	s := newStage(t, nil)
+	c := s.client(t, nil)
+	link, err := c.MintLink("zhangsan", kingdee.Place{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var errs []string
+	for _, kind := range []string{"status", "reset", "html-ban", "quota", "throttle", "truncate", "garbage", "duplicate-key", "response-error", "errcode"} {
+		if err := s.sim.AddFault(kingdeesim.Fault{Match: "ExecuteBillQuery", Kind: kind, Times: 3}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.client(t, nil).StaffByNumber(t.Context(), "1001")
+		if err != nil {
+			errs = append(errs, err.Error())
+		}
+		s.sim.ClearFaults()
+	}
+	if len(errs) < 8 {
+		t.Errorf("only %d faults were felt", len(errs))
+	}
+	secrets := []string{testSecret, link.Reveal(), s.web.URL}
+	for _, session := range s.sim.Sessions() {
+		secrets = append(secrets, session.ID)
+	}
+	for _, call := range s.sim.Calls() {
+		if id := call.Header.Get("kdservice-sessionid"); id != "" {
+			secrets = append(secrets, id)
+		}
+	}
+	all := s.log.text() + strings.Join(errs, "\n")
+	for _, secret := range secrets {
+		if strings.Contains(all, secret) {
+			t.Errorf("a secret of %d characters shows in logs or errors", len(secret))
+		}
+	}
+}

@@ -1,0 +1,53 @@
+package kingdee
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// stamps keeps links of one person apart. A link is used up by its content, so
+// two links minted for one user within one second would be one link, and a
+// double tap on the icon would end on Kingdee's refusal page. The second one is
+// dated a second earlier: the past is inside Kingdee's window, while how far the
+// future is admitted is not known.
+type stamps struct {
+	mu    sync.Mutex
+	given map[string][]int64 // user → seconds given out lately
+	swept int64
+}
+
+const (
+	stampMemory = 30 // seconds; also how far back a stamp may be moved
+	sweepEvery  = 60
+)
+
+// next is the moment to sign for user: now, or the nearest free second before.
+func (s *stamps) next(user string, now time.Time) int64 {
+	second := now.Unix()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if second-s.swept >= sweepEvery || second < s.swept {
+		s.sweep(second)
+	}
+	recent := slices.DeleteFunc(s.given[user], func(t int64) bool { return second-t > stampMemory || t > second })
+	stamp := second
+	for slices.Contains(recent, stamp) && second-stamp < stampMemory {
+		stamp--
+	}
+	if !slices.Contains(recent, stamp) {
+		recent = append(recent, stamp)
+	}
+	s.given[user] = recent
+	return stamp
+}
+
+// sweep forgets people who have not come for a while.
+func (s *stamps) sweep(second int64) {
+	s.swept = second
+	for user, recent := range s.given {
+		if !slices.ContainsFunc(recent, func(t int64) bool { return second-t <= stampMemory }) {
+			delete(s.given, user)
+		}
+	}
+}

@@ -66,10 +66,21 @@ func (d *dialer) dropAll() {
 	}
 }
 
-// conn is a connection that its dialer knows until it is closed.
+// conn is a connection that its dialer knows until it is closed, and whose
+// replies are held to what Redis gives us.
 type conn struct {
 	net.Conn
 	dialer *dialer
+	guard  guard // of the one goroutine that reads
+}
+
+// Read gives nothing of a reply that the guard refuses.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if refused := c.guard.check(p[:n]); refused != nil {
+		return 0, refused
+	}
+	return n, err
 }
 
 func (c *conn) Close() error {

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -86,7 +87,7 @@ func (e *ear) once(ctx context.Context, client redis.UniversalClient, channel st
 	}
 	asked := false
 	for {
-		message, err := sub.ReceiveTimeout(ctx, earPatience)
+		message, err := receive(ctx, sub)
 		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 			if asked {
 				return errSilent
@@ -103,6 +104,18 @@ func (e *ear) once(ctx context.Context, client redis.UniversalClient, channel st
 		asked = false
 		e.hear(message)
 	}
+}
+
+// receive is the next message. go-redis (9.23) indexes an empty array in a reply
+// without looking and would take the process down with it, outside of any
+// request: here that is one more broken subscription.
+func receive(ctx context.Context, sub *redis.PubSub) (message any, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("redisstore: nonsense on the subscription: %v", fault)
+		}
+	}()
+	return sub.ReceiveTimeout(ctx, earPatience)
 }
 
 // hear passes one message on. After subscribing, again or for the first time,

@@ -26,7 +26,7 @@ func (d *Driver) hint(err error) string {
 	switch {
 	case redis.IsAuthError(err):
 		return fmt.Sprintf("Redis refused the password for user %s: check store.username and store.password_file", user)
-	case redis.IsPermissionError(err):
+	case redis.IsPermissionError(err), redis.HasErrorPrefix(err, "The user executing the script can't run"): // 7.0 says the latter
 		return fmt.Sprintf("Redis user %s lacks a permission: see the rights listed in redisstore", user)
 	case redis.IsReadOnlyError(err):
 		return "Redis answers as a read-only replica: a failover is under way, or store.url names a replica"
@@ -44,6 +44,8 @@ func (d *Driver) hint(err error) string {
 		return "Redis refuses writes for want of replicas (min-replicas-to-write)"
 	case redis.HasErrorPrefix(err, "WRONGTYPE"):
 		return "a name of ours holds something else: another program writes to this Redis"
+	case errors.Is(err, errGuard):
+		return "what answers is not Redis, or has gone mad"
 	case errors.Is(err, redis.ErrClosed):
 		return "the store is closed"
 	default:
@@ -54,6 +56,6 @@ func (d *Driver) hint(err error) string {
 // isNetwork reports a failure below the protocol.
 func isNetwork(err error) bool {
 	_, netErr := errors.AsType[net.Error](err)
-	return netErr || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	return netErr || errors.Is(err, errGuard) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, redis.ErrClosed) || errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted)
 }

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -44,7 +45,7 @@ func unpack(key, text string) (store.Entry, error) {
 	}
 	version, err1 := unpad(text[:digits])
 	micros, err2 := unpad(text[digits:headSize])
-	if err1 != nil || err2 != nil || version == 0 || micros > 1<<62 {
+	if err1 != nil || err2 != nil || version == 0 || micros > math.MaxInt64 {
 		return store.Entry{}, errMalformed
 	}
 	entry := store.Entry{Key: key, Value: []byte(text[headSize:]), Version: store.Version(version)}

@@ -147,7 +147,11 @@ func (w *writer) write(ctx context.Context, op store.Write, stored store.Version
 		if !op.ExpiresAt.IsZero() {
 			ends = op.ExpiresAt.UnixMicro()
 		}
-		_, err := w.put.ExecContext(ctx, op.Key, int64(op.Version), ends, op.Value)
+		value := op.Value
+		if value == nil {
+			value = []byte{} // nil would be NULL, and its refusal would take the whole group along
+		}
+		_, err := w.put.ExecContext(ctx, op.Key, int64(op.Version), ends, value)
 		return err
 	case store.OpDelete:
 		if stored == 0 {

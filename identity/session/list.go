@@ -1,0 +1,115 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"kdgate/identity"
+	"kdgate/store"
+)
+
+// Info is one live session, for "my sessions" and for administrators.
+type Info struct {
+	Subject   identity.Subject
+	Handle    string // names it for EndOne; opens nothing
+	Door      identity.Door
+	Started   time.Time
+	LastSeen  time.Time // to within a minute
+	ExpiresAt time.Time // the absolute end
+	Source    string    // client address at the start
+	UserAgent string    // at the start, at most 256 bytes, as the browser sent it
+}
+
+// scanPage is how many index entries are read at a time.
+const scanPage = 200
+
+// List gives a person's live sessions, the newest first.
+func (m *Manager) List(ctx context.Context, who identity.Subject) ([]Info, error) {
+	var list []Info
+	err := m.each(ctx, personPrefix(who), func(hash string) error {
+		s, err := m.load(ctx, hash)
+		if errors.Is(err, store.ErrNotFound) || err == nil && (!m.alive(s) || s.subject() != who) {
+			return nil
+		}
+		if err != nil {
+			return down(err)
+		}
+		list = append(list, Info{
+			Subject: who, Handle: s.Handle, Door: s.Door, Started: s.Started, LastSeen: s.Seen,
+			ExpiresAt: s.Ends, Source: s.Source, UserAgent: s.UserAgent,
+		})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(list, func(a, b Info) int { return b.Started.Compare(a.Started) })
+	return list, nil
+}
+
+// EndAll ends every session of a person and counts those that were live. On
+// other replicas it holds within a second, by their watch.
+func (m *Manager) EndAll(ctx context.Context, who identity.Subject) (int, error) {
+	return m.endUnder(ctx, personPrefix(who))
+}
+
+// EndEverybody ends every session there is and counts those that were live.
+func (m *Manager) EndEverybody(ctx context.Context) (int, error) {
+	return m.endUnder(ctx, indexPrefix)
+}
+
+func (m *Manager) endUnder(ctx context.Context, prefix string) (ended int, err error) {
+	err = m.each(ctx, prefix, func(hash string) error {
+		live, err := m.endHash(ctx, hash)
+		if live {
+			ended++
+		}
+		return err
+	})
+	return ended, err
+}
+
+// EndOne ends one session of a person by its handle. NotFound means that this
+// person has no live session of that name, whoever else may have one.
+func (m *Manager) EndOne(ctx context.Context, who identity.Subject, handle string) error {
+	missing := identity.Fail(identity.NotFound, "", "session: no such session")
+	if !isHandle(handle) {
+		return missing
+	}
+	index, err := m.store.Get(ctx, personPrefix(who)+handle)
+	if errors.Is(err, store.ErrNotFound) {
+		return missing
+	}
+	if err != nil {
+		return down(err)
+	}
+	live, err := m.endHash(ctx, string(index.Value))
+	if err != nil {
+		return err
+	}
+	if !live {
+		return missing
+	}
+	return nil
+}
+
+// each walks the index under prefix. What fn removes is not met again.
+func (m *Manager) each(ctx context.Context, prefix string, fn func(hash string) error) error {
+	for after := ""; ; {
+		page, err := m.store.Scan(ctx, prefix, after, scanPage)
+		if err != nil {
+			return down(err)
+		}
+		if len(page) == 0 {
+			return nil
+		}
+		for _, entry := range page {
+			if err := fn(string(entry.Value)); err != nil {
+				return err
+			}
+			after = entry.Key
+		}
+	}
+}

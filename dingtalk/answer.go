@@ -73,9 +73,9 @@ func readAnswer(h host, res peer.Response) answer {
 	body := bytes.TrimSpace(bytes.TrimPrefix(res.Body, byteOrderMark))
 	a := answer{status: res.Status, body: body, verdict: unreadable, retryAfter: retryAfter(res.Header)}
 	if bytes.HasPrefix(body, []byte("<")) {
-		// A gateway in front of DingTalk speaks HTML too when its upstream is
-		// gone; any other page is the ban page, whatever its status.
-		if !isGatewayStatus(res.Status) {
+		// A load balancer speaks HTML too when what is behind it has failed,
+		// and heals sooner than a ban; every other page is the ban page.
+		if res.Status < http.StatusInternalServerError {
 			a.verdict = banned
 		}
 		return a
@@ -95,10 +95,6 @@ func readAnswer(h host, res peer.Response) answer {
 		return a.readOld(e)
 	}
 	return a.readNew(e)
-}
-
-func isGatewayStatus(status int) bool {
-	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
 }
 
 // retryAfter reads whole seconds up to five minutes; anything else is ignored.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go/retrypolicy"
@@ -90,6 +91,7 @@ type Client struct {
 	tickets    *lease
 	spent      *spentCodes
 	alerts     *alerts
+	skew       *atomic.Int64 // DingTalk's clock minus ours, in nanoseconds
 	now        func() time.Time
 	background bool
 }
@@ -109,6 +111,7 @@ func New(cfg Config) (*Client, error) {
 		retry:     newRetry(),
 		spent:     newSpentCodes(cfg.Now),
 		alerts:    newAlerts(cfg.Now, cfg.Logger.With("corp", cfg.Corp)),
+		skew:      &atomic.Int64{},
 		now:       cfg.Now,
 	}
 	if err := c.check(); err != nil {

@@ -81,6 +81,7 @@ func TestDecisionTable(t *testing.T) {
 		{"15 429 unknown", newOp, 429, `{"code":"tooMany","message":"x"}`, refused, "tooMany", "throttled", identity.Throttled, busy},
 		{"15 503", newOp, 503, `{"code":"strange"}`, refused, "strange", "busy", identity.Unavailable, busy},
 		{"15 504 page of a gateway", newOp, 504, "<html>504 Gateway Time-out</html>", unreadable, "", "", 0, ""},
+		{"15 500 page of a load balancer", oldOp, 500, "<html>500 Internal Server Error</html>", unreadable, "", "", 0, ""},
 		{"16", oldOp, 200, `{"errcode":88,"sub_code":"isp.remote-service-error","errmsg":"x"}`, refused, "isp.remote-service-error", "busy", identity.Unavailable, busy},
 		{"16 bare", oldOp, 200, `{"errcode":15,"errmsg":"Remote service error"}`, refused, "15", "busy", identity.Unavailable, busy},
 		{"17", oldOp, 200, `{"errcode":40078,"errmsg":"nonexistent temp auth code"}`, refused, "40078", "code_refused", identity.Unauthenticated, identity.CodeAuthCodeRefused},

@@ -3,6 +3,8 @@ package dingtalk
 import (
 	"context"
 	"errors"
+	"net/http"
+	"time"
 
 	"kdgate/internal/peer"
 	"kdgate/internal/strictjson"
@@ -15,6 +17,9 @@ func (c *Client) judge(ctx context.Context, k *call, res peer.Response, err erro
 		return c.lost(ctx, k.op, err)
 	}
 	c.hosts[k.op.host].RecordSuccess()
+	if at, err := http.ParseTime(res.Header.Get("Date")); err == nil {
+		c.skew.Store(int64(at.Sub(c.now().Truncate(time.Second))))
+	}
 	a := readAnswer(k.op.host, res)
 	if a.verdict == banned {
 		c.egress.ban.RecordFailure()

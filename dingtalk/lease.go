@@ -36,7 +36,7 @@ const (
 	pauseShort    = time.Second     // after a fetch that could not be asked
 	pauseLong     = 2 * time.Minute // after a fetch that an administrator must mend
 	youngest      = time.Minute
-	renewPause    = 30 * time.Second
+	renewPause    = 5 * time.Second
 )
 
 func newLease(now func() time.Time, fetch func(context.Context) (identity.Secret, time.Duration, error)) *lease {

@@ -104,6 +104,13 @@ func (p *pauses) set(key string, until time.Time) {
 	}
 }
 
+// end takes a pause back.
+func (p *pauses) end(key string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.until, key)
+}
+
 // left is how long a pause still lasts, zero when there is none.
 func (p *pauses) left(key string) time.Duration {
 	p.mu.Lock()

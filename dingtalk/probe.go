@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"kdgate/identity"
 )
@@ -23,7 +24,9 @@ type Report struct {
 	Departments  []int64 // departments in the range
 	Users        int     // people named in the range one by one
 	Fields       []string
-	Checks       []Check
+	// Skew is DingTalk's clock minus ours, to the second; zero when not told.
+	Skew   time.Duration
+	Checks []Check
 }
 
 // Check is one thing the application must be able to do.
@@ -48,7 +51,9 @@ func (c *Client) Probe(ctx context.Context) (Report, error) {
 	defer cancel()
 	report := Report{Corp: c.cfg.Corp}
 	c.tokens.forget()
+	c.pauses.end(quotaPause) // a pack may have been bought
 	_, err := c.tokens.get(ctx)
+	report.Skew = time.Duration(c.skew.Load())
 	report.add("token", err)
 	if err != nil {
 		return report, err

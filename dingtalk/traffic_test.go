@@ -3,7 +3,9 @@ package dingtalk
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -187,6 +189,7 @@ func TestTokenCalls(t *testing.T) {
 // TestReadsAreRepeated proves R19 and row 15: reads go again within the
 // budget, at most as often as the table says.
 func TestReadsAreRepeated(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	good := `{"errcode":0,"result":{"userid":"a"}}`
 	b.fake.turns(pathUser, `{"errcode":0`, good)
@@ -345,6 +348,7 @@ func TestThrottledAPIRests(t *testing.T) {
 
 // TestThrottledReadGoesAgain: row 10, the wait is a real second.
 func TestThrottledReadGoesAgain(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, func(c *Config) { c.Now = time.Now })
 	b.fake.turns(pathUser, `{"errcode":88,"sub_code":"90018"}`, `{"errcode":0,"result":{"userid":"a"}}`)
 	started := time.Now()
@@ -557,6 +561,51 @@ func TestCallerGone(t *testing.T) {
 	wants(t, err, identity.Unavailable, identity.CodeDingTalkDown)
 	if err := b.do(gone, call{op: opUser}); err == nil || b.fake.count(pathUser) != 0 {
 		t.Errorf("%v, %d calls", err, b.fake.count(pathUser))
+	}
+}
+
+// TestUntrustedCertificate proves T11 and R23 from the client's side: fails
+// closed, is classified, and is not tried again.
+func TestUntrustedCertificate(t *testing.T) {
+	stranger := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(stranger.Close)
+	stranger.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	b := newBench(t, func(c *Config) { c.Endpoints.API = stranger.URL })
+	_, err := b.InClient(context.Background(), code(1))
+	wants(t, err, identity.Unavailable, identity.CodeDingTalkDown)
+	if b.result.count("accesstoken tls") != 1 || len(b.result.n) != 1 {
+		t.Errorf("observed %v", b.result.n)
+	}
+	if !strings.Contains(b.log.String(), "certificate") {
+		t.Errorf("log: %s", b.log)
+	}
+}
+
+// TestNobodyListens proves R19 and R23: at most three connects, then silence.
+func TestNobodyListens(t *testing.T) {
+	b := newBench(t)
+	b.fake.Close()
+	for n := range 5 {
+		_, err := b.InClient(context.Background(), code(n))
+		wants(t, err, identity.Unavailable, identity.CodeDingTalkDown)
+	}
+	if n := b.result.count("accesstoken refused"); n != 3 {
+		t.Errorf("%d connects: %v", n, b.result.n)
+	}
+}
+
+// TestProbeReports: skew of the clocks, and a quota stop that is taken back.
+func TestProbeReports(t *testing.T) {
+	b := newBench(t)
+	b.fake.on("/auth/scopes", 200, `{"errcode":0,"auth_org_scopes":{"authed_user":["a"],"authed_dept":[7,9]},"auth_user_field":["name"]}`)
+	b.fake.on(pathUser, 200, `{"errcode":60121}`)
+	b.pauses.set(quotaPause, b.clock.Now().Add(time.Hour))
+	r, err := b.Probe(context.Background())
+	if err != nil || !r.OK() || r.WholeCompany || len(r.Departments) != 2 || r.Users != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if r.Skew == 0 || r.Skew.Truncate(time.Second) != r.Skew {
+		t.Errorf("skew %v against a clock of 2027", r.Skew)
 	}
 }
 

@@ -63,12 +63,15 @@ func transportClass(err error) string {
 		record    tls.RecordHeaderError
 		untrusted *tls.CertificateVerificationError
 		host      x509.HostnameError
+		op        *net.OpError
 		timeout   net.Error
+		call      *peer.Error
 	)
 	switch {
 	case errors.Is(err, peer.ErrTooLarge):
 		return "too_large"
-	case errors.As(err, &untrusted), errors.As(err, &host), errors.As(err, &alert), errors.As(err, &record):
+	case errors.As(err, &untrusted), errors.As(err, &host), errors.As(err, &alert), errors.As(err, &record),
+		errors.As(err, &op) && op.Op == "remote error": // an alert of the other side
 		return "tls"
 	case errors.As(err, &dns):
 		return "dns"
@@ -78,6 +81,8 @@ func transportClass(err error) string {
 		return "canceled"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return "timeout"
+	case errors.As(err, &call) && !call.Sent:
+		return "connect"
 	}
 	return "reset"
 }

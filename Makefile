@@ -1,5 +1,5 @@
 # The one set of commands: a person, the hook and CI run the same.
-GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.14.0
+GOLANGCI := v2.15.0
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 export CGO_ENABLED ?= 0
 
@@ -19,7 +19,7 @@ test: tools ## every test, with real Redis and a real browser
 
 check: tools ## vet, lint, import rules, race tests
 	go vet ./...
-	go run $(GOLANGCI) run
+	./.ci/lint $(GOLANGCI)
 	go test ./internal/archtest
 	CGO_ENABLED=1 go test -race -short -timeout 15m ./...
 

@@ -117,8 +117,8 @@ func (c *Config) checkRedis(m *Mistakes) {
 		return
 	}
 	u, err := url.Parse(c.Store.URL)
-	if err != nil || u.Host == "" || (u.Scheme != "redis" && u.Scheme != "rediss") {
-		m.add("store.url: write redis://host:6379/0, or rediss://… for TLS")
+	if err != nil || (u.Host == "") != (u.Scheme == "unix") || !slices.Contains([]string{"redis", "rediss", "unix"}, u.Scheme) {
+		m.add("store.url: write redis://host:6379/0, rediss://… for TLS, or unix:///path/to/redis.sock")
 		return
 	}
 	if _, written := u.User.Password(); written {

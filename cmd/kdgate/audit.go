@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kdgate/audit"
+	"kdgate/internal/app"
+	"kdgate/internal/config"
+)
+
+func (p *program) audit() *cobra.Command {
+	return group("audit", "Verify, export and follow the audit log", p.auditVerify(), p.auditExport(), p.auditTail(), p.auditPublicKey())
+}
+
+// auditVerify needs neither the gateway nor the store: with a PATH alone it
+// proves the chain; with the configuration, the key and the anchor too.
+func (p *program) auditVerify() *cobra.Command {
+	var anchor, publicKey string
+	cmd := &cobra.Command{
+		Use: "verify [PATH]", Short: "Prove that the log is complete and unchanged; exit 3 on a fault",
+		Long: "Without PATH the log of the configuration is verified with its key and anchor.\n" +
+			"With PATH a copy is verified, with the key only if --config is given too.",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			verify, err := p.verifyConfig(cmd, args, publicKey)
+			if err != nil {
+				return err
+			}
+			if anchor != "" {
+				verify.Anchor = anchor
+			}
+			return p.runVerify(cmd.Context(), verify)
+		},
+	}
+	cmd.Flags().StringVar(&anchor, "anchor", "", "file of checkpoints that was kept off the host")
+	cmd.Flags().StringVar(&publicKey, "public-key", "", "file with the log's public key, for a reviewer without the key")
+	return cmd
+}
+
+func (p *program) verifyConfig(cmd *cobra.Command, args []string, publicKey string) (audit.VerifyConfig, error) {
+	var verify audit.VerifyConfig
+	if len(args) == 0 || cmd.Flags().Changed("config") {
+		cfg, err := p.load()
+		if err != nil {
+			return verify, err
+		}
+		keys, err := cfg.SealKeys()
+		if err != nil {
+			return verify, err
+		}
+		verify = audit.VerifyConfig{Dir: cfg.Audit.Dir, Key: app.AuditKey(keys), Anchor: cfg.Audit.Anchor.File}
+		if _, err := os.Stat(verify.Anchor); err != nil {
+			verify.Anchor = "" // none written yet; the report says what that leaves unproven
+		}
+	}
+	if len(args) == 1 {
+		verify.Dir = args[0]
+		if info, err := os.Stat(args[0]); err == nil && !info.IsDir() {
+			verify.Dir = filepath.Dir(args[0])
+		}
+	}
+	if publicKey != "" {
+		key, err := readPublicKey(publicKey)
+		if err != nil {
+			return verify, fmt.Errorf("%w: %w", errUsage, err)
+		}
+		verify.PublicKey = key
+	}
+	return verify, nil
+}
+
+// readPublicKey reads what audit public-key printed.
+func readPublicKey(path string) (ed25519.PublicKey, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(key) != ed25519.PublicKeySize {
+		return nil, fmt.Errorf("%s holds no public key; write it with: kdgate audit public-key", path)
+	}
+	return key, nil
+}
+
+// auditPublicKey prints what a reviewer needs to check the signed checkpoints.
+func (p *program) auditPublicKey() *cobra.Command {
+	return &cobra.Command{
+		Use: "public-key", Short: "Print the key that checks the log's signed checkpoints", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := p.load()
+			if err != nil {
+				return err
+			}
+			keys, err := cfg.SealKeys()
+			if err != nil {
+				return err
+			}
+			key, err := audit.PublicKey(app.AuditKey(keys))
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(p.stdout, base64.StdEncoding.EncodeToString(key))
+			return err
+		},
+	}
+}
+
+func (p *program) runVerify(ctx context.Context, verify audit.VerifyConfig) error {
+	bar := p.progress("records")
+	verify.Progress = func(done, total uint64) { bar.set(int(done), int(total)) }
+	report, err := audit.Verify(ctx, verify)
+	bar.finish()
+	if err != nil && !errors.Is(err, audit.ErrFault) {
+		return err
+	}
+	var shown error
+	if p.json {
+		shown = p.printJSON(report)
+	} else {
+		shown = report.WriteText(p.stdout)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("%w: %w", errFault, err), shown)
+	}
+	return shown
+}
+
+// query are the flags that choose records.
+type query struct{ from, to, person, action string }
+
+func (q *query) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&q.from, "from", "", "first day (2026-01-31) or time (2026-01-31T08:00:00+08:00)")
+	cmd.Flags().StringVar(&q.to, "to", "", "day or time before which to stop")
+	cmd.Flags().StringVar(&q.person, "person", "", "actor or target, as corp/userid")
+	cmd.Flags().StringVar(&q.action, "action", "", "for example signin, mint, mapping.change")
+}
+
+func (q *query) parse() (audit.Query, error) {
+	from, err := parseTime(q.from)
+	if err != nil {
+		return audit.Query{}, err
+	}
+	to, err := parseTime(q.to)
+	return audit.Query{From: from, To: to, Person: q.person, Action: audit.Action(q.action)}, err
+}
+
+// china is the zone people think in; days begin there.
+var china = time.FixedZone("UTC+8", 8*60*60)
+
+func parseTime(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	t, err := time.ParseInLocation(time.DateOnly, text, china)
+	if err != nil {
+		return t, fmt.Errorf("%w: %q is neither a day (2026-01-31) nor a time (2026-01-31T08:00:00+08:00)", errUsage, text)
+	}
+	return t, nil
+}
+
+func (p *program) auditExport() *cobra.Command {
+	var chosen query
+	var format string
+	cmd := &cobra.Command{
+		Use: "export", Short: "Write records to standard output, oldest first", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if format != "jsonl" {
+				return fmt.Errorf("%w: --format %s is not available yet; use jsonl", errUsage, format)
+			}
+			q, err := chosen.parse()
+			if err != nil {
+				return err
+			}
+			return p.withReader(cmd.Context(), func(reader *audit.Reader) error {
+				return reader.Each(cmd.Context(), q, func(r audit.Record) error { return r.WriteLine(p.stdout) })
+			})
+		},
+	}
+	chosen.flags(cmd)
+	cmd.Flags().StringVar(&format, "format", "jsonl", "jsonl")
+	return cmd
+}
+
+func (p *program) auditTail() *cobra.Command {
+	var lines int
+	var follow bool
+	cmd := &cobra.Command{
+		Use: "tail", Short: "Show the newest records, and with --follow those to come", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.withReader(cmd.Context(), func(reader *audit.Reader) error {
+				return p.tail(cmd.Context(), reader, lines, follow)
+			})
+		},
+	}
+	cmd.Flags().IntVarP(&lines, "lines", "n", 20, "how many, at most 1000")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "wait for more until interrupted")
+	return cmd
+}
+
+func (p *program) tail(ctx context.Context, reader *audit.Reader, lines int, follow bool) error {
+	newest, err := reader.Search(ctx, audit.Query{Limit: lines})
+	if err != nil {
+		return err
+	}
+	last := uint64(0)
+	for i := len(newest) - 1; i >= 0; i-- {
+		last = max(last, newest[i].ID)
+		if err := p.printRecord(newest[i]); err != nil {
+			return err
+		}
+	}
+	if !follow {
+		return nil
+	}
+	err = reader.Follow(ctx, last, p.printRecord)
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// printRecord is one line for people, or the record's own JSON line.
+func (p *program) printRecord(r audit.Record) error {
+	if p.json {
+		return r.WriteLine(p.stdout)
+	}
+	_, err := fmt.Fprintf(p.stdout, "%s  %-8s %-16s %-24s %s %s\n",
+		r.At.In(china).Format("2006-01-02 15:04:05.000 UTC+8"), r.Outcome, r.Action, r.Actor, r.Target, r.Reason)
+	return err
+}
+
+func (p *program) withReader(ctx context.Context, use func(*audit.Reader) error) (err error) {
+	cfg, err := p.load()
+	if err != nil {
+		return err
+	}
+	reader, err := p.openReader(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, reader.Close()) }()
+	return use(reader)
+}
+
+func (p *program) openReader(ctx context.Context, cfg *config.Config) (*audit.Reader, error) {
+	reader, err := audit.OpenReader(ctx, cfg.Audit.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("%w; is %s the log's folder, and has a gateway ever run?", err, cfg.Audit.Dir)
+	}
+	return reader, nil
+}

@@ -1,0 +1,3 @@
+// Command kdgate is the gate between DingTalk and Kingdee Cloud Galaxy. It
+// parses flags, reads the configuration and runs; everything else is below.
+package main

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"kdgate/internal/config"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// Exit codes of the interface.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2 // usage or configuration
+	exitFault  = 3 // a verification found a fault
+)
+
+// program is one invocation: its surroundings come in, nothing is global.
+type program struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	environ        []string
+	hostname       string
+
+	configPath string
+	json       bool
+}
+
+// errUsage marks a mistake in how the program was called.
+var errUsage = errors.New("usage")
+
+// errFault marks a verification that found a fault.
+var errFault = errors.New("a fault was found")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	host, err := os.Hostname()
+	if err != nil {
+		host = "kdgate"
+	}
+	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), hostname: host}
+	code := p.run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// run executes one command line and says how it ended.
+func (p *program) run(ctx context.Context, args []string) int {
+	root := p.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintln(p.stderr, "kdgate:", err)
+	if _, mistaken := errors.AsType[config.Mistakes](err); mistaken || errors.Is(err, errUsage) {
+		return exitUsage
+	}
+	if errors.Is(err, errFault) {
+		return exitFault
+	}
+	return exitFailed
+}
+
+func (p *program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use: "kdgate", Short: "The gate between DingTalk and Kingdee Cloud Galaxy (金蝶云·星空)",
+		SilenceErrors: true, SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_ = cmd.Help()
+			return fmt.Errorf("%w: name a command", errUsage)
+		},
+	}
+	root.SetIn(p.stdin)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.PersistentFlags().StringVar(&p.configPath, "config", "kdgate.yaml", "configuration file")
+	root.PersistentFlags().BoolVar(&p.json, "json", false, "machine output")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
+	root.AddCommand(p.serve(), p.checkConfig(), p.configReference(), p.mapping(), p.audit(), p.version())
+	for _, cmd := range root.Commands() {
+		usageErrors(cmd)
+	}
+	return root
+}
+
+// usageErrors marks wrong arguments as mistakes of usage, all the way down.
+func usageErrors(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return fmt.Errorf("%w: %w", errUsage, err)
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		usageErrors(sub)
+	}
+}
+
+// group is a command that only holds others.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("%w: there is no %s %s", errUsage, use, args[0])
+			}
+			_ = cmd.Help()
+			return fmt.Errorf("%w: name what to do", errUsage)
+		},
+	}
+	cmd.AddCommand(commands...)
+	return cmd
+}
+
+// load reads the configuration and shows its warnings.
+func (p *program) load() (*config.Config, error) {
+	cfg, err := config.Load(p.configPath, p.environ)
+	if err != nil {
+		if _, mistaken := errors.AsType[config.Mistakes](err); !mistaken {
+			return nil, fmt.Errorf("%w: %w", errUsage, err)
+		}
+		return nil, err
+	}
+	return cfg, nil
+}

@@ -1,0 +1,306 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/user"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"kdgate/identity"
+	"kdgate/internal/app"
+	"kdgate/internal/config"
+	"kdgate/internal/localapi"
+	"kdgate/mapping"
+)
+
+func (p *program) mapping() *cobra.Command {
+	return group("mapping", "Look at and change the mapping table", p.mappingList(), p.mappingGet(), p.mappingImport(), p.mappingExport())
+}
+
+// filter are the flags that choose rows.
+type filter struct{ dataCentre, corp, status, owner, code, text string }
+
+func (f *filter) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.dataCentre, "data-centre", "", "id of the data centre")
+	cmd.Flags().StringVar(&f.corp, "corp", "", "corpId")
+	cmd.Flags().StringVar(&f.status, "status", "", "active, suspended or pending")
+	cmd.Flags().StringVar(&f.owner, "owner", "", "auto, manual or locked")
+	cmd.Flags().StringVar(&f.code, "code", "", "short code of the last check, for example KD-203")
+	cmd.Flags().StringVar(&f.text, "text", "", "part of userid, staff number, login user or note")
+}
+
+func (f *filter) choose() mapping.Filter {
+	return mapping.Filter{
+		DataCentre: f.dataCentre, Corp: f.corp, Status: mapping.Status(f.status),
+		Owner: mapping.Owner(f.owner), Code: identity.Code(f.code), Text: f.text,
+	}
+}
+
+func (p *program) mappingList() *cobra.Command {
+	var chosen filter
+	cmd := &cobra.Command{
+		Use: "list", Short: "List rows", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.withTable(cmd.Context(), func(c *localapi.Client, _ *config.Config) error {
+				return p.list(cmd.Context(), c, chosen.choose())
+			})
+		},
+	}
+	chosen.flags(cmd)
+	return cmd
+}
+
+func (p *program) list(ctx context.Context, c *localapi.Client, f mapping.Filter) error {
+	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	if !p.json {
+		fmt.Fprintln(table, "CENTRE\tCORP\tUSERID\tSTAFF NUMBER\tLOGIN USER\tOWNER\tSTATUS\tLAST CHECK")
+	}
+	for cursor := ""; ; {
+		page, err := c.List(ctx, f, cursor)
+		if err != nil {
+			return err
+		}
+		for _, e := range page.Entries {
+			if p.json {
+				if err := p.printJSON(e); err != nil {
+					return err
+				}
+				continue
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.DataCentre, e.Corp, e.UserID,
+				e.StaffNumber, e.LoginUser, e.Owner, e.Status, lastCheck(e.Check))
+		}
+		if cursor = page.Next; cursor == "" {
+			return table.Flush()
+		}
+	}
+}
+
+func lastCheck(c mapping.Check) string {
+	switch {
+	case c.At.IsZero():
+		return "never"
+	case c.Code == "":
+		return "ok " + c.At.In(china).Format("2006-01-02 15:04 UTC+8")
+	default:
+		return string(c.Code) + " " + c.At.In(china).Format("2006-01-02 15:04 UTC+8")
+	}
+}
+
+func (p *program) mappingGet() *cobra.Command {
+	var corp, dataCentre string
+	cmd := &cobra.Command{
+		Use: "get USERID", Short: "Walk one person's chain and tell every link; exit 1 when it is broken", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return p.withTable(cmd.Context(), func(c *localapi.Client, cfg *config.Config) error {
+				key := mapping.Key{DataCentre: dataCentre, Corp: corp, UserID: args[0]}
+				if key.Corp == "" {
+					key.Corp = cfg.Corps[0].ID
+				}
+				if key.DataCentre == "" {
+					key.DataCentre = cfg.DataCentres[0].ID
+				}
+				return p.get(cmd.Context(), c, key)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&corp, "corp", "", "corpId; the first of the configuration when left out")
+	cmd.Flags().StringVar(&dataCentre, "data-centre", "", "id; the first of the configuration when left out")
+	return cmd
+}
+
+func (p *program) get(ctx context.Context, c *localapi.Client, key mapping.Key) error {
+	found, err := c.Explain(ctx, key)
+	if err != nil {
+		return err
+	}
+	if p.json {
+		if err := p.printJSON(found); err != nil {
+			return err
+		}
+	} else {
+		p.printChain(found)
+	}
+	if found.Code != "" {
+		return fmt.Errorf("%s: %s", found.Code, found.Cause)
+	}
+	return nil
+}
+
+func (p *program) printChain(found localapi.Explanation) {
+	chain := found.Chain
+	fmt.Fprintf(p.stdout, "%s in %s of %s\n", chain.Key.UserID, chain.Key.DataCentre, chain.Key.Corp)
+	for _, link := range []struct {
+		name string
+		step mapping.Step
+	}{
+		{"userid → FStaffNumber (工号)", chain.Number},
+		{"FStaffNumber → staff record (员工)", chain.Staff},
+		{"person → login user (用户名称)", chain.User},
+	} {
+		mark := "✗"
+		switch link.step.State {
+		case mapping.StateOK, mapping.StateRenamed:
+			mark = "✓"
+		case mapping.StateUnchecked:
+			mark = "·"
+		}
+		facts := make([]string, 0, len(link.step.Facts))
+		for _, fact := range link.step.Facts {
+			facts = append(facts, fact.Name+"="+fact.Value)
+		}
+		fmt.Fprintf(p.stdout, "  %s %s: %s %s %s\n", mark, link.name, link.step.State, link.step.Code, strings.Join(facts, " "))
+	}
+	if chain.Account.LoginUser != "" && found.Code == "" {
+		fmt.Fprintf(p.stdout, "  → %s\n", chain.Account.LoginUser)
+	}
+}
+
+func (p *program) mappingImport() *cobra.Command {
+	var dryRun bool
+	var undo string
+	cmd := &cobra.Command{
+		Use: "import FILE", Short: "Import a CSV file, all of it or nothing; --dry-run shows the difference first",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if (undo == "") == (len(args) == 0) {
+				return fmt.Errorf("%w: give a FILE, or --undo RUN", errUsage)
+			}
+			return p.withTable(cmd.Context(), func(c *localapi.Client, _ *config.Config) error {
+				if undo != "" {
+					return p.undo(cmd.Context(), c, undo)
+				}
+				return p.importFile(cmd.Context(), c, args[0], dryRun)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show what would change and change nothing")
+	cmd.Flags().StringVar(&undo, "undo", "", "take this run back")
+	return cmd
+}
+
+func (p *program) importFile(ctx context.Context, c *localapi.Client, path string, dryRun bool) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	defer file.Close()
+	bar := p.progress("rows")
+	done, err := c.Import(ctx, file, dryRun, bar.set)
+	bar.finish()
+	if err != nil {
+		return fmt.Errorf("%s: %w; nothing was changed", path, err)
+	}
+	if p.json {
+		err = p.printJSON(done)
+	} else {
+		err = p.printPlan(done.Plan)
+	}
+	switch {
+	case err != nil:
+		return err
+	case done.Plan.Refused > 0:
+		return fmt.Errorf("%d line(s) refused, so nothing was changed; correct them and import again", done.Plan.Refused)
+	case done.Run != nil && !p.json:
+		fmt.Fprintf(p.stdout, "done; to take it back: kdgate mapping import --undo %s\n", done.Run.ID)
+	case !p.json:
+		fmt.Fprintln(p.stdout, "dry run: nothing was changed")
+	}
+	return nil
+}
+
+// printPlan shows what is not the same, line by line.
+func (p *program) printPlan(plan *mapping.Plan) error {
+	for _, row := range plan.Rows {
+		switch row.Verdict {
+		case mapping.VerdictSame:
+		case mapping.VerdictRefused:
+			fmt.Fprintf(p.stdout, "line %d: refused: %v\n", row.Line, row.Refusal)
+		default:
+			fmt.Fprintf(p.stdout, "line %d: %s %s: %s → %s\n", row.Line, row.Verdict, row.Key, side(row.Before), side(row.After))
+		}
+	}
+	_, err := fmt.Fprintf(p.stdout, "%d to create, %d to change, %d the same, %d refused\n", plan.Create, plan.Change, plan.Same, plan.Refused)
+	return err
+}
+
+func side(e *mapping.Entry) string {
+	if e == nil {
+		return "(none)"
+	}
+	return fmt.Sprintf("%q %q %s", e.StaffNumber, e.LoginUser, e.Owner)
+}
+
+func (p *program) undo(ctx context.Context, c *localapi.Client, run string) error {
+	bar := p.progress("rows")
+	done, err := c.Undo(ctx, run, bar.set)
+	bar.finish()
+	if err != nil {
+		return err
+	}
+	if p.json {
+		return p.printJSON(done)
+	}
+	_, err = fmt.Fprintf(p.stdout, "run %s is taken back\n", run)
+	return err
+}
+
+func (p *program) mappingExport() *cobra.Command {
+	var chosen filter
+	var format string
+	cmd := &cobra.Command{
+		Use: "export", Short: "Write rows to standard output, inert for spreadsheets", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if format != "csv" {
+				return fmt.Errorf("%w: --format %s is not available yet; use csv", errUsage, format)
+			}
+			return p.withTable(cmd.Context(), func(c *localapi.Client, _ *config.Config) error {
+				return c.Export(cmd.Context(), chosen.choose(), p.stdout)
+			})
+		},
+	}
+	chosen.flags(cmd)
+	cmd.Flags().StringVar(&format, "format", "csv", "csv")
+	return cmd
+}
+
+// withTable reaches the table through the running gateway, or opens it when
+// none runs: the embedded store has one owner.
+func (p *program) withTable(ctx context.Context, use func(*localapi.Client, *config.Config) error) (err error) {
+	cfg, err := p.load()
+	if err != nil {
+		return err
+	}
+	name := "unknown"
+	if who, err := user.Current(); err == nil {
+		name = who.Username
+	}
+	client, err := localapi.Dial(ctx, app.DataDir(cfg), name)
+	if err == nil {
+		return use(client, cfg)
+	}
+	if !errors.Is(err, localapi.ErrNoGateway) {
+		return err
+	}
+	core, err := app.OpenCore(ctx, app.Options{
+		Config: cfg, Replica: p.hostname + "-cli", Version: version,
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, core.Close()) }()
+	client, closePort, err := core.LocalAPI(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closePort()) }()
+	return use(client, cfg)
+}

@@ -1,0 +1,189 @@
+package app
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"kdgate/audit"
+	"kdgate/identity"
+	"kdgate/internal/config"
+	"kdgate/internal/metrics"
+	"kdgate/mapping"
+	"kdgate/store"
+)
+
+// Options is what a program tells the composition root.
+type Options struct {
+	Config  *config.Config
+	Replica string // this machine's name in the audit log
+	Version string
+	Logger  *slog.Logger
+	Now     func() time.Time // nil: time.Now
+}
+
+// Core is state, audit log, vendors and mapping table: what the server and a
+// command that finds no server running both need.
+type Core struct {
+	options Options
+	metrics *metrics.Metrics
+	store   store.Store
+	driver  driver
+	log     *audit.Log
+	rooms   atomic.Pointer[rooms] // vendors and table, as configured now
+	secret  identity.Secret       // of the gateway's derivations
+	closers []func() error        // in the order of opening
+}
+
+// OpenCore opens everything below the listeners. Close gives it back.
+func OpenCore(ctx context.Context, options Options) (*Core, error) {
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	c := &Core{options: options, metrics: metrics.New()}
+	if err := c.open(ctx); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+func (c *Core) open(ctx context.Context) error {
+	keys, err := c.options.Config.SealKeys()
+	if err != nil {
+		return err
+	}
+	if err := c.openStore(ctx, keys); err != nil {
+		return err
+	}
+	if err := c.openAudit(ctx, keys); err != nil {
+		return err
+	}
+	if c.secret, err = deriveSecret(keys[0], "kdgate gateway"); err != nil {
+		return err
+	}
+	furnished, err := c.furnish(c.options)
+	c.rooms.Store(furnished)
+	return err
+}
+
+func (c *Core) openStore(ctx context.Context, keys [][]byte) error {
+	driver, err := openDriver(ctx, c.options.Config.Store, c.options.Now)
+	if err != nil {
+		return err
+	}
+	c.driver = driver
+	c.closers = append(c.closers, driver.Close)
+	sealing := make([][]byte, 0, len(keys))
+	for _, key := range keys {
+		secret, err := deriveSecret(key, "kdgate store seal")
+		if err != nil {
+			return err
+		}
+		sealing = append(sealing, []byte(secret.Reveal()))
+	}
+	sealed, err := store.Seal(driver, store.SealConfig{Keys: sealing, Now: c.options.Now, OnTamper: c.tampered})
+	if err != nil {
+		return fmt.Errorf("seal: %w", err)
+	}
+	c.store = timedStore{Store: sealed, driver: c.options.Config.Store.Driver, metrics: c.metrics, now: c.options.Now}
+	return nil
+}
+
+func (c *Core) tampered(key string, err error) {
+	c.metrics.StoreTampered()
+	c.options.Logger.Error("a stored value is not what was written; look who else writes to the store", "key", key, "error", err)
+}
+
+func (c *Core) openAudit(ctx context.Context, keys [][]byte) error {
+	log, err := audit.Open(ctx, audit.Config{
+		Dir: c.options.Config.Audit.Dir, Replica: c.options.Replica, Key: AuditKey(keys),
+		AnchorFile: c.options.Config.Audit.Anchor.File, Now: c.options.Now, Logger: c.options.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	c.log = log
+	c.closers = append(c.closers, log.Close)
+	return nil
+}
+
+// AuditKey is the key that signs the audit log: the oldest one that is still
+// listed, so that the chain goes on while the sealing key is rotated.
+func AuditKey(keys [][]byte) []byte { return keys[len(keys)-1] }
+
+// rooms are what a change of configuration replaces while the gateway runs.
+type rooms struct {
+	vendors vendors
+	table   *mapping.Table
+}
+
+// furnish builds the rooms for a configuration, touching nothing that runs.
+func (c *Core) furnish(options Options) (*rooms, error) {
+	v, err := newVendors(options, c.metrics)
+	if err != nil {
+		return nil, err
+	}
+	settings := options.Config.Mapping
+	table, err := mapping.New(mapping.Config{
+		Store: c.store, Recorder: recorder{c.log, c.metrics},
+		Directories: v.directories(), Profiles: v.profilers(),
+		StaffNumberFrom: settings.StaffNumberFrom, Privileged: settings.PrivilegedUsers,
+		VerifyMaxAge: settings.VerifyMaxAge, AllowCached: settings.AllowCached, Now: options.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &rooms{vendors: v, table: table}, nil
+}
+
+// Table is the mapping table in force now.
+func (c *Core) Table() *mapping.Table { return c.rooms.Load().table }
+
+// Close closes what was opened, last first.
+func (c *Core) Close() error {
+	var errs []error
+	for i := len(c.closers) - 1; i >= 0; i-- {
+		errs = append(errs, c.closers[i]())
+	}
+	c.closers = nil
+	return errors.Join(errs...)
+}
+
+// DataDir is the folder where the program keeps files of its own.
+func DataDir(cfg *config.Config) string {
+	if cfg.Store.Driver == "sqlite" {
+		return filepath.Dir(cfg.Store.Path)
+	}
+	return cfg.Audit.Dir
+}
+
+// deriveSecret makes a key for one purpose (RFC 5869), so that a key that leaks
+// in one room opens no other.
+func deriveSecret(key []byte, purpose string) (identity.Secret, error) {
+	derived, err := hkdf.Key(sha256.New, key, nil, purpose, sha256.Size)
+	if err != nil {
+		return identity.Secret{}, fmt.Errorf("derive key: %w", err)
+	}
+	return identity.NewSecret(string(derived)), nil
+}
+
+// recorder counts what it records.
+type recorder struct {
+	log     *audit.Log
+	metrics *metrics.Metrics
+}
+
+// Append implements gateway.Recorder and mapping.Recorder.
+func (r recorder) Append(ctx context.Context, event audit.Event) error {
+	if err := r.log.Append(ctx, event); err != nil {
+		return err
+	}
+	r.metrics.AuditRecord()
+	return nil
+}

@@ -1,0 +1,78 @@
+package localapi
+
+import (
+	"context"
+	"io"
+
+	"kdgate/identity"
+	"kdgate/mapping"
+)
+
+// Prefix is where the routes begin.
+const Prefix = "/local/"
+
+// TokenFile is the name of the file in the data folder that says where the
+// local API is and what opens it.
+const TokenFile = "local-api.json"
+
+// Announcement is the content of TokenFile.
+type Announcement struct {
+	Address string `json:"address"` // host:port of the operations listener
+	Token   string `json:"token"`
+}
+
+// Table is what the routes do; *mapping.Table does it. The handler asks for it
+// at every request, because a reload replaces it.
+type Table interface {
+	List(ctx context.Context, f mapping.Filter, cursor string, limit int) ([]mapping.Entry, string, error)
+	Explain(ctx context.Context, a identity.Assertion, dataCentre string) (mapping.Chain, error)
+	ExportCSV(ctx context.Context, by mapping.Actor, w io.Writer, f mapping.Filter, p mapping.Progress) error
+	Plan(ctx context.Context, by mapping.Actor, sheet *mapping.Sheet, p mapping.Progress) (*mapping.Plan, error)
+	Apply(ctx context.Context, by mapping.Actor, plan *mapping.Plan, o mapping.ApplyOptions) (mapping.Run, error)
+	Undo(ctx context.Context, by mapping.Actor, run string, p mapping.Progress) (mapping.Run, error)
+}
+
+// Page is one page of rows.
+type Page struct {
+	Entries []mapping.Entry `json:"entries"`
+	Next    string          `json:"next,omitempty"` // cursor of the next page, empty at the end
+}
+
+// Explanation is one person's chain, with what broke it.
+type Explanation struct {
+	Chain mapping.Chain `json:"chain"`
+	Code  identity.Code `json:"code,omitempty"`
+	Cause string        `json:"cause,omitempty"` // for the administrator
+}
+
+// Import is what an import or an undo came to.
+type Import struct {
+	Plan *mapping.Plan `json:"plan,omitempty"`
+	Run  *mapping.Run  `json:"run,omitempty"` // nil after a dry run
+}
+
+// line is one line of a long answer: progress as it comes, the end last.
+type line struct {
+	Done   int     `json:"done,omitempty"`
+	Total  int     `json:"total,omitempty"`
+	Result *Import `json:"result,omitempty"`
+	Fault  *Fault  `json:"error,omitempty"`
+}
+
+// Fault is an error on this wire. The caller is an administrator of this
+// machine, so it carries the private half too.
+type Fault struct {
+	Kind  identity.Kind `json:"kind"`
+	Code  identity.Code `json:"code,omitempty"`
+	Words string        `json:"words"`
+}
+
+func (f *Fault) Error() string { return f.Words }
+
+// faultOf puts an error on the wire.
+func faultOf(err error) *Fault {
+	return &Fault{Kind: identity.KindOf(err), Code: identity.CodeOf(err), Words: err.Error()}
+}
+
+// restore makes the error that the other side had.
+func (f *Fault) restore() error { return &identity.Error{Kind: f.Kind, Err: f} }

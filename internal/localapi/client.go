@@ -1,0 +1,192 @@
+package localapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"kdgate/identity"
+	"kdgate/mapping"
+)
+
+// ErrNoGateway says that no gateway runs on this data folder.
+var ErrNoGateway = errors.New("localapi: no gateway runs here")
+
+// Client speaks to the handler over loopback.
+type Client struct {
+	base  string
+	token identity.Secret
+	user  string
+	http  *http.Client
+}
+
+// Dial finds the gateway that runs on dataDir; ErrNoGateway when there is none.
+// user is the operating-system user, for the audit log.
+func Dial(ctx context.Context, dataDir, user string) (*Client, error) {
+	text, err := os.ReadFile(filepath.Join(dataDir, TokenFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNoGateway
+	}
+	if err != nil {
+		return nil, fmt.Errorf("localapi: %w", err)
+	}
+	var announced Announcement
+	if err := json.Unmarshal(text, &announced); err != nil {
+		return nil, fmt.Errorf("localapi: %s: %w", TokenFile, err)
+	}
+	c := &Client{base: "http://" + announced.Address, token: identity.NewSecret(announced.Token), user: user, http: &http.Client{}}
+	if err := c.greet(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// greet sees whether the gateway that wrote the file still runs.
+func (c *Client) greet(ctx context.Context) error {
+	var page Page
+	err := c.get(ctx, "mappings", url.Values{"limit": {"1"}}, &page)
+	if _, answered := errors.AsType[*Fault](err); err == nil || answered {
+		return nil
+	}
+	return ErrNoGateway
+}
+
+// Serve opens the handler on a loopback port of its own, for a command that
+// found no gateway, and returns a client of it. close ends the port.
+func Serve(ctx context.Context, cfg Config, user string) (c *Client, closePort func() error, err error) {
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, nil, fmt.Errorf("localapi: %w", err)
+	}
+	server := &http.Server{Handler: NewHandler(cfg), ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = server.Serve(listener) }() // ends with Close
+	c = &Client{base: "http://" + listener.Addr().String(), token: cfg.Token, user: user, http: &http.Client{}}
+	return c, server.Close, nil
+}
+
+// List returns one page of the rows that match.
+func (c *Client) List(ctx context.Context, f mapping.Filter, cursor string) (Page, error) {
+	q := queryOf(f)
+	q.Set("cursor", cursor)
+	var page Page
+	return page, c.get(ctx, "mappings", q, &page)
+}
+
+// Explain walks one person's chain.
+func (c *Client) Explain(ctx context.Context, key mapping.Key) (Explanation, error) {
+	q := url.Values{"corp": {key.Corp}, "userid": {key.UserID}, "data_centre": {key.DataCentre}}
+	var found Explanation
+	return found, c.get(ctx, "mappings/chain", q, &found)
+}
+
+// Export copies the rows that match to w as CSV.
+func (c *Client) Export(ctx context.Context, f mapping.Filter, w io.Writer) error {
+	res, err := c.send(ctx, http.MethodGet, "mappings/export", queryOf(f), nil)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if _, err := io.Copy(w, res.Body); err != nil {
+		return fmt.Errorf("localapi: %w", err)
+	}
+	if fault := res.Trailer.Get("X-Fault"); fault != "" {
+		return fmt.Errorf("the export is not complete: %s", fault)
+	}
+	return nil
+}
+
+// Import previews a CSV file and, unless dryRun or a line is refused, applies it.
+func (c *Client) Import(ctx context.Context, csv io.Reader, dryRun bool, p mapping.Progress) (Import, error) {
+	q := url.Values{}
+	if dryRun {
+		q.Set("dry_run", "1")
+	}
+	return c.long(ctx, "mappings/import", q, csv, p)
+}
+
+// Undo takes an import back.
+func (c *Client) Undo(ctx context.Context, run string, p mapping.Progress) (Import, error) {
+	return c.long(ctx, "mappings/undo", url.Values{"run": {run}}, nil, p)
+}
+
+// long reads lines until the result or the fault.
+func (c *Client) long(ctx context.Context, path string, q url.Values, body io.Reader, p mapping.Progress) (Import, error) {
+	res, err := c.send(ctx, http.MethodPost, path, q, body)
+	if err != nil {
+		return Import{}, err
+	}
+	defer res.Body.Close()
+	lines := json.NewDecoder(res.Body)
+	for {
+		var l line
+		if err := lines.Decode(&l); err != nil {
+			return Import{}, fmt.Errorf("localapi: the gateway stopped in the middle: %w", err)
+		}
+		switch {
+		case l.Fault != nil:
+			return Import{}, l.Fault.restore()
+		case l.Result != nil:
+			return *l.Result, nil
+		case p != nil:
+			p(l.Done, l.Total)
+		}
+	}
+}
+
+func (c *Client) get(ctx context.Context, path string, q url.Values, into any) error {
+	res, err := c.send(ctx, http.MethodGet, path, q, nil)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(into); err != nil {
+		return fmt.Errorf("localapi: %w", err)
+	}
+	return nil
+}
+
+// send returns a good answer, or the fault that a bad one carries.
+func (c *Client) send(ctx context.Context, method, path string, q url.Values, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+Prefix+path+"?"+q.Encode(), body)
+	if err != nil {
+		return nil, fmt.Errorf("localapi: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token.Reveal())
+	req.Header.Set("X-Local-User", c.user)
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("localapi: %w", err)
+	}
+	if res.StatusCode == http.StatusOK {
+		return res, nil
+	}
+	defer res.Body.Close()
+	fault := &Fault{}
+	if err := json.NewDecoder(res.Body).Decode(fault); err != nil {
+		return nil, fmt.Errorf("localapi: status %d", res.StatusCode)
+	}
+	return nil, fault.restore()
+}
+
+func queryOf(f mapping.Filter) url.Values {
+	q := url.Values{}
+	for name, value := range map[string]string{
+		"data_centre": f.DataCentre, "corp": f.Corp, "status": string(f.Status),
+		"owner": string(f.Owner), "code": string(f.Code), "text": f.Text,
+	} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	return q
+}

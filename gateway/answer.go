@@ -100,6 +100,7 @@ type trouble struct {
 	Person    string // userid, only of the person who is looking, once proven
 	Name      string // their own display name
 	Retry     string // where "try again" leads, empty for nowhere
+	Chain     bool   // a link of the person's own chain is broken
 	SignOut   bool   // whether "not me" makes sense
 }
 
@@ -126,7 +127,7 @@ func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
 		g.json(w, status, map[string]string{"code": string(code), "request_id": v.id})
 		return
 	}
-	show := trouble{Code: code, RequestID: v.id, Time: g.cfg.Now().In(beijing).Format("2006-01-02 15:04:05 UTC-07:00")}
+	show := trouble{Code: code, RequestID: v.id, Time: g.clock(), Chain: isChain(code)}
 	if f, ok := errors.AsType[*failure](err); ok {
 		show.Person, show.Name, show.Retry = f.who.Subject.UserID, f.who.Name, f.retry
 		show.SignOut = !f.who.Subject.IsZero()
@@ -173,7 +174,6 @@ func (g *Gateway) page(w http.ResponseWriter, r *http.Request, p page) {
 	// Our forms post to ourselves. Under no-referrer an old browser sends them
 	// with "Origin: null", which the same-origin check refuses.
 	header.Set("Referrer-Policy", "same-origin")
-	header.Add("Vary", "Accept-Language, Cookie")
 	w.WriteHeader(p.status)
 	if r.Method != http.MethodHead {
 		_, _ = body.WriteTo(w) // the reader has gone: nobody is left to tell

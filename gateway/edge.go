@@ -51,13 +51,13 @@ func (g *Gateway) edge() http.Handler {
 // that holds the path alone: no query, no ticket, no code (T6, T29).
 func (g *Gateway) observe(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	began := g.cfg.Now()
-	id, err := newID(g.cfg.Rand)
+	id, err := newReference(g.cfg.Rand)
 	if err != nil {
 		g.cfg.Logger.Error("no randomness", "error", err)
 		http.Error(w, "503", http.StatusServiceUnavailable)
 		return
 	}
-	v := visit{id: id[:22], address: clientAddress(r, g.cfg.TrustedProxies), words: g.pages.Catalogue().For(r)}
+	v := visit{id: id, address: clientAddress(r, g.cfg.TrustedProxies), words: g.pages.Catalogue().For(r)}
 	dropForwarded(r.Header)
 	r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
 	out := &meter{ResponseWriter: w}
@@ -148,7 +148,7 @@ func (g *Gateway) baseline(header http.Header, id string) {
 	header.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=()")
 	header.Set("Cache-Control", "no-store")
 	if g.cfg.PublicURL.Scheme == "https" {
-		header.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
+		header.Set("Strict-Transport-Security", "max-age=63072000")
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"kdgate/audit"
 	"kdgate/identity"
+	"kdgate/store"
 )
 
 // afterwards bounds what follows an exchange: the record and the outcome.
@@ -41,7 +42,9 @@ func (g *Gateway) conclude(w http.ResponseWriter, r *http.Request, a attempt) do
 		// Derived, so that the same browser gets the same session again and
 		// neither the store nor another browser ever holds it (F4, T37).
 		token := identity.NewSecret(g.keys.text("session", settled.Random, a.browser.Reveal()))
-		_, err = g.cfg.Sessions.Start(r.Context(), w, *settled.Who, token)
+		if _, err = g.cfg.Sessions.Start(r.Context(), w, *settled.Who, token); err != nil {
+			g.noteSignIn(r, a, err, 0)
+		}
 	}
 	if err != nil {
 		return g.again(r, a, err)
@@ -99,7 +102,7 @@ func (g *Gateway) redeemFirst(r *http.Request, a attempt, key string) (claim, bo
 	}
 	refused := false
 	defer func() { leave(refused) }()
-	mine, won, err := g.claims.take(ctx, key, a.st, g.states)
+	mine, won, err := g.take(ctx, a, key)
 	if err != nil || !won {
 		return claim{}, false, err
 	}
@@ -108,6 +111,24 @@ func (g *Gateway) redeemFirst(r *http.Request, a attempt, key string) (claim, bo
 	ctx, cancel := context.WithTimeout(ctx, afterwards)
 	defer cancel()
 	return settled, true, g.claims.settle(ctx, settled)
+}
+
+// take claims the code. A conflict means that the code has its claim already,
+// or that only the sign-in changed meanwhile (a fragment was added): then once more.
+func (g *Gateway) take(ctx context.Context, a attempt, key string) (claim, bool, error) {
+	mine, won, err := g.claims.take(ctx, key, a.st, g.states)
+	if err != nil || won {
+		return mine, won, err
+	}
+	if _, err := g.claims.get(ctx, key); !errors.Is(err, store.ErrNotFound) {
+		return claim{}, false, nil
+	}
+	fresh, err := g.states.load(ctx, a.st.id, a.browser)
+	if err != nil || fresh.Claim != "" {
+		return claim{}, false, err
+	}
+	a.st.version = fresh.version
+	return g.claims.take(ctx, key, a.st, g.states)
 }
 
 // exchange sends the code upstream, the only place that does, and records the

@@ -50,6 +50,15 @@ func newID(random io.Reader) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(raw[:]), nil
 }
 
+// newReference is a request id, short enough to be read out on the phone.
+func newReference(random io.Reader) (string, error) {
+	var raw [8]byte
+	if _, err := io.ReadFull(random, raw[:]); err != nil {
+		return "", fmt.Errorf("gateway: random: %w", err)
+	}
+	return hex.EncodeToString(raw[:]), nil
+}
+
 // isID reports whether text is exactly what newID writes: no padding, no other
 // alphabet, no stray bits at the end (T39).
 func isID(text string) bool {

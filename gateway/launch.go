@@ -96,6 +96,7 @@ func (f Form) in(centre string) bool {
 // the record, then the link, in that order.
 func (g *Gateway) launch(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet || speculative(r) {
+		w.Header().Set("Allow", http.MethodGet)
 		return &refusal{http.StatusMethodNotAllowed, "not a person's click"}
 	}
 	t, err := g.goalOf(r.PathValue("target"), r.PathValue("form"), r.PathValue("id"))

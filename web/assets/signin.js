@@ -151,6 +151,7 @@
 
   function clientDoor() {
     again.hidden = true;
+    door.className = "button quiet";
     document.body.className = document.body.className.replace(/ stopped/g, "");
     say("progress");
     whenReady(function () {

@@ -51,7 +51,8 @@ func (t *Table) change(ctx context.Context, x *tx, a act, k Key, e Edit) (*Entry
 	}
 	after := t.next(a, before, audit.ActionMappingChange)
 	e.applyTo(after)
-	if a.way == byPerson && e.Owner == nil && after.Owner == OwnerAuto {
+	chosen := after.LoginUser != before.LoginUser || after.StaffNumber != before.StaffNumber
+	if chosen && e.Owner == nil && after.Owner == OwnerAuto {
 		after.Owner = OwnerManual // what a person chose, no run takes back (F20)
 	}
 	t.restart(a, before, after)
@@ -145,34 +146,34 @@ func openToImport(e *Entry) error {
 	return nil
 }
 
-// checkFields validates every field of a row (T16).
+// checkFields validates a whole row (T16).
 func checkFields(e *Entry) error {
-	if e.StaffNumber == "" && (e.LoginUser == "" || e.Owner == OwnerAuto) {
+	switch {
+	case !e.Owner.known():
+		return invalid("owner", ReasonOwner)
+	case e.StaffNumber == "" && (e.LoginUser == "" || e.Owner == OwnerAuto):
 		return invalid("staff_number", ReasonEmpty)
-	}
-	if e.StaffNumber != "" {
-		if err := CheckStaffNumber(e.StaffNumber); err != nil {
-			return err
-		}
-	}
-	if e.LoginUser != "" {
-		if err := CheckLoginUser(e.LoginUser); err != nil {
-			return err
-		}
-	}
-	if e.UnionID != "" {
+	case e.LoginUser == "" && e.Owner == OwnerLocked:
+		return invalid("login_user", ReasonEmpty) // nothing would ever fill it in
+	case e.UnionID != "":
 		if err := checkName("unionid", e.UnionID); err != nil {
 			return err
 		}
 	}
-	switch e.Owner {
-	case OwnerAuto, OwnerManual:
-	case OwnerLocked:
-		if e.LoginUser == "" {
-			return invalid("login_user", ReasonEmpty) // nothing would ever fill it in
+	return checkTexts(e.StaffNumber, e.LoginUser, e.Note)
+}
+
+// checkTexts validates the fields that may be empty.
+func checkTexts(staffNumber, loginUser, note string) error {
+	if staffNumber != "" {
+		if err := CheckStaffNumber(staffNumber); err != nil {
+			return err
 		}
-	default:
-		return invalid("owner", ReasonOwner)
 	}
-	return checkNote(e.Note)
+	if loginUser != "" {
+		if err := CheckLoginUser(loginUser); err != nil {
+			return err
+		}
+	}
+	return checkNote(note)
 }

@@ -39,6 +39,8 @@ const (
 	OwnerLocked Owner = "locked" // kept by a person; an import does not touch it either
 )
 
+func (o Owner) known() bool { return o == OwnerAuto || o == OwnerManual || o == OwnerLocked }
+
 // Status says whether a row is in force.
 type Status string
 

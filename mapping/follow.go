@@ -182,7 +182,7 @@ func (t *Table) deriveRow(ctx context.Context, w walk) (answer, error) {
 	case a.check.Staff == StateMissing:
 		a.check.Code = identity.CodeNotMapped // a guess that names nobody is no staff number of theirs
 		return a, nil
-	case a.check.Code != "" || t.isPrivileged(a.check.LoginUser) || w.look:
+	case a.check.Code != "" || t.isPrivileged(a.check.LoginUser):
 		return a, nil
 	}
 	err = t.adopt(ctx, w, a.check)
@@ -195,14 +195,14 @@ func (t *Table) deriveRow(ctx context.Context, w walk) (answer, error) {
 	return a, err
 }
 
-// adopt creates the row of a derived chain.
+// adopt creates the row of a derived chain; a look only asks the rules.
 func (t *Table) adopt(ctx context.Context, w walk, check Check) error {
 	_, err := t.write(ctx, func(x *tx) (*Entry, error) {
 		held, err := t.guardHeld(ctx, x)
 		if err != nil {
 			return nil, err
 		}
-		to := x.unless(held)
+		to := x.unless(held || w.look)
 		after, err := t.create(ctx, to, act{by: itself(w), way: byItself}, Draft{
 			Key: w.key, UnionID: w.assertion.UnionID, Owner: OwnerAuto,
 			StaffNumber: check.StaffNo, LoginUser: check.LoginUser,

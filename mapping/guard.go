@@ -16,6 +16,7 @@ import (
 // undoes the run before anything else is written.
 type guard struct {
 	Run     string         `json:"run"`
+	Holder  string         `json:"holder"` // who works on the run; changes when it is taken over, so that a late riser is fenced off
 	Until   time.Time      `json:"until"`
 	Unknown jsontext.Value `json:",embed"`
 }
@@ -48,6 +49,3 @@ func (t *Table) guardHeld(ctx context.Context, x *tx) (bool, error) {
 	}
 	return true, nil
 }
-
-// Recover undoes an import that died.
-func (t *Table) Recover(ctx context.Context) error { return nil }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"kdgate/audit"
 	"kdgate/identity"
@@ -18,6 +21,7 @@ type tx struct {
 	cells  map[string]*cell
 	order  []string
 	events []audit.Event
+	undo   []step
 	absent func(key string) bool // knows keys that are not there without asking; may be nil
 }
 
@@ -25,6 +29,14 @@ type cell struct {
 	seen    store.Entry // as read
 	found   bool
 	value   []byte // as it is to be; nil: absent
+	written bool
+}
+
+// step is what a cell was before a write, so that a refused row of many can be
+// taken out again.
+type step struct {
+	cell    *cell
+	value   []byte
 	written bool
 }
 
@@ -80,8 +92,24 @@ func (x *tx) save(ctx context.Context, key string, v any) error {
 	if err != nil {
 		return err
 	}
-	c.value, c.written = data, true
+	x.write(c, data)
 	return nil
+}
+
+func (x *tx) write(c *cell, value []byte) {
+	x.undo = append(x.undo, step{c, c.value, c.written})
+	c.value, c.written = value, true
+}
+
+// mark names the present state, for rollback.
+func (x *tx) mark() int { return len(x.undo) }
+
+// rollback takes back what was written since the mark. What was read stays read.
+func (x *tx) rollback(mark int) {
+	for _, s := range slices.Backward(x.undo[mark:]) {
+		s.cell.value, s.cell.written = s.value, s.written
+	}
+	x.undo = x.undo[:mark]
 }
 
 // fresh saves v under a key that nothing can be under yet, without asking.
@@ -99,7 +127,7 @@ func (x *tx) remove(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	c.value, c.written = nil, true
+	x.write(c, nil)
 	return nil
 }
 
@@ -174,14 +202,23 @@ func (t *Table) decide(ctx context.Context, decision func(x *tx) error) error {
 	return storeError("write", err)
 }
 
+// recordersAtOnce is how many records of one decision wait for the disk
+// together; the log writes them in one commit.
+const recordersAtOnce = 64
+
 // record appends the events; when one cannot be written, nothing is done (T111).
 func (t *Table) record(ctx context.Context, events []audit.Event) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(recordersAtOnce)
 	for _, e := range events {
-		if err := t.cfg.Recorder.Append(ctx, e); err != nil {
-			return identity.Fail(identity.Unavailable, identity.CodeAuditDown, "mapping: record %s: %w", e.Action, err)
-		}
+		group.Go(func() error {
+			if err := t.cfg.Recorder.Append(ctx, e); err != nil {
+				return identity.Fail(identity.Unavailable, identity.CodeAuditDown, "mapping: record %s: %w", e.Action, err)
+			}
+			return nil
+		})
 	}
-	return nil
+	return group.Wait()
 }
 
 // recordFailed says of recorded events that they did not take effect. It is

@@ -52,9 +52,10 @@ const (
 
 // act is one change being made.
 type act struct {
-	by  Actor
-	way way
-	run string
+	by     Actor
+	way    way
+	run    string // import run, empty for single changes
+	holder string // of the run's guard
 }
 
 // Create writes a new row. A row there is already, a login user or staff number

@@ -106,6 +106,7 @@ func (c *Callback) Signature(timestamp, nonce, encrypt string) string {
 
 // Open verifies an event and gives its message. The signature is compared in
 // constant time before anything is decoded (T62). Every failure is ErrCallback.
+// Open does not look at the clock: Fresh does, and replay is the receiver's.
 func (c *Callback) Open(e Envelope) ([]byte, error) {
 	if len(e.Encrypt) > maxEncrypted {
 		return nil, ErrCallback

@@ -567,9 +567,10 @@ func TestCallerGone(t *testing.T) {
 // TestUntrustedCertificate proves T11 and R23 from the client's side: fails
 // closed, is classified, and is not tried again.
 func TestUntrustedCertificate(t *testing.T) {
-	stranger := httptest.NewTLSServer(http.NotFoundHandler())
-	t.Cleanup(stranger.Close)
+	stranger := httptest.NewUnstartedServer(http.NotFoundHandler())
 	stranger.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	stranger.StartTLS()
+	t.Cleanup(stranger.Close)
 	b := newBench(t, func(c *Config) { c.Endpoints.API = stranger.URL })
 	_, err := b.InClient(context.Background(), code(1))
 	wants(t, err, identity.Unavailable, identity.CodeDingTalkDown)

@@ -35,12 +35,17 @@ func configOf(server *storetest.Redis) Config {
 
 func TestConformance(t *testing.T) {
 	server := storetest.StartRedis(t)
+	runConformance(t, server, configOf(server))
+}
+
+// runConformance runs the suite by way of cfg.
+func runConformance(t *testing.T, server *storetest.Redis, cfg Config) {
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
 		server.Do("FLUSHALL")
-		d := openTest(t, configOf(server))
+		d := openTest(t, cfg)
 		return storetest.Harness{
 			Driver: d,
-			Other:  openTest(t, configOf(server)),
+			Other:  openTest(t, cfg),
 			Overwrite: func(t *testing.T, raw store.Entry) {
 				t.Helper()
 				server.Do("SET", d.names.value+raw.Key, packHead(raw.Version, raw.ExpiresAt)+string(raw.Value))

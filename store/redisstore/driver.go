@@ -263,11 +263,10 @@ func (d *Driver) Distrust() { d.dialer.dropAll() }
 // than one operation may take: when Redis is away, the first event after it is
 // back says "forget everything".
 func (d *Driver) Watch(ctx context.Context, prefix string) (<-chan store.Event, error) {
-	events := d.ear.feed.Watch(ctx, prefix)
 	ready, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	d.ear.await(ready)
-	return events, nil
+	return d.ear.feed.Watch(ctx, prefix), nil
 }
 
 // Ping reports whether Redis answers and lets us in.

@@ -14,23 +14,24 @@ import (
 	"kdgate/store/internal/feed"
 )
 
-const (
-	earPatience = 2 * time.Second        // silence after which Redis is asked for a sign of life
-	earRest     = 200 * time.Millisecond // between two attempts to subscribe
-)
+// earRest is the pause between two attempts to subscribe.
+const earRest = 200 * time.Millisecond
 
 var errSilent = errors.New("redisstore: the subscription gives no sign of life")
 
 // ear is the one subscription of a driver; it passes what it hears to the feed.
 type ear struct {
-	feed feed.Feed
+	feed     feed.Feed
+	patience time.Duration // silence after which Redis is asked for a sign of life
 
 	mu    sync.Mutex
 	ready chan struct{} // closed while changes are heard
 	open  bool          // ready is closed
 }
 
-func newEar() *ear { return &ear{ready: make(chan struct{})} }
+func newEar(patience time.Duration) *ear {
+	return &ear{patience: patience, ready: make(chan struct{})}
+}
 
 // await returns when changes are heard or ctx ends.
 func (e *ear) await(ctx context.Context) {
@@ -87,7 +88,7 @@ func (e *ear) once(ctx context.Context, client redis.UniversalClient, channel st
 	}
 	asked := false
 	for {
-		message, err := receive(ctx, sub)
+		message, err := receive(ctx, sub, e.patience)
 		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 			if asked {
 				return errSilent
@@ -109,13 +110,13 @@ func (e *ear) once(ctx context.Context, client redis.UniversalClient, channel st
 // receive is the next message. go-redis (9.23) indexes an empty array in a reply
 // without looking and would take the process down with it, outside of any
 // request: here that is one more broken subscription.
-func receive(ctx context.Context, sub *redis.PubSub) (message any, err error) {
+func receive(ctx context.Context, sub *redis.PubSub, patience time.Duration) (message any, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			err = fmt.Errorf("redisstore: nonsense on the subscription: %v", fault)
 		}
 	}()
-	return sub.ReceiveTimeout(ctx, earPatience)
+	return sub.ReceiveTimeout(ctx, patience)
 }
 
 // hear passes one message on. After subscribing, again or for the first time,
@@ -123,8 +124,8 @@ func receive(ctx context.Context, sub *redis.PubSub) (message any, err error) {
 func (e *ear) hear(message any) {
 	switch m := message.(type) {
 	case *redis.Subscription:
-		e.hears(true)
 		e.feed.Publish(store.Event{})
+		e.hears(true)
 	case *redis.Message:
 		e.feed.Publish(unpackEvents(m.Payload)...)
 	}

@@ -134,7 +134,7 @@ func Open(cfg Config) (*Driver, error) {
 		timeout: cfg.Timeout,
 		names:   newNames(cfg.Tenant),
 		scripts: newScripts(),
-		ear:     newEar(),
+		ear:     newEar(cfg.Timeout),
 		cancel:  cancel,
 		stopped: make(chan struct{}),
 	}

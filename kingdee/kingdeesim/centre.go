@@ -5,12 +5,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // centre is one data centre at run time: its records behind a lock, with the
 // indexes that queries by number, name and person need.
 type centre struct {
 	id, number, name string
+	now              func() time.Time
+	lockouts         *lockouts
 
 	mu      sync.RWMutex
 	hash    string
@@ -28,9 +31,10 @@ type centre struct {
 	usersByPerson map[int64][]int
 }
 
-func newCentre(dc DataCentre) *centre {
+func newCentre(dc DataCentre, now func() time.Time) *centre {
 	c := &centre{
 		id: dc.ID, number: orElse(dc.Number, "01"), name: orElse(dc.Name, dc.ID),
+		now: now, lockouts: &lockouts{byUser: map[string]*lockout{}},
 		rows: slices.Clone(dc.Rows), tables: dc.Tables.clone(),
 	}
 	c.setHash(dc.Hash)
@@ -132,6 +136,9 @@ func (c *centre) user(name string, ignoreCase bool) (User, bool) {
 	}
 	return User{}, false
 }
+
+// isLocked tells whether a user is locked, for good or for half an hour.
+func (c *centre) isLocked(u User) bool { return u.Locked || c.lockouts.locked(u.Name, c.now()) }
 
 func (c *centre) userWithID(id int64) (User, bool) {
 	c.mu.RLock()

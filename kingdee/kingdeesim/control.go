@@ -40,6 +40,7 @@ func (s *Server) controlDoor() http.Handler {
 	do("DELETE /sim/calls", func(*http.Request) (any, error) { s.ForgetCalls(); return ok(), nil })
 	do("DELETE /sim/faults", func(*http.Request) (any, error) { s.ClearFaults(); return ok(), nil })
 	do("POST /sim/restart", func(*http.Request) (any, error) { s.Restart(); return ok(), nil })
+	do("POST /sim/leaks", s.postLeaks)
 	do("POST /sim/faults", s.postFault)
 	do("POST /sim/clock", s.postClock)
 	do("POST /sim/switches", s.postSwitches)

@@ -46,12 +46,13 @@ func (c *counters) login(now time.Time) {
 	c.most = max(c.most, c.inMinute)
 }
 
-// opened looks at how much the user's session before this one was used.
-func (c *counters) opened(now *session) {
+// opened looks at how much the user's session before this one was used, unless
+// that one had to be replaced because of its age.
+func (c *counters) opened(now *session, idle time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key := now.centre.id + "|" + now.userName
-	if before := c.previous[key]; before != nil && before.calls.Load() <= 1 {
+	if before := c.previous[key]; before != nil && before.calls.Load() <= 1 && now.created.Sub(before.created) <= idle {
 		c.streak[key]++
 	} else {
 		c.streak[key] = 0

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -212,22 +211,33 @@ func writeHuge(w http.ResponseWriter, size int) {
 	_, _ = w.Write([]byte(`"}`)) // the caller may have gone
 }
 
+// heldAnswer keeps an answer back.
+type heldAnswer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (h *heldAnswer) Header() http.Header         { return h.header }
+func (h *heldAnswer) WriteHeader(status int)      { h.status = status }
+func (h *heldAnswer) Write(p []byte) (int, error) { return h.body.Write(p) }
+
 // spoil makes the right answer and then ruins it.
 func (s *Server) spoil(w http.ResponseWriter, r *request, f Fault) {
-	good := httptest.NewRecorder()
+	good := &heldAnswer{header: http.Header{}, status: http.StatusOK}
 	s.serveVendor(good, r)
-	body := good.Body.Bytes()
-	for name, values := range good.Header() {
+	body := good.body.Bytes()
+	for name, values := range good.header {
 		w.Header()[name] = values
 	}
 	switch f.Kind {
 	case FaultDrip:
-		w.WriteHeader(good.Code)
+		w.WriteHeader(good.status)
 		drip(w, r, body, f.Delay)
 		return
 	case FaultTruncate:
 		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
-		w.WriteHeader(good.Code)
+		w.WriteHeader(good.status)
 		_, _ = w.Write(body[:len(body)/2])
 		return
 	case FaultGarbage:
@@ -240,7 +250,7 @@ func (s *Server) spoil(w http.ResponseWriter, r *request, f Fault) {
 		return
 	}
 	w.Header().Set("Content-Length", fmt.Sprint(len(body)))
-	w.WriteHeader(good.Code)
+	w.WriteHeader(good.status)
 	_, _ = w.Write(body)
 }
 

@@ -1,6 +1,8 @@
 package kingdeesim
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 
 	"kdgate/kingdee/kingdeesim/internal/filter"
@@ -16,8 +18,7 @@ type form struct {
 	rows    func(*centre) int
 	columns map[string]column // by lower-case field key
 	hidden  map[string]func(Switches) bool
-	// indexes find the rows where a field equals a text, by lower-case field key
-	indexes map[string]func(*centre, string) []int
+	indexes map[string]index // by lower-case field key
 	// card is what View shows
 	card func(c *centre, row int) card
 	// status is the FForbidStatus cell, for forms that Forbid and Enable work on
@@ -34,11 +35,45 @@ func (f *form) resolve(key string, sw Switches) (column, bool) {
 	return col, ok
 }
 
+// index finds the rows where a field equals a literal; ok is false when the
+// literal is not of the index's kind and every row must be looked at.
+type index func(c *centre, literal any) (rows []int, ok bool)
+
+func textIndex(find func(*centre, string) []int) index {
+	return func(c *centre, literal any) ([]int, bool) {
+		text, ok := literal.(string)
+		if !ok {
+			return nil, false
+		}
+		return find(c, text), true
+	}
+}
+
+func idIndex(find func(*centre, int64) []int) index {
+	return func(c *centre, literal any) ([]int, bool) {
+		id, err := strconv.ParseInt(fmt.Sprint(literal), 10, 64)
+		if err != nil {
+			return nil, false
+		}
+		return find(c, id), true
+	}
+}
+
+// one is the list of the one row that a map of positions knows, or none.
+func one(positions map[int64]int, id int64) []int {
+	if i, ok := positions[id]; ok {
+		return []int{i}
+	}
+	return nil
+}
+
 // candidates narrows the rows by an index when the filter allows it.
-func (f *form) candidates(c *centre, equals map[string]string) []int {
+func (f *form) candidates(c *centre, equals map[string]any) []int {
 	for key, find := range f.indexes {
-		if value, ok := equals[key]; ok {
-			return find(c, value)
+		if value, asked := equals[key]; asked {
+			if rows, ok := find(c, value); ok {
+				return rows
+			}
 		}
 	}
 	out := make([]int, f.rows(c))
@@ -149,8 +184,10 @@ func empinfo() *form {
 		},
 		status: func(c *centre, i int) *string { return &c.tables.Staff[i].ForbidStatus },
 	}
-	byNumber := func(c *centre, v string) []int { return c.staffByNumber[v] }
-	f.indexes = map[string]func(*centre, string) []int{"fnumber": byNumber, "fstaffnumber": byNumber}
+	byNumber := textIndex(func(c *centre, v string) []int { return c.staffByNumber[v] })
+	f.indexes = map[string]index{
+		"fnumber": byNumber, "fstaffnumber": byNumber, "fid": idIndex(func(c *centre, id int64) []int { return one(c.staffByID, id) }),
+	}
 	for _, key := range []string{"FCreateOrgId", "FUseOrgId", "FWorkOrgId"} {
 		f.reference(key, func(c *centre, i int) BaseData { return c.organisation(at(c, i).OrgID) })
 	}
@@ -187,13 +224,17 @@ func newStaff() *form {
 			}}
 		},
 	}
-	f.indexes = map[string]func(*centre, string) []int{"fperson.fnumber": func(c *centre, v string) []int {
-		var out []int
-		for _, id := range c.personByNo[v] {
-			out = append(out, c.postsByPerson[id]...)
-		}
-		return out
-	}}
+	byPerson := idIndex(func(c *centre, id int64) []int { return c.postsByPerson[id] })
+	f.indexes = map[string]index{
+		"fperson": byPerson, "fpersonid": byPerson,
+		"fperson.fnumber": textIndex(func(c *centre, v string) []int {
+			var out []int
+			for _, id := range c.personByNo[v] {
+				out = append(out, c.postsByPerson[id]...)
+			}
+			return out
+		}),
+	}
 	f.reference("FPerson", func(c *centre, i int) BaseData { return BaseData(c.person(at(c, i).PersonID)) })
 	f.reference("FEmpInfoId", func(c *centre, i int) BaseData { return c.staffRecord(at(c, i).StaffID) })
 	f.reference("FDept", func(c *centre, i int) BaseData { return c.department(at(c, i).DepartmentID) })
@@ -212,6 +253,20 @@ func (c *centre) staffRecord(id int64) BaseData {
 	return BaseData{}
 }
 
+// linkedTo is the users of a person; 0 is every user without one.
+func (c *centre) linkedTo(personID int64) []int {
+	if personID != 0 {
+		return c.usersByPerson[personID]
+	}
+	var out []int
+	for i, u := range c.tables.Users {
+		if u.PersonID == 0 {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
 func secUser() *form {
 	at := func(c *centre, i int) User { return c.tables.Users[i] }
 	f := &form{
@@ -224,7 +279,7 @@ func secUser() *form {
 			"fuseraccount":  func(c *centre, i int) any { return at(c, i).Account },
 			"fusertype":     func(*centre, int) any { return "1" },
 			"fforbidstatus": func(c *centre, i int) any { return at(c, i).ForbidStatus },
-			"fislocked":     func(c *centre, i int) any { return at(c, i).Locked },
+			"fislocked":     func(c *centre, i int) any { return c.isLocked(at(c, i)) },
 			"fphone":        func(c *centre, i int) any { return at(c, i).Phone },
 			"femail":        func(c *centre, i int) any { return at(c, i).Email },
 			"fdescription":  func(*centre, int) any { return "" },
@@ -245,20 +300,22 @@ func secUser() *form {
 		},
 		status: func(c *centre, i int) *string { return &c.tables.Users[i].ForbidStatus },
 	}
-	f.indexes = map[string]func(*centre, string) []int{
-		"fname": func(c *centre, v string) []int {
+	f.indexes = map[string]index{
+		"fuserid":     idIndex(func(c *centre, id int64) []int { return one(c.userByID, id) }),
+		"flinkobject": idIndex(func(c *centre, id int64) []int { return c.linkedTo(id) }),
+		"fname": textIndex(func(c *centre, v string) []int {
 			if i, ok := c.userByName[v]; ok {
 				return []int{i}
 			}
 			return nil
-		},
-		"flinkobject.fnumber": func(c *centre, v string) []int {
+		}),
+		"flinkobject.fnumber": textIndex(func(c *centre, v string) []int {
 			var out []int
 			for _, id := range c.personByNo[v] {
 				out = append(out, c.usersByPerson[id]...)
 			}
 			return out
-		},
+		}),
 	}
 	f.reference("FOrgId", func(c *centre, i int) BaseData { return c.organisation(at(c, i).OrgID) })
 	f.reference("FLinkObject", func(c *centre, i int) BaseData { return BaseData(c.person(at(c, i).PersonID)) })

@@ -43,7 +43,7 @@ func (s *Server) Users() []UserInfo {
 		c.mu.RLock()
 		for _, u := range c.tables.Users {
 			out = append(out, UserInfo{
-				DataCentre: c.id, ID: u.ID, Name: u.Name, Account: u.Account, ForbidStatus: u.ForbidStatus, Locked: u.Locked,
+				DataCentre: c.id, ID: u.ID, Name: u.Name, Account: u.Account, ForbidStatus: u.ForbidStatus, Locked: c.isLocked(u),
 				PersonID: u.PersonID, StaffNumber: c.person(u.PersonID).Number, Licence: !u.NoLicence, Listed: c.listed(u.Name),
 				Administrator: u.Administrator, PasswordExpired: u.PasswordExpired, LoginResult: u.LoginResult, NoRights: u.NoRights,
 			})

@@ -11,6 +11,7 @@ const (
 	lockFor   = 30 * time.Minute
 )
 
+// lockouts are the temporary locks of one data centre.
 type lockouts struct {
 	mu     sync.Mutex
 	byUser map[string]*lockout
@@ -21,22 +22,21 @@ type lockout struct {
 	until    time.Time
 }
 
-func (l *lockouts) locked(centreID, user string, now time.Time) bool {
+func (l *lockouts) locked(user string, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	entry := l.byUser[centreID+"|"+user]
+	entry := l.byUser[user]
 	return entry != nil && now.Before(entry.until)
 }
 
 // failed counts one more wrong password, secret or signature.
-func (l *lockouts) failed(centreID, user string, now time.Time) {
+func (l *lockouts) failed(user string, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := centreID + "|" + user
-	entry := l.byUser[key]
+	entry := l.byUser[user]
 	if entry == nil {
 		entry = &lockout{}
-		l.byUser[key] = entry
+		l.byUser[user] = entry
 	}
 	entry.failures++
 	if entry.failures >= lockAfter {
@@ -44,8 +44,8 @@ func (l *lockouts) failed(centreID, user string, now time.Time) {
 	}
 }
 
-func (l *lockouts) forget(centreID, user string) {
+func (l *lockouts) forget(user string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.byUser, centreID+"|"+user)
+	delete(l.byUser, user)
 }

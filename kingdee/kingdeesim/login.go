@@ -37,12 +37,11 @@ func (s *Server) loginMethods() map[string]method {
 // credentials are what a login call says.
 type credentials struct {
 	claim
-	password    string
-	byPassword  bool
-	kickOff     bool
-	malformed   bool
-	language    string
-	usesTheTime bool
+	password   string
+	byPassword bool
+	kickOff    bool
+	malformed  bool
+	language   string
 }
 
 func bySign(a arguments) credentials {
@@ -135,14 +134,18 @@ func (s *Server) login(name string, read func(arguments) credentials) method {
 
 // judge finds out whether the credentials are good, and counts the failures.
 func (s *Server) judge(name string, c credentials) (pass, *refusal) {
-	if s.lockouts.locked(c.centreID, c.user, s.now()) {
+	dc, known := s.centre(c.centreID)
+	if !known {
+		return pass{}, &refusal{"data-centre-unknown", textBadCentre}
+	}
+	if dc.lockouts.locked(c.user, s.now()) {
 		return pass{}, &refusal{"locked-out", textTooOften}
 	}
 	var p pass
 	var no *refusal
 	switch {
 	case c.byPassword:
-		p, no = s.judgePassword(name, c)
+		p, no = s.judgePassword(name, dc, c)
 	default:
 		p, no = s.admit(c.claim)
 		if no == nil && p.row.IntegrationUser == "" {
@@ -150,23 +153,19 @@ func (s *Server) judge(name string, c credentials) (pass, *refusal) {
 		}
 	}
 	if no == nil {
-		s.lockouts.forget(c.centreID, c.user)
+		dc.lockouts.forget(c.user)
 		return p, nil
 	}
 	if no.reason == "signature" || no.reason == "password" {
-		s.lockouts.failed(c.centreID, c.user, s.now())
-		if s.lockouts.locked(c.centreID, c.user, s.now()) {
+		dc.lockouts.failed(c.user, s.now())
+		if dc.lockouts.locked(c.user, s.now()) {
 			no = &refusal{"locked-out", textTooOften}
 		}
 	}
 	return p, no
 }
 
-func (s *Server) judgePassword(name string, c credentials) (pass, *refusal) {
-	dc, ok := s.centre(c.centreID)
-	if !ok {
-		return pass{}, &refusal{"data-centre-unknown", textBadCentre}
-	}
+func (s *Server) judgePassword(name string, dc *centre, c credentials) (pass, *refusal) {
 	if s.Switches().PublicCloudLate {
 		return pass{}, &refusal{"method-refused", name + " 已停用，请使用第三方系统登录授权"}
 	}
@@ -174,7 +173,7 @@ func (s *Server) judgePassword(name string, c credentials) (pass, *refusal) {
 	if !ok || c.malformed || user.Password == "" || !same(c.password, user.Password) {
 		return pass{}, &refusal{"password", "用户名或密码错误"}
 	}
-	if no := s.admitState(dc, user); no != nil {
+	if no := admitState(dc, user); no != nil {
 		return pass{}, no
 	}
 	return pass{centre: dc, user: user}, nil
@@ -202,7 +201,7 @@ func (s *Server) welcome(w http.ResponseWriter, name string, c credentials, p pa
 		})
 	}
 	current := s.sessions.open(p.centre, p.user, byLogin, name, s.now())
-	s.counters.opened(current)
+	s.counters.opened(current, s.cfg.IdleLimit)
 	s.setSessionCookies(w, current)
 	if p.user.PasswordExpired {
 		s.writeJSON(w, loginReply{Message: "密码已过期", MessageCode: codePasswordPolicy, LoginResultType: result, CustomParam: empty{}})

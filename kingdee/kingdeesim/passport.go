@@ -69,7 +69,7 @@ func (s *Server) admit(c claim) (pass, *refusal) {
 	if !c.noTime && !withinWindow(c.timestamp, row, s.now()) {
 		return pass{centre: dc, user: user}, &refusal{"time-window", textBadTime}
 	}
-	if no := s.admitUser(c, dc, row, user); no != nil {
+	if no := admitUser(c, dc, row, user); no != nil {
 		return pass{centre: dc, user: user}, no
 	}
 	return pass{centre: dc, row: row, user: user}, nil
@@ -120,7 +120,7 @@ func (s *Server) proven(c claim, dc *centre, row Row, user User) bool {
 	return false
 }
 
-func (s *Server) admitUser(c claim, dc *centre, row Row, user User) *refusal {
+func admitUser(c claim, dc *centre, row Row, user User) *refusal {
 	if c.anyUser {
 		return nil
 	}
@@ -130,15 +130,15 @@ func (s *Server) admitUser(c claim, dc *centre, row Row, user User) *refusal {
 	case row.ListedOnly && row.IntegrationUser != "" && !slices.Contains(row.Users, row.IntegrationUser):
 		return &refusal{"integration-user-not-listed", "集成用户：" + row.IntegrationUser + " 不在指定用户中"}
 	}
-	return s.admitState(dc, user)
+	return admitState(dc, user)
 }
 
 // admitState judges the user record itself; passwords need no row.
-func (s *Server) admitState(dc *centre, user User) *refusal {
+func admitState(dc *centre, user User) *refusal {
 	switch {
 	case user.ForbidStatus == Forbidden:
 		return &refusal{"user-forbidden", "用户：" + user.Name + " 已被禁用"}
-	case user.Locked || s.lockouts.locked(dc.id, user.Name, s.now()):
+	case dc.isLocked(user):
 		return &refusal{"user-locked", "用户：" + user.Name + " 已被锁定"}
 	case user.NoLicence:
 		return &refusal{"user-no-licence", noSuchUser(user.Name) + "（未分配许可分组）"}

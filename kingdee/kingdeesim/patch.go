@@ -56,16 +56,16 @@ func set[T any](field *T, to *T) {
 
 // inCentre runs a change in one data centre, or in the first that has the
 // record when none is named.
-func (s *Server) inCentre(id string, change func(*centre) bool) error {
+func (s *Server) inCentre(id string, change func(*centre) (found bool, err error)) error {
 	for _, c := range s.centres {
 		if id != "" && c.id != id {
 			continue
 		}
 		c.mu.Lock()
-		done := change(c)
+		found, err := change(c)
 		c.mu.Unlock()
-		if done {
-			return nil
+		if found || err != nil {
+			return err
 		}
 	}
 	return ErrUnknown
@@ -77,29 +77,42 @@ func (s *Server) PatchUser(dataCentre, name string, p UserPatch) error {
 	if p.ForbidStatus != nil && *p.ForbidStatus != Enabled && *p.ForbidStatus != Forbidden {
 		return fmt.Errorf("kingdeesim: FForbidStatus %q is neither A nor B", *p.ForbidStatus)
 	}
-	err := s.inCentre(dataCentre, func(c *centre) bool {
+	err := s.inCentre(dataCentre, func(c *centre) (bool, error) {
 		i, ok := c.userByName[name]
-		if !ok || p.Name != nil && *p.Name != name && hasName(c, *p.Name) {
-			return false
+		if !ok {
+			return false, nil
+		}
+		if err := p.fits(c, name); err != nil {
+			return true, err
 		}
 		if p.Listed != nil {
 			c.list(name, *p.Listed)
 		}
 		p.apply(&c.tables.Users[i])
 		c.index()
-		return true
+		return true, nil
 	})
 	if err == nil && p.Locked != nil && !*p.Locked {
 		for _, c := range s.centres {
-			s.lockouts.forget(c.id, name)
+			c.lockouts.forget(name)
 		}
 	}
 	return err
 }
 
-func hasName(c *centre, name string) bool {
-	_, taken := c.userByName[name]
-	return taken || name == ""
+// fits tells whether the tables stay sound: names are unique, links lead somewhere.
+func (p UserPatch) fits(c *centre, name string) error {
+	if p.Name != nil && *p.Name != name {
+		if _, taken := c.userByName[*p.Name]; taken || *p.Name == "" {
+			return fmt.Errorf("kingdeesim: user name %q is empty or taken", *p.Name)
+		}
+	}
+	if p.PersonID != nil && *p.PersonID != 0 {
+		if _, ok := c.personByID[*p.PersonID]; !ok {
+			return fmt.Errorf("kingdeesim: there is no person %d", *p.PersonID)
+		}
+	}
+	return nil
 }
 
 func (p UserPatch) apply(u *User) {
@@ -148,7 +161,7 @@ func (s *Server) PatchStaff(dataCentre, number string, p StaffPatch) error {
 	if p.ForbidStatus != nil && *p.ForbidStatus != Enabled && *p.ForbidStatus != Forbidden {
 		return fmt.Errorf("kingdeesim: FForbidStatus %q is neither A nor B", *p.ForbidStatus)
 	}
-	return s.inCentre(dataCentre, func(c *centre) bool {
+	return s.inCentre(dataCentre, func(c *centre) (bool, error) {
 		at := c.staffByNumber[number]
 		for _, i := range at {
 			staff := &c.tables.Staff[i]
@@ -162,20 +175,20 @@ func (s *Server) PatchStaff(dataCentre, number string, p StaffPatch) error {
 			}
 		}
 		c.index()
-		return len(at) > 0
+		return len(at) > 0, nil
 	})
 }
 
 // PatchRow changes the authorisation row of that app id.
 func (s *Server) PatchRow(dataCentre, appID string, p RowPatch) error {
-	return s.inCentre(dataCentre, func(c *centre) bool {
+	return s.inCentre(dataCentre, func(c *centre) (bool, error) {
 		for i := range c.rows {
 			if c.rows[i].AppID == appID {
 				p.apply(&c.rows[i])
-				return true
+				return true, nil
 			}
 		}
-		return false
+		return false, nil
 	})
 }
 
@@ -214,9 +227,9 @@ func (s *Server) SetHash(dataCentre, hash string) error {
 	if hash != hashSHA1 && hash != hashSHA256 {
 		return fmt.Errorf("kingdeesim: hash %q is neither sha1 nor sha256", hash)
 	}
-	return s.inCentre(dataCentre, func(c *centre) bool {
+	return s.inCentre(dataCentre, func(c *centre) (bool, error) {
 		c.setHash(hash)
-		return true
+		return true, nil
 	})
 }
 

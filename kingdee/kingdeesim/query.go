@@ -103,6 +103,7 @@ func (c caller) query(args arguments) (keys []string, cells [][]any, bad *opErro
 	defer c.centre.mu.RUnlock()
 	q, bad := c.readQuery(data, args)
 	if bad != nil {
+		bad.width = strings.Count(data.Text("FieldKeys"), ",") + 1
 		return nil, nil, bad
 	}
 	cells = [][]any{}

@@ -30,6 +30,7 @@ type opError struct {
 	text   string
 	errors []entryError // instead of the one text, when several records failed
 	done   []entity     // records that succeeded beside them
+	width  int          // how many fields a query asked for (K60)
 }
 
 func (e *opError) Error() string { return fmt.Sprintf("MsgCode %d: %s", e.code, e.text) }

@@ -1,7 +1,6 @@
 package kingdeesim
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -28,7 +27,6 @@ type Server struct {
 	skew     atomic.Int64
 
 	sessions *sessions
-	lockouts *lockouts
 	used     *usedLinks
 	faults   *faults
 	calls    *callLog
@@ -53,11 +51,11 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("kingdeesim: %w", err)
 	}
 	s := &Server{
-		cfg: cfg, logger: cfg.Logger, sessions: newSessions(cfg.IdleLimit), lockouts: &lockouts{byUser: map[string]*lockout{}},
+		cfg: cfg, logger: cfg.Logger, sessions: newSessions(cfg.IdleLimit),
 		used: used, faults: &faults{}, calls: newCallLog(cfg.KeepCalls), events: &eventLog{}, counters: newCounters(), forms: newForms(),
 	}
 	for _, dc := range cfg.DataCentres {
-		s.centres = append(s.centres, newCentre(dc))
+		s.centres = append(s.centres, newCentre(dc, s.now))
 	}
 	s.switches.Store(&cfg.Switches)
 	s.methods = s.webMethods()
@@ -172,6 +170,3 @@ func (r *recorder) Write(p []byte) (int, error) {
 
 // Unwrap lets http.ResponseController reach the connection.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
-
-// replay turns a request's kept body into a reader again.
-func (r *request) replay() io.ReadCloser { return io.NopCloser(bytes.NewReader(r.body)) }

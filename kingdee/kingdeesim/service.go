@@ -100,8 +100,12 @@ func (s *Server) operation(name string, run operation) method {
 			writeText(w, http.StatusOK, "401 Forbidden "+textN001)
 			return
 		}
-		current.turn.Lock()
-		defer current.turn.Unlock()
+		select {
+		case current.turn <- struct{}{}:
+		case <-r.Context().Done():
+			return // the caller has gone
+		}
+		defer func() { <-current.turn }()
 		value, bad := run(caller{current, s}, args)
 		if bad != nil {
 			s.writeOperationError(w, name, bad)
@@ -125,10 +129,12 @@ type caller struct {
 func (s *Server) writeOperationError(w http.ResponseWriter, name string, e *opError) {
 	body := s.errorEnvelope(e)
 	switch {
-	case name == "executebillquery" && s.Switches().PadErrorRow:
-		s.writeJSON(w, [][]any{{body, nil}})
 	case name == "executebillquery":
-		s.writeJSON(w, [][]any{{body}})
+		row := []any{body}
+		if s.Switches().PadErrorRow && e.width > 1 {
+			row = append(row, make([]any, e.width-1)...)
+		}
+		s.writeJSON(w, [][]any{row})
 	case name == "billquery" && !s.Switches().BareQueryError:
 		s.writeJSON(w, []any{body})
 	default:

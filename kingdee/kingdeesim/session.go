@@ -3,6 +3,7 @@ package kingdeesim
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,8 +24,8 @@ const (
 	byHeader = "header"
 )
 
-// session is one logged-in context. Its turn mutex makes its calls wait for
-// one another (K42); the other fields that change belong to the store's lock.
+// session is one logged-in context. Whoever holds its turn runs, the other calls
+// wait (K42); the other fields that change belong to the store's lock.
 type session struct {
 	id, aspID, userToken string
 	centre               *centre
@@ -35,7 +36,7 @@ type session struct {
 	unusable             bool   // cookies were set but nothing accepts them (K29, K95)
 	created              time.Time
 
-	turn  sync.Mutex
+	turn  chan struct{}
 	used  time.Time
 	calls atomic.Int64
 	pages map[string]place // what each console page shows, by page id
@@ -53,6 +54,7 @@ type sessions struct {
 	mu   sync.Mutex
 	live map[string]*session
 	idle time.Duration
+	past []issued // what was handed out lately, for Leaks
 }
 
 func newSessions(idle time.Duration) *sessions {
@@ -63,7 +65,7 @@ func newSessions(idle time.Duration) *sessions {
 func (st *sessions) open(c *centre, u User, kind, method string, now time.Time) *session {
 	s := &session{
 		id: uuid.NewString(), aspID: aspID(), userToken: uuid.NewString(), centre: c, userID: u.ID, userName: u.Name,
-		kind: kind, method: method, unusable: u.PasswordExpired, created: now, used: now, pages: map[string]place{},
+		kind: kind, method: method, unusable: u.PasswordExpired, created: now, used: now, pages: map[string]place{}, turn: make(chan struct{}, 1),
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -71,7 +73,25 @@ func (st *sessions) open(c *centre, u User, kind, method string, now time.Time) 
 		st.sweep(now)
 	}
 	st.live[s.id] = s
+	if len(st.past) >= keptIssued {
+		st.past = slices.Delete(st.past, 0, keptIssued/2)
+	}
+	st.past = append(st.past, issued{s.id, s.aspID, s.userToken})
 	return s
+}
+
+// issued is what one session was known by.
+type issued struct{ id, aspID, userToken string }
+
+const keptIssued = 20_000
+
+// each visits the ids of the sessions opened lately, live or not.
+func (st *sessions) each(visit func(id, aspID, userToken string)) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, one := range st.past {
+		visit(one.id, one.aspID, one.userToken)
+	}
 }
 
 // sweep drops what has been idle too long; call with the lock held.
@@ -160,6 +180,7 @@ func (st *sessions) list(now time.Time) []SessionInfo {
 			Created: s.created, LastUsed: s.used, Calls: int(s.calls.Load()), Unusable: s.unusable,
 		})
 	}
+	slices.SortFunc(out, func(a, b SessionInfo) int { return a.Created.Compare(b.Created) })
 	return out
 }
 

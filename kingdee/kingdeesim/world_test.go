@@ -2,9 +2,11 @@ package kingdeesim_test
 
 import (
 	"bytes"
+	"crypto/hmac"
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -338,4 +340,11 @@ func (w *world) loginBody(user string) string {
 func (w *world) query(session http.Header, data string) string {
 	w.t.Helper()
 	return w.post(forms+"ExecuteBillQuery"+tail, `{"data":`+data+`}`, session).body
+}
+
+// hmacHex is the Base64 of the lower-case hex text of HMAC-SHA256.
+func hmacHex(key, message string) string {
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte(message))
+	return base64.StdEncoding.EncodeToString([]byte(hex.EncodeToString(mac.Sum(nil))))
 }

@@ -209,23 +209,23 @@ func (f *Filter) Match(row int) bool {
 	return f.root == nil || f.root.eval(row) == yes
 }
 
-// Equals returns the conditions "field = 'text'" that every match must satisfy,
-// by lower-case field name, so that a caller can use an index.
-func (f *Filter) Equals() map[string]string {
-	out := map[string]string{}
+// Equals returns the conditions "field = literal" that every match must satisfy,
+// by lower-case field name, so that a caller can use an index. A literal is a
+// string or a Number.
+func (f *Filter) Equals() map[string]any {
+	out := map[string]any{}
 	collect(f.root, out)
 	return out
 }
 
-func collect(n node, out map[string]string) {
+func collect(n node, out map[string]any) {
 	switch n := n.(type) {
 	case *both:
 		collect(n.left, out)
 		collect(n.right, out)
 	case *comparison:
-		value, isText := n.right.value.(string)
-		if n.op == "=" && n.left.name != "" && n.right.name == "" && isText {
-			out[strings.ToLower(n.left.name)] = value
+		if n.op == "=" && n.left.name != "" && n.right.name == "" && n.right.value != nil {
+			out[strings.ToLower(n.left.name)] = n.right.value
 		}
 	}
 }

@@ -56,6 +56,8 @@ func endpoints() map[string]endpoint {
 		"/v1.0/oauth2/jsapiTickets":              post(permBase, (*call).jsapiTicketNew),
 		"/get_jsapi_ticket":                      {method: http.MethodGet, access: accessApp, perm: permBase, run: (*call).jsapiTicketOld},
 		"/auth/scopes":                           {method: http.MethodGet, access: accessApp, perm: permBase, counted: true, run: (*call).authScopes},
+		"/microapp/list":                         {method: http.MethodPost, access: accessApp, perm: permBase, counted: true, run: (*call).microappList},
+		"/robot/send":                            {method: http.MethodPost, run: (*call).robotSend},
 		"/oauth2/auth":                           {access: accessPage, run: (*call).authorize},
 		"/v1.0/contact/users/me":                 {method: http.MethodGet, access: accessUser, run: (*call).usersMe},
 		"/v1.0/contact/empLeaveRecords":          {method: http.MethodGet, access: accessApp, perm: permLeavers, run: (*call).leaveRecords},
@@ -84,7 +86,7 @@ func (c *call) newHost() bool {
 
 func (c *call) oldHost() bool {
 	switch c.r.URL.Path {
-	case "/gettoken", "/get_jsapi_ticket", "/auth/scopes":
+	case "/gettoken", "/get_jsapi_ticket", "/auth/scopes", "/robot/send", "/microapp/list":
 		return true
 	}
 	return c.topapi()

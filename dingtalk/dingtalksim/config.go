@@ -248,8 +248,12 @@ func (c Corp) validateDirectory() (errs []error) {
 	if id, ok := departmentLoop(c.Departments); ok {
 		errs = append(errs, fmt.Errorf("department %d is its own ancestor", id))
 	}
-	seen := map[string]bool{}
+	seen, unions := map[string]bool{}, map[string]bool{}
 	for i, p := range c.People {
+		if p.UnionID != "" && unions[p.UnionID] {
+			errs = append(errs, fmt.Errorf("people[%d]: unionid %q used twice", i, p.UnionID))
+		}
+		unions[p.UnionID] = true
 		if seen[p.UserID] {
 			errs = append(errs, fmt.Errorf("people[%d]: userid %q used twice", i, p.UserID))
 		}

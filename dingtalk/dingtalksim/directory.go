@@ -154,13 +154,15 @@ func (d *directory) employee(userid string) *Person {
 	return p
 }
 
-// everybody lists all people by userid.
+// everybody lists all people in the order they came.
 func (d *directory) everybody() []Person {
 	d.mu.RLock()
-	defer d.mu.RUnlock()
-	list := make([]Person, 0, len(d.people))
-	for _, id := range slices.Sorted(maps.Keys(d.people)) {
-		list = append(list, d.people[id].Person)
+	entries := slices.Collect(maps.Values(d.people))
+	d.mu.RUnlock()
+	slices.SortFunc(entries, func(a, b *entry) int { return cmp.Compare(a.entered, b.entered) })
+	list := make([]Person, 0, len(entries))
+	for _, e := range entries {
+		list = append(list, e.Person)
 	}
 	return list
 }
@@ -215,8 +217,8 @@ func (d *directory) change(userid string, now time.Time, f func(*Person) error) 
 	if p.UserID != userid {
 		return Person{}, fmt.Errorf("dingtalksim: person %q: %w: a userid cannot be changed", userid, ErrInvalid)
 	}
-	if err := p.validate(d.hasDept); err != nil {
-		return Person{}, fmt.Errorf("dingtalksim: %w: %w", ErrInvalid, err)
+	if err := d.check(p); err != nil {
+		return Person{}, err
 	}
 	d.put(p, now)
 	return d.people[userid].Person, nil
@@ -228,11 +230,22 @@ func (d *directory) add(p Person, now time.Time) (Person, error) {
 	if d.people[p.UserID] != nil {
 		return Person{}, fmt.Errorf("dingtalksim: person %q: %w", p.UserID, ErrExists)
 	}
-	if err := p.validate(d.hasDept); err != nil {
-		return Person{}, fmt.Errorf("dingtalksim: %w: %w", ErrInvalid, err)
+	if err := d.check(p); err != nil {
+		return Person{}, err
 	}
 	d.put(p, now)
 	return d.people[p.UserID].Person, nil
+}
+
+// check refuses what the configuration would refuse; the caller holds the lock.
+func (d *directory) check(p Person) error {
+	if err := p.validate(d.hasDept); err != nil {
+		return fmt.Errorf("dingtalksim: %w: %w", ErrInvalid, err)
+	}
+	if owner, taken := d.byUnion[p.UnionID]; taken && owner != p.UserID {
+		return fmt.Errorf("dingtalksim: %w: unionid %q belongs to %s", ErrInvalid, p.UnionID, owner)
+	}
+	return nil
 }
 
 func (d *directory) hasDept(id int64) bool { _, ok := d.depts[id]; return ok }

@@ -18,7 +18,8 @@
 //
 //	/v1.0/…, /v2.0/…                     new host
 //	/topapi/…, /gettoken, /auth/scopes,
-//	/get_jsapi_ticket                    old host
+//	/get_jsapi_ticket, /microapp/list,
+//	/robot/send                          old host
 //	/oauth2/auth                         login host
 //	/workbench, /jsapi/…                 the client
 //	/sim/…                               the control door

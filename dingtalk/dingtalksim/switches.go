@@ -34,6 +34,7 @@ const (
 	modeAnswer     = "answer"
 	modeFail       = "fail"
 	modeSilent     = "silent"
+	modeNotReady   = "not-ready"
 	modeNoBridge   = "no-bridge"
 	modeAMD        = "amd"
 	modeLegacyOnly = "legacy-only"
@@ -60,7 +61,7 @@ func switchTexts() []SwitchAbout {
 		{Name: "errmsg_only", About: "SIM-D30: wrapped errors (88) leave sub_code and sub_msg out"},
 		{Name: "lower_access_denied", About: "SIM-D31: accessdenieddetail instead of AccessDeniedDetail"},
 		{Name: "permission_immediate", About: "SIM-D32: a granted permission counts for tokens already issued"},
-		{Name: "jsapi_mode", About: "SIM-D38: answer, fail (errorCode 3), silent (never calls back), no-bridge, amd, legacy-only"},
+		{Name: "jsapi_mode", About: "SIM-D38: answer, fail (errorCode 3), silent (never calls back), not-ready (dd.ready never comes), no-bridge, amd, legacy-only"},
 		{Name: "english", About: "SIM-D40: the English text of 40078"},
 		{Name: "open_link_inside", About: "SIM-D46: openLink stays in the same web view on PC too"},
 		{Name: "oauth_param", About: "SIM-D49: both, authCode, code, different"},
@@ -87,8 +88,8 @@ func defaultSwitches(cfg Config) Switches {
 }
 
 func (s Switches) validate() error {
-	if !slices.Contains([]string{modeAnswer, modeFail, modeSilent, modeNoBridge, modeAMD, modeLegacyOnly}, s.JSAPIMode) {
-		return fmt.Errorf("jsapi_mode %q: want answer, fail, silent, no-bridge, amd or legacy-only", s.JSAPIMode)
+	if !slices.Contains([]string{modeAnswer, modeFail, modeSilent, modeNotReady, modeNoBridge, modeAMD, modeLegacyOnly}, s.JSAPIMode) {
+		return fmt.Errorf("jsapi_mode %q: want answer, fail, silent, not-ready, no-bridge, amd or legacy-only", s.JSAPIMode)
 	}
 	if !slices.Contains([]string{paramBoth, paramAuthCode, paramCode, paramDifferent}, s.OAuthParam) {
 		return fmt.Errorf("oauth_param %q: want both, authCode, code or different", s.OAuthParam)

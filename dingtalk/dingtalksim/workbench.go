@@ -62,7 +62,7 @@ func newCard(c *corp, p Person) card {
 		Corp: c.id, CorpName: c.name, UserID: p.UserID, Name: p.Name, Title: p.Title,
 		Initial: string(runes[max(0, len(runes)-2):]), Value: c.id + "/" + p.UserID, Tint: int(digest(p.UserID)[0]) % 6,
 	}
-	if len(p.Departments) > 0 {
+	if len(p.Departments) > 0 && p.Departments[0] != rootDept {
 		d, _ := c.dir.department(p.Departments[0])
 		k.Dept = d.Name
 	}
@@ -192,13 +192,13 @@ func chosen(s *Server, r *http.Request) *card {
 
 // tile is one application on the workbench.
 type tile struct {
-	AgentID       int64
-	Key, Name     string
-	Icon          string
-	Tint          int
-	Client        string // home URL with the corpId in place
-	Browser       string // opens it as any browser would
-	OutsideVisble bool
+	AgentID        int64
+	Key, Name      string
+	Icon           string
+	Tint           int
+	Client         string // home URL with the corpId in place
+	Browser        string // opens it as any browser would
+	OutsideVisible bool
 }
 
 type workbenchPage struct {
@@ -261,9 +261,9 @@ func newTile(i int, a *app, p *Person) tile {
 	cfg := a.load()
 	return tile{
 		AgentID: cfg.AgentID, Key: a.key, Name: cfg.Name, Icon: cfg.icon(), Tint: i % 6,
-		Client:        strings.ReplaceAll(cfg.HomeURL, "$CORPID$", a.corp.id), // SIM-D36
-		Browser:       "/workbench/open?" + url.Values{"app": {a.key}, "door": {doorBrowser}}.Encode(),
-		OutsideVisble: p != nil && !a.corp.dir.inside(p, cfg.Visible),
+		Client:         strings.ReplaceAll(cfg.HomeURL, "$CORPID$", a.corp.id), // SIM-D36
+		Browser:        "/workbench/open?" + url.Values{"app": {a.key}, "door": {doorBrowser}}.Encode(),
+		OutsideVisible: p != nil && !a.corp.dir.inside(p, cfg.Visible),
 	}
 }
 

@@ -77,7 +77,7 @@
 
   function requestAuthCode(options) {
     return call(options, function (done) {
-      if (settings.mode === 'silent') { return; }
+      if (settings.mode === 'silent' || settings.mode === 'not-ready') { return; }
       if (settings.platform === 'notInDingTalk') {
         root.setTimeout(function () {
           done({ fail: { errorCode: 7, errorMessage: 'not in DingTalk' } });
@@ -109,7 +109,7 @@
     env: { platform: settings.platform, version: settings.version, appType: 'web' },
     version: settings.version,
     ready: function (callback) {
-      if (settings.mode === 'silent') { return; }
+      if (settings.mode === 'not-ready') { return; }
       root.setTimeout(callback, 0);
     },
     error: function (callback) { onError.push(callback); },

@@ -2,7 +2,7 @@ package mapping_test
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -254,12 +254,13 @@ type spyStore struct {
 	store.Store
 	mu      sync.Mutex
 	gets    int
-	failing error                   // of every Get
-	commit  func(n int) (die error) // called before the nth Commit from now
+	failing error // of every Get
+	commit  func(n int, do func() error) error
 	commits int
 }
 
-var errDied = errors.New("the process died")
+// errDied is how the store looks to a process that is no more.
+var errDied = fmt.Errorf("%w: the process died", store.ErrUnavailable)
 
 func (s *spyStore) Get(ctx context.Context, key string) (store.Entry, error) {
 	s.mu.Lock()
@@ -277,19 +278,19 @@ func (s *spyStore) Commit(ctx context.Context, ops ...store.Op) error {
 	commit, n := s.commit, s.commits
 	s.commits++
 	s.mu.Unlock()
+	do := func() error { return s.Store.Commit(ctx, ops...) }
 	if commit != nil {
-		if err := commit(n); err != nil {
-			return err
-		}
+		return commit(n, do)
 	}
-	return s.Store.Commit(ctx, ops...)
+	return do()
 }
 
-// before sets what happens before each Commit, counted from zero.
-func (s *spyStore) before(commit func(n int) error) {
+// around sets what happens to each Commit, counted from zero; nil: just the Commit.
+func (s *spyStore) around(commit func(n int, do func() error) error) (before int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.commit, s.commits = commit, 0
+	before, s.commit, s.commits = s.commits, commit, 0
+	return before
 }
 
 func (s *spyStore) fail(err error) {

@@ -94,7 +94,7 @@ func dingTalk(people []member, gateway, secret string) dingtalksim.Config {
 		ID: corpID, Name: "演示公司",
 		Apps: []dingtalksim.App{{
 			Key: appKey, Secret: secret, AgentID: agentID, Name: "金蝶云·星空", Icon: "金蝶",
-			HomeURL: gateway + "/launch/kingdee?corpId=$CORPID$",
+			HomeURL: "http://" + gateway + "/launch/kingdee?corpId=$CORPID$", Hosts: []string{gateway},
 		}},
 	}
 	for _, p := range people {

@@ -157,7 +157,7 @@ func (d *demo) start(ctx context.Context) error {
 }
 
 func (d *demo) dingTalkConfig(secret string) dingtalksim.Config {
-	cfg := dingTalk(d.people, "http://"+d.gateway, secret)
+	cfg := dingTalk(d.people, d.gateway, secret)
 	cfg.QPS = d.qps
 	return cfg
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	_ "modernc.org/sqlite" // the driver named "sqlite"
@@ -94,7 +95,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("audit: lay out the file: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
-	for _, statement := range append(schema, fmt.Sprintf("PRAGMA user_version=%d", schemaVersion)) {
+	for _, statement := range slices.Concat(schema, []string{fmt.Sprintf("PRAGMA user_version=%d", schemaVersion)}) {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("audit: lay out the file: %w", err)
 		}

@@ -347,7 +347,7 @@ func TestKilledRedis(t *testing.T) {
 	s := sealTest(t, d)
 	var acknowledged []string
 	for round := range 3 {
-		keys := make(chan string)
+		keys, killed := make(chan string), make(chan struct{})
 		for worker := range 4 {
 			go func() {
 				defer func() { keys <- "" }()
@@ -367,9 +367,10 @@ func TestKilledRedis(t *testing.T) {
 				ended++
 			}
 			if n == 100 {
-				go server.Kill()
+				go func() { defer close(killed); server.Kill() }()
 			}
 		}
+		<-killed
 		server.Start()
 		within(t, 5*time.Second, func() error { return d.Ping(t.Context()) })
 		for _, key := range acknowledged {

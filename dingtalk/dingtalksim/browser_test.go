@@ -84,13 +84,11 @@ const pageScript = `(function () {
   });
 })();`
 
-// TestScriptInBrowser is SIM-D38 in a real browser, under a policy that allows
-// scripts of two origins and nothing else: each mode of the client bridge.
-func TestScriptInBrowser(t *testing.T) {
-	ctx := chromium(t)
-	var sim sim
+// strictPage serves signinPage under the policy of a careful application.
+func strictPage(t *testing.T, sim func() string) *httptest.Server {
+	t.Helper()
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self' "+sim.http.URL)
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self' "+sim())
 		w.Header().Set("Referrer-Policy", "no-referrer")
 		if r.URL.Path == "/page.js" {
 			w.Header().Set("Content-Type", "application/javascript")
@@ -98,9 +96,18 @@ func TestScriptInBrowser(t *testing.T) {
 			return
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprintf(w, signinPage, sim.http.URL)
+		fmt.Fprintf(w, signinPage, sim())
 	}))
 	t.Cleanup(page.Close)
+	return page
+}
+
+// TestScriptInBrowser is SIM-D38 in a real browser, under a policy that allows
+// scripts of two origins and nothing else: each mode of the client bridge.
+func TestScriptInBrowser(t *testing.T) {
+	ctx := chromium(t)
+	var sim sim
+	page := strictPage(t, func() string { return sim.http.URL })
 	sim = newSim(t, func(c *dingtalksim.Config) { c.Corps[0].Apps[0].HomeURL = page.URL + "/?corpId=$CORPID$" })
 
 	see := func(url, last string) string {

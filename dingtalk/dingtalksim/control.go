@@ -11,6 +11,9 @@ import (
 	"time"
 )
 
+// controlFunc is one operation of the control door: status, JSON answer, error.
+type controlFunc func(r *http.Request, body []byte) (int, any, error)
+
 // controlRoutes are the control door and the client's pages.
 func (s *Server) controlRoutes() *http.ServeMux {
 	m := http.NewServeMux()
@@ -21,48 +24,72 @@ func (s *Server) controlRoutes() *http.ServeMux {
 	m.HandleFunc("GET /workbench/external", s.external)
 	m.HandleFunc("GET /jsapi/dingtalk.open.js", s.script)
 	m.HandleFunc("GET /jsapi/bridge", s.bridge)
-	door := func(pattern string, f func(*http.Request, []byte) (int, any, error)) {
+	for pattern, f := range s.controlDoor() {
 		m.HandleFunc(pattern, s.controlled(f))
 	}
-	door("GET /sim/people", func(*http.Request, []byte) (int, any, error) { return http.StatusOK, s.People(), nil })
-	door("POST /sim/people", s.postPerson)
-	door("GET /sim/people/{userid}", s.getPerson)
-	door("PATCH /sim/people/{userid}", s.patchPerson)
-	door("DELETE /sim/people/{userid}", s.deletePerson)
-	door("POST /sim/authcode", s.postAuthCode)
-	door("POST /sim/oauthcode", s.postOAuthCode)
-	door("GET /sim/faults", func(*http.Request, []byte) (int, any, error) { return http.StatusOK, s.Faults(), nil })
-	door("POST /sim/faults", s.postFault)
-	door("DELETE /sim/faults", func(*http.Request, []byte) (int, any, error) {
-		s.ClearFaults(0)
-		return http.StatusNoContent, nil, nil
-	})
-	door("DELETE /sim/faults/{id}", s.deleteFault)
-	door("GET /sim/clock", s.getClock)
-	door("POST /sim/clock", s.postClock)
-	door("GET /sim/calls", func(r *http.Request, _ []byte) (int, any, error) {
-		return http.StatusOK, s.Calls(r.URL.Query().Get("match")), nil
-	})
-	door("DELETE /sim/calls", func(*http.Request, []byte) (int, any, error) {
-		s.ForgetCalls()
-		return http.StatusNoContent, nil, nil
-	})
-	door("GET /sim/switches", s.getSwitches)
-	door("POST /sim/switches", s.postSwitches)
-	door("GET /sim/apps", s.getApps)
-	door("PATCH /sim/apps/{key}", s.patchApp)
-	door("POST /sim/tokens/kill", s.postKill)
-	door("POST /sim/ban", s.postBan)
-	door("GET /sim/quota", s.getQuota)
-	door("POST /sim/quota", s.postQuota)
-	door("GET /sim/useragents", func(*http.Request, []byte) (int, any, error) {
-		list := map[string]string{}
-		for _, p := range append(platforms(), "mac") {
-			list[p] = UserAgent(p)
-		}
-		return http.StatusOK, list, nil
-	})
 	return m
+}
+
+func (s *Server) controlDoor() map[string]controlFunc {
+	return map[string]controlFunc{
+		"GET /sim/people":              s.getPeople,
+		"POST /sim/people":             s.postPerson,
+		"GET /sim/people/{userid}":     s.getPerson,
+		"PATCH /sim/people/{userid}":   s.patchPerson,
+		"DELETE /sim/people/{userid}":  s.deletePerson,
+		"GET /sim/departments":         s.getDepartments,
+		"POST /sim/departments":        s.postDepartment,
+		"DELETE /sim/departments/{id}": s.deleteDepartment,
+		"POST /sim/authcode":           s.postAuthCode,
+		"POST /sim/oauthcode":          s.postOAuthCode,
+		"GET /sim/faults":              s.getFaults,
+		"POST /sim/faults":             s.postFault,
+		"DELETE /sim/faults":           s.deleteFaults,
+		"DELETE /sim/faults/{id}":      s.deleteFault,
+		"GET /sim/clock":               s.getClock,
+		"POST /sim/clock":              s.postClock,
+		"GET /sim/calls":               s.getCalls,
+		"DELETE /sim/calls":            s.deleteCalls,
+		"GET /sim/switches":            s.getSwitches,
+		"POST /sim/switches":           s.postSwitches,
+		"GET /sim/apps":                s.getApps,
+		"PATCH /sim/apps/{key}":        s.patchApp,
+		"POST /sim/tokens/kill":        s.postKill,
+		"POST /sim/ban":                s.postBan,
+		"GET /sim/quota":               s.getQuota,
+		"POST /sim/quota":              s.postQuota,
+		"GET /sim/useragents":          getUserAgents,
+	}
+}
+
+func (s *Server) getPeople(*http.Request, []byte) (int, any, error) {
+	return http.StatusOK, s.People(), nil
+}
+
+func (s *Server) getFaults(*http.Request, []byte) (int, any, error) {
+	return http.StatusOK, s.Faults(), nil
+}
+
+func (s *Server) deleteFaults(*http.Request, []byte) (int, any, error) {
+	s.ClearFaults(0)
+	return http.StatusNoContent, nil, nil
+}
+
+func (s *Server) getCalls(r *http.Request, _ []byte) (int, any, error) {
+	return http.StatusOK, s.Calls(r.URL.Query().Get("match")), nil
+}
+
+func (s *Server) deleteCalls(*http.Request, []byte) (int, any, error) {
+	s.ForgetCalls()
+	return http.StatusNoContent, nil, nil
+}
+
+func getUserAgents(*http.Request, []byte) (int, any, error) {
+	list := map[string]string{}
+	for _, p := range append(platforms(), "mac") {
+		list[p] = UserAgent(p)
+	}
+	return http.StatusOK, list, nil
 }
 
 // errNotSimulated refuses what is asked for but not there yet, rather than
@@ -70,7 +97,7 @@ func (s *Server) controlRoutes() *http.ServeMux {
 var errNotSimulated = errors.New("not yet simulated")
 
 // controlled reads the body, runs f, and writes JSON.
-func (s *Server) controlled(f func(*http.Request, []byte) (int, any, error)) http.HandlerFunc {
+func (s *Server) controlled(f controlFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		var out any

@@ -40,6 +40,12 @@ func TestPeopleDoor(t *testing.T) {
 	if one["corp"] != corp2 {
 		t.Errorf("added to %v", one["corp"])
 	}
+}
+
+// TestPeopleDoorRefuses: what is wrong is refused with the fitting status, and
+// events are refused rather than left out in silence.
+func TestPeopleDoorRefuses(t *testing.T) {
+	s := newSim(t)
 	for _, tc := range []struct {
 		method, path string
 		body         any
@@ -140,6 +146,17 @@ func TestSwitchDoor(t *testing.T) {
 	}
 }
 
+// checkMasked fails if one of the secrets is in the record.
+func checkMasked(t *testing.T, s sim, secrets map[string]string) {
+	t.Helper()
+	record := s.call("GET", "/sim/calls", nil).body
+	for name, secret := range secrets {
+		if strings.Contains(record, secret) {
+			t.Errorf("the %s is in the record", name)
+		}
+	}
+}
+
 // TestCallsDoor is SIM-D117: route, caller, time and status of every call, and
 // nothing that would let a reader act.
 func TestCallsDoor(t *testing.T) {
@@ -154,15 +171,10 @@ func TestCallsDoor(t *testing.T) {
 	s.Advance(time.Minute)
 	s.call("GET", "/v1.0/none", nil)
 
-	r := s.call("GET", "/sim/calls", nil)
-	for name, secret := range map[string]string{
+	checkMasked(t, s, map[string]string{
 		"token": tok, "app secret": secret1, "code": code, "oauth code": q.Get("code"), "user token": user["accessToken"].(string),
 		"refresh token": user["refreshToken"].(string), "ticket": ticket["jsapiTicket"].(string), "state": "s%26t%3D1",
-	} {
-		if strings.Contains(r.body, secret) {
-			t.Errorf("the %s is in the record", name)
-		}
-	}
+	})
 	var calls []dingtalksim.Call
 	s.control("GET", "/sim/calls", nil, &calls, 200)
 	got := []string{}
@@ -225,4 +237,66 @@ func TestAppsDoor(t *testing.T) {
 	s.control("PATCH", "/sim/apps/nobody", obj{}, nil, http.StatusNotFound)
 	s.control("PATCH", "/sim/apps/"+key1, obj{"home_url": "nowhere"}, nil, 400)
 	s.control("PATCH", "/sim/apps/"+key1, obj{"permissions": []string{"nonsense"}}, nil, 400)
+}
+
+// TestDepartmentsDoor: the tree can be changed while it runs, but not broken.
+func TestDepartmentsDoor(t *testing.T) {
+	s := newSim(t)
+	s.control("POST", "/sim/departments", obj{"dept_id": 201, "name": "新部门", "parent_id": 104}, nil, 200)
+	if got := names(s.result("/topapi/v2/department/listsub", obj{"dept_id": 104}), "name"); fmt.Sprint(got) != "[新部门]" {
+		t.Errorf("below 104: %v", got)
+	}
+	s.control("POST", "/sim/departments", obj{"dept_id": 201, "name": "迁移", "parent_id": 102}, nil, 200)
+	if d := s.result("/topapi/v2/department/get", obj{"dept_id": 201}).(obj); d["parent_id"] != 102.0 || d["name"] != "迁移" {
+		t.Errorf("moved: %v", d)
+	}
+	s.control("DELETE", "/sim/departments/201", nil, nil, 204)
+	wantCode(t, s.old("/topapi/v2/department/get", obj{"dept_id": 201}), 60003)
+	s.control("POST", "/sim/departments", obj{"dept_id": 103, "name": "环", "parent_id": 104}, nil, 400)
+	s.control("POST", "/sim/departments", obj{"dept_id": 5, "name": "孤", "parent_id": 999}, nil, 400)
+	s.control("POST", "/sim/departments", obj{"corp": "dingno", "dept_id": 5}, nil, 404)
+	s.control("DELETE", "/sim/departments/101", nil, nil, 400)
+	s.control("DELETE", "/sim/departments/1", nil, nil, 400)
+	s.control("DELETE", "/sim/departments/999", nil, nil, 404)
+	var list []dingtalksim.Department
+	s.control("GET", "/sim/departments?corp="+corp1, nil, &list, 200)
+	if len(list) != 6 || list[0].ID != 1 {
+		t.Errorf("departments: %v", list)
+	}
+}
+
+// TestHiredAgain: a leaver comes back under the same userid.
+func TestHiredAgain(t *testing.T) {
+	s := newSim(t)
+	s.control("POST", "/sim/people", obj{"userid": "leaver01", "name": "孙离"}, nil, 201)
+	wantCode(t, s.old("/topapi/v2/user/getuserinfo", obj{"code": s.authCode("leaver01")}), 0)
+}
+
+// TestExternalBrowser is the PC half of SIM-D46 on the simulator's side: the
+// client door is shut, then the address opened, and only a web address.
+func TestExternalBrowser(t *testing.T) {
+	s := newSim(t)
+	r := s.call("GET", "/workbench/external?url=http%3A%2F%2Fgate.example.com%2Fhandover%2Fx%3Fa%3D1", nil, "Cookie", s.cookieOf("?as=zhangwei"))
+	if r.status != 302 || r.header.Get("Location") != "http://gate.example.com/handover/x?a=1" {
+		t.Errorf("%d %s", r.status, r.header.Get("Location"))
+	}
+	after := strings.SplitN(r.header.Get("Set-Cookie"), ";", 2)[0]
+	if got := s.settingsOf("Cookie", after); !strings.Contains(got, "notInDingTalk") {
+		t.Errorf("afterwards: %s", got)
+	}
+	for _, to := range []string{"", "javascript:alert(1)", "/relative", "file:///etc/passwd"} {
+		if r := s.call("GET", "/workbench/external?url="+to, nil); r.status != 400 {
+			t.Errorf("%q: %d", to, r.status)
+		}
+	}
+	for _, tc := range []struct {
+		query string
+		all   bool
+		want  string
+	}{{"?as=zhangwei&platform=pc", false, `"inside":false`}, {"?as=zhangwei&platform=pc", true, `"inside":true`}, {"?as=zhangwei&platform=android", false, `"inside":true`}} {
+		s.set("open_link_inside", tc.all)
+		if got := s.settingsOf("Cookie", s.cookieOf(tc.query)); !strings.Contains(got, tc.want) {
+			t.Errorf("%s, all inside %v: %s", tc.query, tc.all, got)
+		}
+	}
 }

@@ -227,7 +227,7 @@ func (d *directory) change(userid string, now time.Time, f func(*Person) error) 
 func (d *directory) add(p Person, now time.Time) (Person, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.people[p.UserID] != nil {
+	if old := d.people[p.UserID]; old != nil && old.Left.IsZero() {
 		return Person{}, fmt.Errorf("dingtalksim: person %q: %w", p.UserID, ErrExists)
 	}
 	if err := d.check(p); err != nil {

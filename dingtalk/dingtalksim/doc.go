@@ -33,4 +33,28 @@
 //
 // A fault that spoils the answer (slow, drip, reset, truncate, …) runs the API
 // first: a code whose exchange timed out is used up all the same (SIM-D44).
+//
+// # The control door
+//
+// JSON both ways; a refusal is {"error": …} with 400, 404, 409, or 501 for what
+// is not simulated yet (?event=…). Every operation is a method of Server too.
+//
+//	GET    /workbench?as=USERID[&corp=][&platform=]   the page with people and tiles
+//	GET    /sim/people            everybody: members, leavers, external contacts
+//	POST   /sim/people            add (names as in user/get, and corp, left, external, out_of_range)
+//	PATCH  /sim/people/{userid}   change the members given
+//	DELETE /sim/people/{userid}   leaves now; ?reason=
+//	…      /sim/departments       GET, POST (add or replace), DELETE …/{id}
+//	POST   /sim/authcode          {userid[, corp, app_key]} → {code}
+//	POST   /sim/oauthcode         the same for the browser's code; scope "openid" leaves corpId out
+//	POST   /sim/faults            {match, kind, times, after, …}: see Fault; GET, DELETE, DELETE …/{id}
+//	POST   /sim/clock             {skew} or {advance}: seconds or a Go duration; GET
+//	GET    /sim/calls?match=      every vendor call, secrets masked; DELETE forgets
+//	GET    /sim/switches          every switch: name, value, meaning; POST sets some
+//	GET    /sim/apps              applications; PATCH …/{app_key} home_url, hosts, permissions,
+//	                              range, visible, allowed_ips, name, icon
+//	POST   /sim/tokens/kill       {app_key}: the live token becomes void
+//	POST   /sim/ban               {address, for}: the five-minute ban, now
+//	GET    /sim/quota             the monthly counters; POST {corp, used}
+//	GET    /sim/useragents        what the client sends, per platform
 package dingtalksim

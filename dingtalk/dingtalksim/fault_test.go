@@ -13,17 +13,22 @@ import (
 	"time"
 )
 
+// One path of each host that the fault tests call.
+const oldPath, newPath = "/topapi/v2/user/get", "/v1.0/oauth2/jsapiTickets"
+
+func (s sim) askFault(path, tok string) reply {
+	s.t.Helper()
+	if path == oldPath {
+		return s.call("POST", path+"?access_token="+tok, obj{"userid": "zhangwei"})
+	}
+	return s.call("POST", path, nil, tokenHeader, tok)
+}
+
 // TestFaultAnswers is SIM-D113 and the kinds that answer in place of the API.
 func TestFaultAnswers(t *testing.T) {
 	s := newSim(t)
 	tok := s.token()
-	const oldPath, newPath = "/topapi/v2/user/get", "/v1.0/oauth2/jsapiTickets"
-	ask := func(path string) reply {
-		if path == oldPath {
-			return s.call("POST", path+"?access_token="+tok, obj{"userid": "zhangwei"})
-		}
-		return s.call("POST", path, nil, tokenHeader, tok)
-	}
+	ask := func(path string) reply { return s.askFault(path, tok) }
 	for _, tc := range []struct {
 		name   string
 		path   string
@@ -53,6 +58,13 @@ func TestFaultAnswers(t *testing.T) {
 			t.Errorf("%s: the call after it: %d %s", tc.name, r.status, r.body)
 		}
 	}
+}
+
+// TestFaultPages is SIM-D113 and SIM-D112 where the answer is a page.
+func TestFaultPages(t *testing.T) {
+	s := newSim(t)
+	tok := s.token()
+	ask := func(path string) reply { return s.askFault(path, tok) }
 	for _, status := range []int{500, 502, 503, 504} {
 		s.fault(obj{"match": oldPath, "kind": "status", "status": status})
 		if r := ask(oldPath); r.status != status || !strings.HasPrefix(r.header.Get("Content-Type"), "text/html") {

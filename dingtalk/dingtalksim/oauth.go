@@ -53,34 +53,50 @@ func (c *call) consent(v url.Values) (ask consent, problem string) {
 	if ask.app == nil {
 		return ask, "client_id 不存在：" + v.Get("client_id")
 	}
-	target, err := url.Parse(v.Get("redirect_uri"))
-	if err != nil || target.Host == "" || (target.Scheme != "http" && target.Scheme != "https") {
-		return ask, "redirect_uri 不是合法的地址"
+	if ask.redirect, problem = redirectTarget(ask.app, v.Get("redirect_uri")); problem != "" {
+		return ask, problem
 	}
-	if !registered(ask.app.load().Hosts, target.Host) {
-		return ask, "redirect_uri 的域名未在应用的安全设置中登记：" + target.Host
-	}
-	ask.redirect = target
 	if v.Get("response_type") != "code" {
 		return ask, "response_type 必须为 code"
 	}
 	if v.Get("prompt") != "consent" {
 		return ask, "prompt 必须为 consent"
 	}
-	scopes := strings.FieldsFunc(v.Get("scope"), func(r rune) bool { return r == ' ' || r == '+' })
-	for _, one := range scopes {
-		if one != "openid" && one != "corpid" && !strings.HasPrefix(one, "Contact.") {
-			return ask, "scope 不合法：" + one
-		}
+	if ask.withCorp, problem = readScope(v.Get("scope")); problem != "" {
+		return ask, problem
 	}
-	if !slices.Contains(scopes, "openid") {
-		return ask, "scope 必须包含 openid"
-	}
-	ask.withCorp = slices.Contains(scopes, "corpid")
 	if want := v.Get("corpId"); ask.withCorp && want != "" && want != ask.app.corp.id && !c.s.sw().OAuthForeign {
 		return ask, "该应用不属于组织 " + want
 	}
 	return ask, ""
+}
+
+// redirectTarget reads where the browser is to go back to: a web address on a
+// registered host, or the text that says what is wrong.
+func redirectTarget(a *app, text string) (target *url.URL, problem string) {
+	target, err := url.Parse(text)
+	if err != nil || !isWebAddress(text) {
+		return nil, "redirect_uri 不是合法的地址"
+	}
+	if !registered(a.load().Hosts, target.Host) {
+		return nil, "redirect_uri 的域名未在应用的安全设置中登记：" + target.Host
+	}
+	return target, ""
+}
+
+// readScope takes scopes separated by space or by a plus that was encoded once
+// too often ("openid%2Bcorpid" in one of the vendor's answers).
+func readScope(text string) (withCorp bool, problem string) {
+	scopes := strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == '+' })
+	for _, one := range scopes {
+		if one != "openid" && one != "corpid" && !strings.HasPrefix(one, "Contact.") {
+			return false, "scope 不合法：" + one
+		}
+	}
+	if !slices.Contains(scopes, "openid") {
+		return false, "scope 必须包含 openid"
+	}
+	return slices.Contains(scopes, "corpid"), ""
 }
 
 // registered says whether host ("name" or "name:port") is one of the

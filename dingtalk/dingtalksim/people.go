@@ -31,14 +31,12 @@ func (s *Server) People() []Member {
 	return list
 }
 
-// AddPerson adds p to corp, or to the first organisation when corp is empty.
-// It fails with ErrExists or ErrInvalid.
+// AddPerson adds p to corp, or to the first organisation when corp is empty; a
+// leaver of that userid is hired again. It fails with ErrExists or ErrInvalid.
 func (s *Server) AddPerson(corp string, p Person) (Member, error) {
-	c := s.corps[0]
-	if corp != "" {
-		if c = s.corpByID(corp); c == nil {
-			return Member{}, fmt.Errorf("dingtalksim: organisation %q: %w", corp, ErrNotFound)
-		}
+	c, err := s.corpNamed(corp)
+	if err != nil {
+		return Member{}, err
 	}
 	stored, err := c.dir.add(p, s.clock.now())
 	return Member{c.id, stored}, err

@@ -148,7 +148,7 @@ func (s *Server) serveVendor(w http.ResponseWriter, r *http.Request) {
 	var a answer
 	switch {
 	case err != nil:
-		a = c.fail(http.StatusBadRequest, "invalidParameter", "请求体过大或不完整")
+		a = c.badParam("请求体过大或不完整")
 	case s.addresses.banned(s, c.ip, c.started):
 		a = c.banPage(s.sw().BanJSON)
 	default:

@@ -98,8 +98,13 @@
         root.location.href = url;
         return;
       }
-      var opened = root.open(base + '/workbench/external?url=' + encodeURIComponent(url), '_blank');
-      if (opened) { opened.opener = null; }
+      var outside = base + '/workbench/external?url=' + encodeURIComponent(url);
+      var opened = root.open(outside, '_blank');
+      if (!opened) { // the client has no pop-up blocker, this browser may have
+        root.location.href = outside;
+        return;
+      }
+      opened.opener = null;
       bridge('openLink', { url: url }, done);
     });
   }

@@ -56,19 +56,29 @@ func (op Op) check() error {
 		return err
 	}
 	switch {
-	case op.Kind != OpPut && op.Kind != OpDelete && op.Kind != OpCheck:
-		return fmt.Errorf("%w: unknown kind of op %d", ErrInvalid, op.Kind)
-	case op.Absent && (op.Expect != 0 || op.Kind == OpDelete):
-		return fmt.Errorf("%w: %q expected to be there and absent", ErrInvalid, op.Key)
-	case op.Kind == OpCheck && !op.Absent && op.Expect == 0:
-		return fmt.Errorf("%w: check of %q expects nothing", ErrInvalid, op.Key)
-	case op.Kind != OpPut && (op.Lifetime != 0 || op.Value != nil):
-		return fmt.Errorf("%w: value or lifetime without a put of %q", ErrInvalid, op.Key)
 	case op.Expect > maxVersion:
 		return fmt.Errorf("%w: %q expected at version %d, which no entry has", ErrInvalid, op.Key, op.Expect)
-	case op.Lifetime < 0:
+	case op.Absent && op.Expect != 0:
+		return fmt.Errorf("%w: %q expected to be there and absent", ErrInvalid, op.Key)
+	case op.Kind == OpPut:
+		return op.checkPut()
+	case op.Lifetime != 0 || op.Value != nil:
+		return fmt.Errorf("%w: value or lifetime without a put of %q", ErrInvalid, op.Key)
+	case op.Kind == OpDelete && op.Absent:
+		return fmt.Errorf("%w: delete of %q, expected absent", ErrInvalid, op.Key)
+	case op.Kind == OpCheck && !op.Absent && op.Expect == 0:
+		return fmt.Errorf("%w: check of %q expects nothing", ErrInvalid, op.Key)
+	case op.Kind != OpDelete && op.Kind != OpCheck:
+		return fmt.Errorf("%w: unknown kind of op %d", ErrInvalid, op.Kind)
+	}
+	return nil
+}
+
+func (op Op) checkPut() error {
+	if op.Lifetime < 0 {
 		return fmt.Errorf("%w: negative lifetime of %q", ErrInvalid, op.Key)
-	case len(op.Value) > MaxValue:
+	}
+	if len(op.Value) > MaxValue {
 		return fmt.Errorf("%w: value of %q has %d bytes, at most %d", ErrInvalid, op.Key, len(op.Value), MaxValue)
 	}
 	return nil

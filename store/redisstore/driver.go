@@ -25,6 +25,7 @@ type Driver struct {
 
 	cancel  context.CancelFunc // ends the ear
 	stopped chan struct{}      // closed when it has ended
+	close   func() error       // shut, once
 }
 
 // Get implements store.Driver.
@@ -279,8 +280,10 @@ func (d *Driver) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close ends every watch and all connections. It is called once.
-func (d *Driver) Close() error {
+// Close ends every watch and all connections.
+func (d *Driver) Close() error { return d.close() }
+
+func (d *Driver) shut() error {
 	d.cancel()
 	<-d.stopped
 	d.ear.feed.Close()

@@ -8,8 +8,11 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"kdgate/identity"
 	"kdgate/store"
@@ -258,7 +261,7 @@ func TestErrorReplies(t *testing.T) {
 	} {
 		t.Run(strings.Fields(reply)[0], func(t *testing.T) {
 			t.Parallel()
-			cfg := Config{Addrs: []string{cannedServer(t, reply)}}
+			cfg := Config{Addrs: []string{cannedServer(t, func() string { return reply })}}
 			s := sealTest(t, openTest(t, cfg))
 			_, getErr := s.Get(t.Context(), "k")
 			_, scanErr := s.Scan(t.Context(), "", "", 10)
@@ -274,8 +277,62 @@ func TestErrorReplies(t *testing.T) {
 	}
 }
 
-// cannedServer answers every command, after the handshake, with reply.
-func cannedServer(t *testing.T, reply string) string {
+// TestAnyReply: no reply of a hostile Redis ends the process, or makes a key
+// missing, found or written (R8).
+func TestAnyReply(t *testing.T) {
+	t.Parallel()
+	var reply atomic.Pointer[string]
+	reply.Store(new("+OK"))
+	d := openTest(t, Config{Addrs: []string{cannedServer(t, func() string { return *reply.Load() })}, Timeout: 100 * time.Millisecond})
+	s := sealTest(t, d)
+	rapid.Check(t, func(rt *rapid.T) {
+		text := drawReply(rt, 3)
+		reply.Store(&text)
+		if _, err := s.Get(t.Context(), "k"); err == nil || errors.Is(err, store.ErrNotFound) {
+			rt.Errorf("get: %v", err)
+		}
+		if page, err := s.Scan(t.Context(), "", "", 3); err == nil {
+			rt.Errorf("scan: %v", page)
+		}
+		if err := s.Commit(t.Context(), store.Put("k", nil)); err == nil || errors.Is(err, store.ErrConflict) {
+			rt.Errorf("commit: %v", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+		defer cancel()
+		if err := newEar(time.Millisecond).once(ctx, d.client, "channel"); err == nil {
+			rt.Error("the subscription ended without a reason")
+		}
+	})
+}
+
+// drawReply draws one RESP2 reply, arrays nested at most depth deep, without its
+// last line end.
+func drawReply(rt *rapid.T, depth int) string {
+	kinds := []string{"+", "-", ":", "$", "$-1", "*-1"}
+	if depth > 0 {
+		kinds = append(kinds, "*")
+	}
+	word := rapid.SampledFrom([]string{"", "OK", "ERR", "ok", "conflict", "stale", "subscribe", "message", "7", pad(7), pad(7) + pad(0)})
+	switch kind := rapid.SampledFrom(kinds).Draw(rt, "kind"); kind {
+	case "$-1", "*-1":
+		return kind
+	case "$":
+		text := word.Draw(rt, "text")
+		return fmt.Sprintf("$%d\r\n%s", len(text), text)
+	case "*":
+		n := rapid.IntRange(0, 4).Draw(rt, "items")
+		reply := fmt.Sprintf("*%d", n)
+		for range n {
+			reply += "\r\n" + drawReply(rt, depth-1)
+		}
+		return reply
+	default:
+		return kind + word.Draw(rt, "line")
+	}
+}
+
+// cannedServer answers every command, after the handshake, with a reply.
+func cannedServer(t *testing.T, reply func() string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -294,7 +351,7 @@ func cannedServer(t *testing.T, reply string) string {
 	return l.Addr().String()
 }
 
-func answer(conn net.Conn, reply string) {
+func answer(conn net.Conn, reply func() string) {
 	defer conn.Close()
 	in := bufio.NewReader(conn)
 	for {
@@ -302,7 +359,7 @@ func answer(conn net.Conn, reply string) {
 		if err != nil {
 			return
 		}
-		text := reply
+		text := reply()
 		if strings.Contains(strings.ToLower(string(command)), "\r\nhello\r\n") {
 			text = "-ERR unknown command 'HELLO'"
 		}

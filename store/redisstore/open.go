@@ -138,6 +138,7 @@ func Open(cfg Config) (*Driver, error) {
 		cancel:  cancel,
 		stopped: make(chan struct{}),
 	}
+	d.close = sync.OnceValue(d.shut)
 	go func() {
 		defer close(d.stopped)
 		d.ear.listen(ctx, d.client, d.names.channel)

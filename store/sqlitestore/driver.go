@@ -36,6 +36,7 @@ type Driver struct {
 
 	requests chan *request // unbuffered: who waits in it makes up the next group
 	closing  chan struct{} // closed by Close
+	close    func() error  // shut, once
 	stopped  chan struct{} // closed when the writer has stopped
 }
 
@@ -194,8 +195,10 @@ func events(writes []store.Write) []store.Event {
 }
 
 // Close waits for the group in hand, ends every watch and releases the file.
-// What was acknowledged is on the disk already. It is called once.
-func (d *Driver) Close() error {
+// What was acknowledged is on the disk already.
+func (d *Driver) Close() error { return d.close() }
+
+func (d *Driver) shut() error {
 	close(d.closing)
 	<-d.stopped
 	d.feed.Close()

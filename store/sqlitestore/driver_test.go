@@ -50,8 +50,10 @@ func TestCloseReleasesTheFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := d.Close(); err != nil {
-			t.Fatal(err)
+		for range 2 { // twice is once
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if _, open := <-events; open {
 			t.Error("a watch outlived the store")

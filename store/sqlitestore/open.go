@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -71,6 +72,7 @@ func Open(ctx context.Context, cfg Config) (*Driver, error) {
 		path: path, now: cfg.Now, collectEvery: cfg.CollectEvery, lock: lock,
 		requests: make(chan *request), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
+	d.close = sync.OnceValue(d.shut)
 	if err := d.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), d.release())
 	}

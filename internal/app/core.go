@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"kdgate/audit"
+	"kdgate/dingtalk"
 	"kdgate/identity"
 	"kdgate/internal/config"
 	"kdgate/internal/metrics"
@@ -26,6 +27,11 @@ type Options struct {
 	Version string
 	Logger  *slog.Logger
 	Now     func() time.Time // nil: time.Now
+	// Egress bounds the calls to DingTalk from this machine's address. Zero
+	// values are the vendor's own figures. It is no setting of the
+	// configuration: who raises it has the address banned; against a simulator
+	// a measurement may.
+	Egress dingtalk.EgressConfig
 }
 
 // Core is state, audit log, vendors and mapping table: what the server and a

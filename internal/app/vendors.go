@@ -23,7 +23,7 @@ type vendors struct {
 
 func newVendors(options Options, m *metrics.Metrics) (vendors, error) {
 	v := vendors{dingtalk: map[string]*dingtalk.Client{}, kingdee: map[string]*kingdee.Client{}}
-	egress := dingtalk.NewEgress(dingtalk.EgressConfig{}) // a ban hits the address, so every corp behind it pauses
+	egress := dingtalk.NewEgress(options.Egress) // a ban hits the address, so every corp behind it pauses
 	var errs []error
 	for _, corp := range options.Config.Corps {
 		client, err := newDingTalk(corp, options, egress, m)

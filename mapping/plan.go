@@ -56,7 +56,7 @@ func (t *Table) Plan(ctx context.Context, by Actor, sheet *Sheet, p Progress) (*
 	}
 	plan.known = known
 	x := newTx(t.cfg.Store)
-	x.absent = known.absent
+	x.absent, x.silent = known.absent, true
 	sum := sha256.New()
 	seen := make(map[Key]int, len(sheet.Rows))
 	for i, line := range sheet.Rows {
@@ -87,7 +87,6 @@ func (t *Table) planRow(ctx context.Context, x *tx, by Actor, line SheetRow, see
 	seen[line.Key] = line.Line
 	mark := x.mark()
 	before, after, err := t.importRow(ctx, x, act{by: by, way: byImport}, line)
-	x.events = x.events[:0] // a preview records nothing
 	row.Before = before
 	switch {
 	case err == nil && before == nil:

@@ -20,8 +20,8 @@ import (
 //	            │  every Commit: rows + their page            ▲
 //	            └── refused, stopped, store lost, died ───────┘
 //
-// A Commit of a run holds its rows, the page that lists them, and the guard with
-// a new lease, or nothing. While the guard stands nobody else edits the table,
+// A Commit of a run holds its rows, the page that lists them and the expectation
+// that the guard is still the run's, or nothing. While the guard stands nobody else edits the table,
 // except that a row can be suspended at any time. Whoever finds a guard past its
 // lease undoes the run page by page, backwards, from the versions that the rows
 // superseded; every Commit of that shrinks the journal by what it restored, so
@@ -99,7 +99,7 @@ func (t *Table) Apply(ctx context.Context, by Actor, plan *Plan, o ApplyOptions)
 		}
 		return run, err
 	}
-	return run, t.finish(ctx, a, &run, RunDone)
+	return run, t.finish(context.WithoutCancel(ctx), a, &run, RunDone)
 }
 
 // freshID names runs and their holders; it grows with time.
@@ -159,98 +159,20 @@ func (t *Table) finish(ctx context.Context, a act, run *Run, state RunState) err
 // holdGuard renews the lease within a Commit of the run, which fails when the
 // guard is not the run's any more.
 func (t *Table) holdGuard(ctx context.Context, x *tx, a act) error {
+	if err := t.checkHold(ctx, x, a); err != nil {
+		return err
+	}
+	return x.save(ctx, guardKey, guard{Run: a.run, Holder: a.holder, Until: t.now().Add(guardLease)})
+}
+
+// checkHold expects the guard to be the run's, without renewing it.
+func (t *Table) checkHold(ctx context.Context, x *tx, a act) error {
 	var g guard
 	there, err := x.load(ctx, guardKey, &g)
-	if err != nil {
-		return err
-	}
-	if !there || g.Run != a.run || g.Holder != a.holder {
+	if err == nil && (!there || g.Run != a.run || g.Holder != a.holder) {
 		return refuse(identity.Conflict, "", ReasonImportRunning, "the lease of the run was lost")
 	}
-	g.Until = t.now().Add(guardLease)
-	return x.save(ctx, guardKey, g)
-}
-
-// A row of a run touches at most: itself, two old versions, its userid, two
-// accounts, two staff numbers and the length of digit-only users. Beside rows a
-// Commit holds the guard and the page.
-const (
-	keysOfRow   = 9
-	keysBesides = 2
-)
-
-// full reports that another row may not fit into the Commit.
-func (x *tx) full() bool { return len(x.order)+keysOfRow+keysBesides > store.MaxOps }
-
-// applyRows writes the lines of a plan, as many in one Commit as fit.
-func (t *Table) applyRows(ctx context.Context, a act, plan *Plan, p Progress) error {
-	rows := make([]PlanRow, 0, plan.Create+plan.Change)
-	for _, row := range plan.Rows {
-		if row.writes() {
-			rows = append(rows, row)
-		}
-	}
-	total, done := len(rows), 0
-	for n := 0; done < total; n++ {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("mapping: import stopped: %w", err)
-		}
-		took, err := t.applyPage(ctx, a, n, rows[done:], plan.known)
-		if err != nil {
-			return err
-		}
-		done += took
-		p.tell(done, total)
-	}
-	return nil
-}
-
-// applyPage writes the first rows in one Commit and says how many.
-func (t *Table) applyPage(ctx context.Context, a act, n int, rows []PlanRow, known *knownKeys) (int, error) {
-	took, again := 0, false
-	var last *tx
-	err := t.decide(ctx, func(x *tx) error {
-		if !again {
-			x.absent = known.absent // after a conflict it is asked for everything
-		}
-		took, again, last = 0, true, x
-		if err := t.holdGuard(ctx, x, a); err != nil {
-			return err
-		}
-		var written page
-		for _, row := range rows {
-			if x.full() {
-				break
-			}
-			if err := t.applyRow(ctx, x, a, row, &written); err != nil {
-				return fmt.Errorf("mapping: line %d: %w", row.Line, err)
-			}
-			took++
-		}
-		return x.fresh(ctx, pageKey(a.run, n), written)
-	})
-	if err == nil {
-		known.learn(last)
-	}
-	return took, err
-}
-
-func (t *Table) applyRow(ctx context.Context, x *tx, a act, row PlanRow, written *page) error {
-	before, after, err := t.importRow(ctx, x, a, row.sheet)
-	if err != nil {
-		return err
-	}
-	base := uint64(0)
-	if before != nil {
-		base = before.Version
-	}
-	if base != row.base() {
-		return refuse(identity.Conflict, "version", ReasonVersion, "changed after the preview")
-	}
-	if before == nil || after.Version != before.Version {
-		written.Rows = append(written.Rows, pageRow{row.Key.Corp, row.Key.UserID, row.Key.DataCentre, after.Version})
-	}
-	return nil
+	return err
 }
 
 // Runs lists the newest runs, newest first, at most limit.

@@ -23,6 +23,7 @@ type tx struct {
 	events []audit.Event
 	undo   []step
 	absent func(key string) bool // knows keys that are not there without asking; may be nil
+	silent bool                  // a rehearsal: nothing is recorded of it
 }
 
 type cell struct {
@@ -204,7 +205,7 @@ func (t *Table) decide(ctx context.Context, decision func(x *tx) error) error {
 
 // recordersAtOnce is how many records of one decision wait for the disk
 // together; the log writes them in one commit.
-const recordersAtOnce = 64
+const recordersAtOnce = 512
 
 // record appends the events; when one cannot be written, nothing is done (T111).
 func (t *Table) record(ctx context.Context, events []audit.Event) error {

@@ -51,6 +51,7 @@ func (t *Table) rehearse(ctx context.Context, a act) error {
 		return err
 	}
 	x := newTx(t.cfg.Store)
+	x.silent = true
 	for _, stored := range slices.Backward(pages) {
 		var written page
 		if err := decode(stored.Value, &written); err != nil {
@@ -63,7 +64,6 @@ func (t *Table) rehearse(ctx context.Context, a act) error {
 			if err := t.restore(ctx, x, a, row); err != nil {
 				return fmt.Errorf("mapping: %s: %w", row.key(), err)
 			}
-			x.events = x.events[:0]
 		}
 	}
 	return nil

@@ -235,6 +235,9 @@ func stage(ctx context.Context, x *tx, a act, before, after *Entry) (*Entry, err
 	if err := put(ctx, x, before, after); err != nil {
 		return nil, err
 	}
+	if x.silent {
+		return after, nil
+	}
 	e, err := event(after.Action, a.by, before, after)
 	if err != nil {
 		return nil, err

@@ -171,6 +171,25 @@ func TestControlDoor(t *testing.T) {
 	if w.control(http.MethodGet, "/sim/clock", nil, &clock); !clock.Now.Equal(w.now.Now().Add(time.Hour)) {
 		t.Errorf("clock %+v", clock)
 	}
+	w.changeRecords()
+	for _, path := range []string{"/sim/bills", "/sim/sessions", "/sim/calls", "/sim/log", "/sim/faults"} {
+		if got := w.do(http.MethodGet, w.url(path), "", nil); strings.TrimSpace(got.body) != "[]" {
+			t.Errorf("%s: %s", path, got.body)
+		}
+	}
+	var switches kingdeesim.Switches
+	w.post("/sim/switches", `{"kickOff":true}`, nil)
+	w.post("/sim/switches", `{"textIDs":true}`, nil)
+	w.control(http.MethodGet, "/sim/switches", nil, &switches)
+	if switches != (kingdeesim.Switches{KickOff: true, TextIDs: true}) {
+		t.Errorf("switches %+v", switches)
+	}
+}
+
+// changeRecords hires somebody and changes every kind of record.
+func (w *world) changeRecords() {
+	t := w.t
+	t.Helper()
 	if got := w.do(http.MethodPatch, w.url("/sim/rows/219999_11aa2BbCc3dD/E4fF5gG6hH+7iI8jJkL?dc="+centreID), `{"enabled":false,"windowMinutes":5,"once":false,"users":["zhangsan"],"futureSkewSeconds":0}`, nil); got.status != 200 {
 		t.Errorf("row: %s", got.body)
 	}
@@ -193,18 +212,6 @@ func TestControlDoor(t *testing.T) {
 	w.control(http.MethodGet, "/sim/users", nil, &users)
 	if u := users[len(users)-1]; u.Name != "xinren2" || u.Account != "x2" || u.StaffNumber != "2001" || u.Listed {
 		t.Errorf("user %+v", u)
-	}
-	for _, path := range []string{"/sim/bills", "/sim/sessions", "/sim/calls", "/sim/log", "/sim/faults"} {
-		if got := w.do(http.MethodGet, w.url(path), "", nil); strings.TrimSpace(got.body) != "[]" {
-			t.Errorf("%s: %s", path, got.body)
-		}
-	}
-	var switches kingdeesim.Switches
-	w.post("/sim/switches", `{"kickOff":true}`, nil)
-	w.post("/sim/switches", `{"textIDs":true}`, nil)
-	w.control(http.MethodGet, "/sim/switches", nil, &switches)
-	if switches != (kingdeesim.Switches{KickOff: true, TextIDs: true}) {
-		t.Errorf("switches %+v", switches)
 	}
 }
 

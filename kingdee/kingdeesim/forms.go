@@ -300,7 +300,15 @@ func secUser() *form {
 		},
 		status: func(c *centre, i int) *string { return &c.tables.Users[i].ForbidStatus },
 	}
-	f.indexes = map[string]index{
+	f.indexes = userIndexes()
+	f.reference("FOrgId", func(c *centre, i int) BaseData { return c.organisation(at(c, i).OrgID) })
+	f.reference("FLinkObject", func(c *centre, i int) BaseData { return BaseData(c.person(at(c, i).PersonID)) })
+	return f
+}
+
+// userIndexes find users by id, by name, and by the person they belong to.
+func userIndexes() map[string]index {
+	return map[string]index{
 		"fuserid":     idIndex(func(c *centre, id int64) []int { return one(c.userByID, id) }),
 		"flinkobject": idIndex(func(c *centre, id int64) []int { return c.linkedTo(id) }),
 		"fname": textIndex(func(c *centre, v string) []int {
@@ -317,9 +325,6 @@ func secUser() *form {
 			return out
 		}),
 	}
-	f.reference("FOrgId", func(c *centre, i int) BaseData { return c.organisation(at(c, i).OrgID) })
-	f.reference("FLinkObject", func(c *centre, i int) BaseData { return BaseData(c.person(at(c, i).PersonID)) })
-	return f
 }
 
 // columnOf ties a column to one data centre, for the filter.

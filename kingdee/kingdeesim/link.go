@@ -47,7 +47,7 @@ func (s *Server) serveEntry(w http.ResponseWriter, r *request, light bool) {
 	}
 	encoding, _ := rawParameter(r.URL.RawQuery, "udencoding")
 	l, err := parseUD(raw, encoding, s.Switches().GBKByDefault)
-	if err == nil && l.originType == "XT" {
+	if err == nil && l.originType == originYunzhijia {
 		err = errors.Join(errLink, errors.New("Yunzhijia links are not simulated"))
 	}
 	l.place.single = light && l.place.openMode == "Single"
@@ -99,7 +99,7 @@ func (s *Server) redeem(r *request, l link, p pass) *refusal {
 	if !once || r.Method == http.MethodHead && s.Switches().HeadIsHarmless {
 		return nil
 	}
-	first, err := s.used.redeem(l.centreID, l.appID, l.user, l.timestamp, l.sign)
+	first, err := s.used.redeem(l.centreID, l.appID, l.user, l.timestamp, asciiLower(l.sign))
 	if err != nil {
 		s.logger.Error("cannot remember a used link", "error", err)
 		return &refusal{"state", "cannot remember the link"}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -157,14 +158,12 @@ func (l link) checked() (link, error) {
 	l.lcid = orElse(l.lcid, "2052")
 	l.place.lcid = l.lcid
 	switch {
-	case l.centreID == "" || l.user == "" || l.appID == "" || l.sign == "" || l.timestamp == "":
+	case slices.Contains([]string{l.centreID, l.user, l.appID, l.sign, l.timestamp}, ""):
 		return link{}, fmt.Errorf("%w: a signed field is missing", errLink)
 	case !knownLanguage(l.lcid):
 		return link{}, fmt.Errorf("%w: lcid %q", errLink, l.lcid)
-	case strings.EqualFold(l.originType, "XT") && l.role != "XT":
-		return link{}, fmt.Errorf("%w: origintype XT wants entryrole XT", errLink)
-	case l.version == 2 && l.originType != "" && !strings.EqualFold(l.originType, "SimPas") && l.originType != "XT":
-		return link{}, fmt.Errorf("%w: origintype %q", errLink, l.originType)
+	case !l.knownOrigin():
+		return link{}, fmt.Errorf("%w: origintype %q with entryrole %q", errLink, l.originType, l.role)
 	case l.place.formType != "" && !strings.Contains(formTypes, " "+l.place.formType+" "):
 		return link{}, fmt.Errorf("%w: formtype %q", errLink, l.place.formType)
 	case l.place.openMode != "" && l.place.openMode != "Single":
@@ -172,6 +171,21 @@ func (l link) checked() (link, error) {
 	}
 	return l, nil
 }
+
+// knownOrigin takes SimPas in any letter case, and nothing, which links said to
+// work have as well. XT means Yunzhijia and wants entryrole XT.
+func (l link) knownOrigin() bool {
+	switch {
+	case l.originType == "" || strings.EqualFold(l.originType, "SimPas"):
+		return true
+	case l.originType == originYunzhijia:
+		return l.role == originYunzhijia
+	default:
+		return false
+	}
+}
+
+const originYunzhijia = "XT"
 
 // permitCount takes the count out of otherargs: |{'permitcount':'0'}, with or
 // without a space after the colon. Other spellings of it make the server fail;

@@ -182,15 +182,7 @@ func (s *Server) judgePassword(name string, dc *centre, c credentials) (pass, *r
 // welcome opens the session of a good login, or answers the LoginResultType
 // that the user is set to.
 func (s *Server) welcome(w http.ResponseWriter, name string, c credentials, p pass) {
-	result := loginGood
-	switch {
-	case p.user.LoginResult != nil:
-		result = *p.user.LoginResult
-	case p.user.PasswordExpired:
-		result = loginChangeMust
-	case p.user.Administrator && s.Switches().AdminMinusFive:
-		result = loginForm
-	}
+	result := s.resultFor(p.user)
 	if result != loginGood && result != loginForm && !p.user.PasswordExpired {
 		s.writeJSON(w, loginReply{Message: "登录失败", LoginResultType: result, CustomParam: empty{}})
 		return
@@ -208,6 +200,20 @@ func (s *Server) welcome(w http.ResponseWriter, name string, c credentials, p pa
 		return
 	}
 	s.writeJSON(w, s.goodLogin(current, p, result, c.language))
+}
+
+// resultFor is the LoginResultType of a user whose credentials are good.
+func (s *Server) resultFor(u User) int {
+	switch {
+	case u.LoginResult != nil:
+		return *u.LoginResult
+	case u.PasswordExpired:
+		return loginChangeMust
+	case u.Administrator && s.Switches().AdminMinusFive:
+		return loginForm
+	default:
+		return loginGood
+	}
 }
 
 // logout ends the session it is called with (K33).

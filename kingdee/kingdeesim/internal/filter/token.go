@@ -67,10 +67,10 @@ func one(in string) (token, string, error) {
 	switch {
 	case c == '\'':
 		return quoted(in[1:])
-	case (c == 'N' || c == 'n') && strings.HasPrefix(in[1:], "'"):
+	case strings.HasPrefix(in, "N'"), strings.HasPrefix(in, "n'"):
 		return quoted(in[2:])
-	case c >= '0' && c <= '9':
-		n := span(in, func(r rune) bool { return r >= '0' && r <= '9' || r == '.' })
+	case isDigit(rune(c)):
+		n := span(in, func(r rune) bool { return isDigit(r) || r == '.' })
 		return token{number, in[:n]}, in[n:], nil
 	case strings.IndexByte("()=<>!,-+", c) >= 0:
 		n := 1
@@ -79,12 +79,18 @@ func one(in string) (token, string, error) {
 		}
 		return token{symbol, in[:n]}, in[n:], nil
 	}
-	n := span(in, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_' || r == '.' })
+	n := span(in, isWordRune)
 	if n == 0 {
 		r, _ := utf8.DecodeRuneInString(in)
 		return token{}, "", fmt.Errorf("%w: unexpected %q", ErrSyntax, r)
 	}
 	return token{word, in[:n]}, in[n:], nil
+}
+
+func isDigit(r rune) bool { return r >= '0' && r <= '9' }
+
+func isWordRune(r rune) bool {
+	return unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_' || r == '.'
 }
 
 func span(in string, keep func(rune) bool) int {

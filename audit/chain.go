@@ -11,6 +11,7 @@ import (
 	"hash"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // checker walks records in the order of the file and holds each against its
@@ -30,13 +31,20 @@ type chain struct {
 	replica         string
 	first, tip      link
 	firstAt, lastAt string
-	start           link         // what the first record follows: zero, or what retention removed
-	trimmed         bool         // start comes from a signed trim
-	sworn           []signedLine // checkpoints by growing Seq; those behind the walk are cut off
-	newest          signedLine   // the checkpoint with the highest Seq, zero without any
+	start           link   // what the first record follows: zero, or what retention removed
+	sworn           []oath // checkpoints, by growing seq once the walk begins; those behind it are cut off
+	newest          oath   // the checkpoint with the highest seq, zero without any
 	begun           bool
 	stepsBack       uint64 // records whose time is before the one before: the clock was set back
 }
+
+// oath is a checkpoint as it is kept: half a year of one a minute fits in 13 MB.
+type oath struct {
+	link
+	at int64 // milliseconds since 1970
+}
+
+func (o oath) stamp() string { return stamp(time.UnixMilli(o.at)) }
 
 func newChecker(macKey []byte) *checker {
 	c := &checker{chains: map[string]*chain{}}
@@ -56,14 +64,18 @@ func (c *checker) chainOf(replica string) *chain {
 	return ch
 }
 
-// swear adds checkpoints to hold records against.
+// swear adds checkpoints to hold records against; settle them before the walk.
 func (c *checker) swear(lines []signedLine) {
 	for _, line := range lines {
 		ch := c.chainOf(line.Replica)
-		ch.sworn = append(ch.sworn, line)
+		ch.sworn = append(ch.sworn, oath{link{line.Seq, line.Hash}, line.At.UnixMilli()})
 	}
+}
+
+// settle puts the checkpoints in the order of the walk.
+func (c *checker) settle() {
 	for _, ch := range c.chains {
-		slices.SortStableFunc(ch.sworn, func(a, b signedLine) int { return cmp.Compare(a.Seq, b.Seq) })
+		slices.SortStableFunc(ch.sworn, func(a, b oath) int { return cmp.Compare(a.seq, b.seq) })
 		if n := len(ch.sworn); n > 0 {
 			ch.newest = ch.sworn[n-1]
 		}
@@ -165,10 +177,10 @@ func (ch *chain) follow(h bodyHead, sum []byte) {
 
 // oaths holds the record just passed against the checkpoints that name it.
 func (c *checker) oaths(ch *chain) {
-	for len(ch.sworn) > 0 && ch.sworn[0].Seq <= ch.tip.seq {
-		if ch.sworn[0].Seq == ch.tip.seq && ch.sworn[0].Hash != ch.tip.hash {
+	for len(ch.sworn) > 0 && ch.sworn[0].seq <= ch.tip.seq {
+		if ch.sworn[0].seq == ch.tip.seq && ch.sworn[0].hash != ch.tip.hash {
 			c.faults.add(Fault{FaultCheckpoint, ch.replica, ch.tip.seq,
-				"is not the record that the checkpoint of " + stamp(ch.sworn[0].At) + " names: the log was rewritten or forked"})
+				"is not the record that the checkpoint of " + ch.sworn[0].stamp() + " names: the log was rewritten or forked"})
 		}
 		ch.sworn = ch.sworn[1:]
 	}
@@ -180,10 +192,10 @@ func (c *checker) end() {
 		if !ch.begun {
 			ch.tip = ch.start
 		}
-		if ch.newest.Seq > ch.tip.seq {
+		if ch.newest.seq > ch.tip.seq {
 			c.faults.add(Fault{FaultTruncated, ch.replica, ch.tip.seq + 1, fmt.Sprintf(
 				"missing at the end: the checkpoint of %s names record %d, the file ends at %d (cut off, or an older copy)",
-				stamp(ch.newest.At), ch.newest.Seq, ch.tip.seq)})
+				ch.newest.stamp(), ch.newest.seq, ch.tip.seq)})
 		}
 	}
 }

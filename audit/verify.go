@@ -1,16 +1,12 @@
 package audit
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/ed25519"
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
-	"runtime"
 	"slices"
 	"time"
 
@@ -99,8 +95,7 @@ func damaged(err error) bool {
 // run reads the anchor before the file: a checkpoint that a running gateway
 // adds meanwhile would otherwise name a record that the snapshot lacks.
 func (v *verification) run(ctx context.Context) error {
-	anchored, err := v.readAnchor(ctx)
-	if err != nil {
+	if err := v.readAnchor(ctx); err != nil {
 		return err
 	}
 	db, err := openReadOnly(ctx, v.config.Dir)
@@ -123,8 +118,9 @@ func (v *verification) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v.swear(append(anchored, own...))
-	v.report.Checkpoints = len(anchored) + len(own)
+	v.report.Checkpoints += len(own)
+	v.swear(own)
+	v.settle()
 	return v.walk(ctx, db, tx)
 }
 
@@ -259,7 +255,7 @@ func (v *verification) takeTrims(ctx context.Context, tx *sql.Tx) error {
 	}
 	for _, trim := range v.accept(stored, kindTrim, "the file's trim") {
 		ch := v.chainOf(trim.Replica)
-		ch.start, ch.trimmed = link{trim.Seq, trim.Hash}, true
+		ch.start = link{trim.Seq, trim.Hash}
 	}
 	return nil
 }
@@ -282,87 +278,6 @@ func (v *verification) accept(raw [][]byte, kind, where string) []signedLine {
 	return good
 }
 
-// readAnchor checks the signatures on all processors: half a year of a
-// checkpoint a minute is a quarter of a million.
-func (v *verification) readAnchor(ctx context.Context) ([]signedLine, error) {
-	if v.config.Anchor == "" {
-		return nil, nil
-	}
-	raw, err := readLines(v.config.Anchor)
-	if err != nil {
-		return nil, err
-	}
-	parsed := make([]signedLine, len(raw))
-	problems := make([]error, len(raw))
-	group, ctx := errgroup.WithContext(ctx)
-	size := len(raw)/runtime.GOMAXPROCS(0) + 1
-	for start := 0; start < len(raw); start += size {
-		group.Go(func() error {
-			for i := start; i < min(start+size, len(raw)) && ctx.Err() == nil; i++ {
-				parsed[i], problems[i] = v.readAnchored(raw[i])
-			}
-			return ctx.Err()
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, fmt.Errorf("audit: read the anchor: %w", err)
-	}
-	return v.sortAnchored(parsed, problems), nil
-}
-
-var errForeignSignature = errors.New("its signature is not by this key")
-
-func (v *verification) readAnchored(raw []byte) (signedLine, error) {
-	line, err := parseLine(raw)
-	switch {
-	case err != nil:
-		return signedLine{}, err
-	case line.Kind != kindCheckpoint:
-		return signedLine{}, errBadLine
-	case v.public != nil && !line.verified(v.public):
-		return signedLine{}, errForeignSignature
-	}
-	line.body, line.sig = nil, nil // a quarter of a million of them stay in memory
-	return line, nil
-}
-
-// sortAnchored takes half a line, which a crash leaves, for a note: whoever
-// can cut a line can remove it whole. Anything else unreadable is a fault.
-func (v *verification) sortAnchored(parsed []signedLine, problems []error) []signedLine {
-	var good []signedLine
-	for i, err := range problems {
-		switch {
-		case err == nil:
-			good = append(good, parsed[i])
-		case errors.Is(err, errTornLine):
-			v.report.Notes = append(v.report.Notes, fmt.Sprintf("line %d of the anchor was cut short, as a crash does", i+1))
-		case errors.Is(err, errForeignSignature):
-			v.faults.add(Fault{Kind: FaultSignature, Words: fmt.Sprintf("line %d of the anchor: %v", i+1, err)})
-		default:
-			v.faults.add(Fault{Kind: FaultAnchor, Words: fmt.Sprintf("line %d of the anchor is not a checkpoint", i+1)})
-		}
-	}
-	return good
-}
-
-func readLines(path string) (lines [][]byte, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("audit: open the anchor: %w", err)
-	}
-	defer func() { _ = f.Close() }() // read only: nothing can be lost
-	scanner := bufio.NewScanner(f)
-	for scanner.Scan() {
-		if line := bytes.TrimSpace(scanner.Bytes()); len(line) > 0 {
-			lines = append(lines, bytes.Clone(line))
-		}
-	}
-	if err := scanner.Err(); err != nil {
-		return nil, fmt.Errorf("audit: read the anchor: %w", err)
-	}
-	return lines, nil
-}
-
 // conclude fills the report from what the walk left.
 func (v *verification) conclude() {
 	r := &v.report
@@ -370,10 +285,10 @@ func (v *verification) conclude() {
 	for _, ch := range v.chains {
 		c := ChainReport{
 			Replica: ch.replica, First: ch.first.seq, Last: ch.tip.seq, FirstAt: ch.firstAt, LastAt: ch.lastAt,
-			Head: ch.tip.hash.String(), Sworn: ch.newest.Seq, ClockSteps: ch.stepsBack, Trimmed: ch.start.seq,
+			Head: ch.tip.hash.String(), Sworn: ch.newest.seq, ClockSteps: ch.stepsBack, Trimmed: ch.start.seq,
 		}
-		if ch.newest.Seq > 0 {
-			c.SwornAt = stamp(ch.newest.At)
+		if ch.newest.seq > 0 {
+			c.SwornAt = ch.newest.stamp()
 		}
 		r.Chains = append(r.Chains, c)
 	}

@@ -75,6 +75,7 @@ func noAnswer(t *testing.T, s store.Store, hint string) {
 // TestRestart: while Redis is down nothing reads as missing; when it is back so
 // are we, by ourselves, with everything that was acknowledged (R5).
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	server := storetest.StartRedis(t, "--appendonly", "yes")
 	d := openTest(t, configOf(server))
 	s := sealTest(t, d)
@@ -107,6 +108,7 @@ func TestRestart(t *testing.T) {
 
 // TestAwayAtStart: a Redis that is away when we start is waited for (R17).
 func TestAwayAtStart(t *testing.T) {
+	t.Parallel()
 	server := storetest.StartRedis(t)
 	server.Stop()
 	cfg := configOf(server)
@@ -129,6 +131,7 @@ func TestAwayAtStart(t *testing.T) {
 
 // TestReadOnlyReplica: a demoted master is not asked, and never says "missing" (R7).
 func TestReadOnlyReplica(t *testing.T) {
+	t.Parallel()
 	server := storetest.StartRedis(t)
 	d := openTest(t, configOf(server))
 	s := sealTest(t, d)
@@ -399,6 +402,7 @@ func TestBlackHole(t *testing.T) {
 // TestKilledRedis: with appendfsync always nothing acknowledged is lost when
 // Redis itself is killed (R5, R36).
 func TestKilledRedis(t *testing.T) {
+	t.Parallel()
 	server := storetest.StartRedis(t, "--appendonly", "yes", "--appendfsync", "always")
 	d := openTest(t, configOf(server))
 	s := sealTest(t, d)

@@ -21,15 +21,25 @@ const (
 
 var errGuard = errors.New("redisstore: the reply is not one Redis gives us")
 
-// guard follows the framing of RESP2 replies as they are read.
+// guard follows the framing of replies as they are read: RESP2, and RESP3 too,
+// which go-redis cannot be kept from speaking to sentinels.
 type guard struct {
-	skip int    // bytes of a string still to come, its line end included
-	line []byte // beginning of a header that came in pieces
-	left []int  // items still to come, per open array
+	skip    int    // bytes of a string still to come, its line end included
+	line    []byte // beginning of a header that came in pieces
+	left    []int  // items still to come, per open array
+	refused error  // the verdict once it is known
 }
 
-// check looks at the next bytes of the stream.
+// check looks at the next bytes of the stream. A stream once refused stays so:
+// nothing after that can be told apart.
 func (g *guard) check(p []byte) error {
+	if g.refused == nil {
+		g.refused = g.follow(p)
+	}
+	return g.refused
+}
+
+func (g *guard) follow(p []byte) error {
 	for len(p) > 0 {
 		if g.skip > 0 {
 			n := min(g.skip, len(p))
@@ -68,30 +78,40 @@ func (g *guard) header(line []byte) error {
 		return fmt.Errorf("%w: an empty line", errGuard)
 	}
 	switch line[0] {
-	case '+', '-', ':':
+	case '+', '-', ':', '_', '#', ',', '(':
 		g.item()
 		return nil
-	case '$':
+	case '$', '!', '=':
 		n, err := size(line, guardBulk)
 		if n >= 0 {
 			g.skip = n + len("\r\n")
 		}
 		g.item()
 		return err
-	case '*':
-		n, err := size(line, guardItems)
-		if n <= 0 {
-			g.item()
-			return err
-		}
-		if len(g.left) == guardDepth {
-			return fmt.Errorf("%w: arrays nested over %d deep", errGuard, guardDepth)
-		}
-		g.left = append(g.left, n)
-		return err
-	default:
+	case '*', '~', '>':
+		return g.array(line, 1)
+	case '%':
+		return g.array(line, 2)
+	default: // attributes ('|') too: go-redis recurses on each, and Redis sends none
 		return fmt.Errorf("%w: it begins with byte %#x", errGuard, line[0])
 	}
+}
+
+// array takes the head of an array, each entry of which is so many items.
+func (g *guard) array(line []byte, width int) error {
+	n, err := size(line, guardItems)
+	if err != nil {
+		return err
+	}
+	if n <= 0 {
+		g.item()
+		return nil
+	}
+	if len(g.left) == guardDepth {
+		return fmt.Errorf("%w: arrays nested over %d deep", errGuard, guardDepth)
+	}
+	g.left = append(g.left, n*width)
+	return nil
 }
 
 // size reads the number of a head, -1 for nil.

@@ -27,13 +27,18 @@ func TestGuard(t *testing.T) {
 		"an endless line":     {"+" + strings.Repeat("x", guardLine), false},
 		"HTML":                {"<html>\r\n", false},
 		"HTTP":                {"HTTP/1.1 400 Bad Request\r\n", false},
-		"RESP3":               {"%1\r\n+a\r\n+b\r\n", false},
+		"RESP3":               {"%2\r\n+a\r\n_\r\n+b\r\n~1\r\n#t\r\n>1\r\n=5\r\ntxt:\n\r\n,1.5\r\n!3\r\nERR\r\n", true},
+		"too deep, by maps":   {strings.Repeat("%1\r\n+k\r\n", guardDepth+1), false},
+		"an attribute":        {"|1\r\n+a\r\n+b\r\n:1\r\n", false},
 		"an empty line":       {"\r\n", false},
 	} {
 		var whole, bytewise guard
 		err := whole.check([]byte(c.stream))
 		if (err == nil) != c.ok || (err != nil && !errors.Is(err, errGuard)) {
 			t.Errorf("%s: %v", name, err)
+		}
+		if again := whole.check([]byte("+OK\r\n")); (again == nil) != c.ok {
+			t.Errorf("%s: afterwards %v", name, again)
 		}
 		err = nil
 		for i := 0; i < len(c.stream) && err == nil; i++ {

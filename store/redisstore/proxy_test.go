@@ -155,6 +155,7 @@ func readMessage(in *bufio.Reader) ([]byte, error) {
 // question, never give one person another's record, never make a record vanish
 // and never make one up (T20, R8; CVE-2025-29923).
 func TestSwappedReplies(t *testing.T) {
+	t.Parallel()
 	const people, lookups, workers = 50, 800, 4
 	server := storetest.StartRedis(t)
 	direct := sealTest(t, openTest(t, configOf(server)))
@@ -223,6 +224,7 @@ func lookUp(ctx context.Context, s store.Store, i int, good, refused *atomic.Int
 
 // TestSwappedVerdicts: a commit is only acknowledged by its own answer (T20).
 func TestSwappedVerdicts(t *testing.T) {
+	t.Parallel()
 	server := storetest.StartRedis(t)
 	direct := sealTest(t, openTest(t, configOf(server)))
 	commit(t, direct, store.Put("taken", nil))
@@ -258,6 +260,7 @@ func TestSwappedVerdicts(t *testing.T) {
 // TestRepeatsApplyOnce: a commit that was applied while its connection broke is
 // repeated by go-redis and applied once, and says so (R13).
 func TestRepeatsApplyOnce(t *testing.T) {
+	t.Parallel()
 	const steps = 40
 	server := storetest.StartRedis(t)
 	var cuts atomic.Int64

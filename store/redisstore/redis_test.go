@@ -29,6 +29,7 @@ import (
 // TestCluster: the suite again on a cluster of one node. Cluster mode refuses
 // every script and command that reaches over slots.
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	server := storetest.StartRedis(t, "--cluster-enabled", "yes")
 	server.Do("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
 	within(t, 10*time.Second, func() error {
@@ -41,6 +42,57 @@ func TestCluster(t *testing.T) {
 	cfg.Cluster = true
 	cfg.Tenant = "acme"
 	runConformance(t, server, cfg)
+}
+
+// TestFailover: a master killed under Sentinel is followed to its successor by
+// itself, nothing reads as missing meanwhile, and watchers are told (R6, R7).
+func TestFailover(t *testing.T) {
+	t.Parallel()
+	master := storetest.StartRedis(t)
+	host, port, err := net.SplitHostPort(master.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replica := storetest.StartRedis(t, "--replicaof", host+" "+port)
+	within(t, 10*time.Second, func() error {
+		if info := replica.Do("INFO", "replication"); !strings.Contains(info, "master_link_status:up") {
+			return errors.New(info)
+		}
+		return nil
+	})
+	sentinel := storetest.StartSentinel(t, master)
+	within(t, 15*time.Second, func() error { // it learns of the replica from the master
+		if got := sentinel.Do("SENTINEL", "REPLICAS", "gate"); !strings.Contains(got, replica.Addr) {
+			return fmt.Errorf("replicas: %q", got)
+		}
+		return nil
+	})
+	d := openTest(t, Config{Addrs: []string{sentinel.Addr}, MasterName: "gate"})
+	s := sealTest(t, d)
+	events, err := s.Watch(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit(t, s, store.Put("k", []byte("v")))
+	if ev := <-events; ev.Key != "k" {
+		t.Errorf("heard %+v", ev)
+	}
+	within(t, 5*time.Second, func() error { // replication is not waited for
+		if replica.Do("EXISTS", d.names.value+"k") != "1" {
+			return errors.New("not replicated")
+		}
+		return nil
+	})
+	master.Kill()
+	within(t, 15*time.Second, func() error {
+		if entry, err := s.Get(t.Context(), "k"); errors.Is(err, store.ErrNotFound) || (err == nil && string(entry.Value) != "v") {
+			t.Fatalf("during the failover: %q, %v", entry.Value, err)
+		}
+		return s.Commit(t.Context(), store.Put("k2", nil))
+	})
+	if ev := <-events; ev != (store.Event{}) {
+		t.Errorf("heard %+v, want to forget everything", ev)
+	}
 }
 
 // TestTenants: deployments that share a Redis do not see each other.
@@ -277,6 +329,7 @@ func TestKilledConnections(t *testing.T) {
 // TestWatchAfterBreak: a subscription that was killed, or that died without a
 // word, is found out and begun again, and watchers are told (R11).
 func TestWatchAfterBreak(t *testing.T) {
+	t.Parallel()
 	server := storetest.StartRedis(t)
 	relay := startRelay(t, server.Addr)
 	cfg := Config{Addrs: []string{relay.addr}, Timeout: 200 * time.Millisecond}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +27,7 @@ type Redis struct {
 	tb      testing.TB
 	dir     string
 	options []string
+	ready   string // what it says when it is ready
 	cmd     *exec.Cmd
 	exited  chan struct{}
 }
@@ -42,28 +44,56 @@ const patience = 10 * time.Second
 // redis-server the test is skipped, or fails where CI=true.
 func StartRedis(tb testing.TB, options ...string) *Redis {
 	tb.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") == "true" {
-			tb.Fatal("redis-server is missing: apt-get install redis-server")
-		}
-		tb.Skip("redis-server is missing: apt-get install redis-server")
-	}
-	r := &Redis{tb: tb, dir: tb.TempDir(), options: options}
+	r := &Redis{tb: tb, ready: "Ready to accept connections"}
+	r.options = append([]string{"--save", "", "--daemonize", "no"}, options...)
 	if i := slices.Index(options, "--requirepass"); i >= 0 && i+1 < len(options) {
 		r.Password = options[i+1]
 	}
-	tb.Cleanup(r.Kill)
+	r.first()
+	return r
+}
+
+// StartSentinel starts a sentinel, alone a quorum, that watches master under the
+// name "gate" and takes it for dead after half a second of silence.
+func StartSentinel(tb testing.TB, master *Redis) *Redis {
+	tb.Helper()
+	host, port, err := net.SplitHostPort(master.Addr)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	file := filepath.Join(tb.TempDir(), "sentinel.conf")
+	config := fmt.Sprintf("sentinel monitor gate %s %s 1\nsentinel down-after-milliseconds gate 500\n"+
+		"sentinel failover-timeout gate 3000\n", host, port)
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	r := &Redis{tb: tb, ready: "+monitor master", options: []string{"--sentinel"}}
+	r.options = append([]string{file}, r.options...)
+	r.first()
+	return r
+}
+
+// first finds a free port and starts the server on it.
+func (r *Redis) first() {
+	r.tb.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		if os.Getenv("CI") == "true" {
+			r.tb.Fatal("redis-server is missing: apt-get install redis-server")
+		}
+		r.tb.Skip("redis-server is missing: apt-get install redis-server")
+	}
+	r.dir = r.tb.TempDir()
+	r.tb.Cleanup(r.Kill)
 	var err error
 	for range startTries {
 		if r.Addr, err = freeAddr(); err != nil {
-			tb.Fatal(err)
+			r.tb.Fatal(err)
 		}
 		if err = r.start(); err == nil {
-			return r
+			return
 		}
 	}
-	tb.Fatal(err)
-	return nil
+	r.tb.Fatal(err)
 }
 
 // URL is how a client names this Redis.
@@ -111,8 +141,8 @@ func (r *Redis) start() error {
 	if err != nil {
 		return err
 	}
-	args := []string{"--port", port, "--bind", "127.0.0.1", "--dir", r.dir, "--save", "", "--daemonize", "no"}
-	cmd := exec.Command("redis-server", append(args, r.options...)...)
+	// A configuration file comes first, options over it; so the port goes last.
+	cmd := exec.Command("redis-server", append(slices.Clone(r.options), "--port", port, "--bind", "127.0.0.1", "--dir", r.dir)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
@@ -122,7 +152,7 @@ func (r *Redis) start() error {
 	}
 	r.cmd, r.exited = cmd, make(chan struct{})
 	ready := make(chan struct{})
-	go watchOutput(out, ready, r.exited, cmd)
+	go r.watchOutput(cmd, out, ready, r.exited)
 	select {
 	case <-ready:
 		return nil
@@ -136,10 +166,10 @@ func (r *Redis) start() error {
 }
 
 // watchOutput closes ready when the server says so, and exited when it has gone.
-func watchOutput(out io.Reader, ready, exited chan struct{}, cmd *exec.Cmd) {
+func (r *Redis) watchOutput(cmd *exec.Cmd, out io.Reader, ready, exited chan struct{}) {
 	lines := bufio.NewScanner(out)
 	for told := false; lines.Scan(); {
-		if !told && strings.Contains(lines.Text(), "Ready to accept connections") {
+		if !told && strings.Contains(lines.Text(), r.ready) {
 			told = true
 			close(ready)
 		}

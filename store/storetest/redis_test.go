@@ -36,7 +36,7 @@ func TestRedisComesAndGoes(t *testing.T) {
 func TestRedisRefusesBadOptions(t *testing.T) {
 	r := StartRedis(t)
 	r.Stop()
-	r.options = []string{"--no-such-option", "x"}
+	r.options = append(r.options, "--no-such-option", "x")
 	if err := r.start(); err == nil {
 		t.Error("started")
 	}

@@ -69,7 +69,7 @@ func newKingdee(dc config.DataCentre, options Options, m *metrics.Metrics) (*kin
 		DBID: dc.DBID, AppID: dc.AppID, AppSecret: dc.AppSecret, IntegrationUser: dc.IntegrationUser, LCID: dc.LCID,
 		Link: kingdeeLink(dc.Link), Users: kingdeeUsers(dc.Users),
 		API: kingdee.APIConfig{
-			Auth: kingdee.Auth(dc.API.Auth), Hash: kingdee.Hash(dc.Link.Hash), PageSize: dc.API.PageSize,
+			Auth: kingdee.Auth(dc.API.Auth), Hash: kingdee.Hash(dc.API.Hash), PageSize: dc.API.PageSize,
 			SessionIdle: dc.API.SessionIdle, MaxSessions: dc.API.MaxSessions, MaxConcurrency: dc.API.MaxSessions,
 			AcceptMinus5: dc.API.AcceptMinus5,
 		},
@@ -85,14 +85,14 @@ func kingdeeLink(link config.Link) kingdee.LinkConfig {
 	}
 	return kingdee.LinkConfig{
 		Version: link.Version, Hash: kingdee.Hash(link.Hash), Permitcount: link.Permitcount,
-		UDEncoding: encoding, Entry: kingdee.Entry(link.Entry), Mobile: link.MobileEntry, Window: link.Window,
+		Characters: link.Characters, UDEncoding: encoding, Entry: kingdee.Entry(link.Entry), Mobile: link.MobileEntry, Window: link.Window,
 	}
 }
 
 func kingdeeUsers(users config.Users) kingdee.UsersConfig {
 	return kingdee.UsersConfig{
-		Route: kingdee.Route(users.Route),
-		Staff: kingdee.StaffKeys{Form: users.StaffForm, Number: users.StaffNumberField},
+		Route: kingdee.Route(users.Route), Listed: users.Listed,
+		Staff: kingdee.StaffKeys{Form: users.StaffForm, Number: users.StaffNumberField, Person: users.StaffPersonField},
 		Post:  kingdee.PostKeys{Form: users.PostForm, Person: users.PersonField},
 		User:  kingdee.UserKeys{Form: users.UserForm, Name: users.UserNameField, Link: users.UserLinkField},
 	}

@@ -256,6 +256,7 @@ func (c *Config) checkLink(m *Mistakes, at string, link Link) {
 		c.warn("%s.permitcount: %s lets a link be used more than once", at, link.Permitcount)
 	}
 	oneOf(m, at+".entry", link.Entry, "html5", "light", "wpf")
+	oneOf(m, at+".characters", link.Characters, "ascii", "utf-8", "gbk")
 	if link.Window <= 0 {
 		m.add("%s.window: must be more than nothing; Kingdee refuses every link when it is 0", at)
 	}
@@ -263,6 +264,9 @@ func (c *Config) checkLink(m *Mistakes, at string, link Link) {
 
 func checkAPI(m *Mistakes, at string, dc *DataCentre) {
 	oneOf(m, at+".api.auth", dc.API.Auth, "login_by_sign", "signed_headers", "app_secret")
+	if dc.API.Hash != "" {
+		oneOf(m, at+".api.hash", dc.API.Hash, "sha1", "sha256")
+	}
 	oneOf(m, at+".users.route", dc.Users.Route, "person", "employee", "user")
 	if dc.API.PageSize < 1 || dc.API.PageSize > 2000 {
 		m.add("%s.api.page_size: %d; 1 to 2000", at, dc.API.PageSize)

@@ -180,19 +180,22 @@ type Link struct {
 	Window      time.Duration `mapstructure:"window" default:"10m" doc:"链接有效时间 of the row"`
 	Entry       string        `mapstructure:"entry" default:"html5" doc:"html5, light or wpf"`
 	MobileEntry bool          `mapstructure:"mobile_entry" doc:"offer the mobile page"`
+	Characters  string        `mapstructure:"characters" default:"ascii" doc:"of the link's payload: ascii (decodes everywhere), utf-8 or gbk"`
 	UDEncoding  bool          `mapstructure:"udencoding" default:"true" doc:"append udencoding=utf-8"`
 }
 
 // Users is the route from a staff record to the login user (reference: five open field keys).
 type Users struct {
-	Route            string `mapstructure:"route" default:"person" doc:"person (two steps), employee or user"`
-	StaffForm        string `mapstructure:"staff_form" default:"BD_Empinfo" doc:"form of staff records"`
-	StaffNumberField string `mapstructure:"staff_number_field" default:"FStaffNumber" doc:"key of the staff number"`
-	PostForm         string `mapstructure:"post_form" default:"BD_NEWSTAFF" doc:"form of post records (员工任岗信息)"`
-	PersonField      string `mapstructure:"person_field" default:"FPersonId" doc:"key of the person on a post record"`
-	UserForm         string `mapstructure:"user_form" default:"SEC_User" doc:"form of login users"`
-	UserNameField    string `mapstructure:"user_name_field" default:"FName" doc:"key of 用户名称"`
-	UserLinkField    string `mapstructure:"user_link_field" default:"FLinkObject" doc:"key of the linked person on a user"`
+	Route            string   `mapstructure:"route" default:"person" doc:"person (two steps), employee or user"`
+	StaffForm        string   `mapstructure:"staff_form" default:"BD_Empinfo" doc:"form of staff records"`
+	Listed           []string `mapstructure:"listed" doc:"user names on 指定用户登录 when the row lists its users; empty when it admits all"`
+	StaffNumberField string   `mapstructure:"staff_number_field" default:"FStaffNumber" doc:"key of the staff number"`
+	StaffPersonField string   `mapstructure:"staff_person_field" doc:"key of the person on a staff record; the post form is asked when empty"`
+	PostForm         string   `mapstructure:"post_form" default:"BD_NEWSTAFF" doc:"form of post records (员工任岗信息)"`
+	PersonField      string   `mapstructure:"person_field" default:"FPersonId" doc:"key of the person on a post record"`
+	UserForm         string   `mapstructure:"user_form" default:"SEC_User" doc:"form of login users"`
+	UserNameField    string   `mapstructure:"user_name_field" default:"FName" doc:"key of 用户名称"`
+	UserLinkField    string   `mapstructure:"user_link_field" default:"FLinkObject" doc:"key of the linked person on a user"`
 }
 
 // API bounds the Web API session.

@@ -122,8 +122,9 @@ func openReadOnly(ctx context.Context, dir string) (*sql.DB, error) {
 	if err == nil {
 		return db, nil
 	}
-	if _, statErr := os.Stat(path + "-wal"); !errors.Is(statErr, fs.ErrNotExist) {
-		return nil, err
+	side, statErr := os.Stat(path + "-wal")
+	if statErr == nil && side.Size() > 0 || statErr != nil && !errors.Is(statErr, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w (a log with an unmerged audit.db-wal needs a writable folder: copy both there)", err)
 	}
 	if db, asItLies := openAndAsk(ctx, dsn(path, query+"&immutable=1")); asItLies == nil {
 		return db, nil

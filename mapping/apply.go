@@ -111,7 +111,7 @@ func (t *Table) stagePage(ctx context.Context, x *tx, a act, n int, rows []PlanR
 	took := 0
 	for took < len(rows) && !x.full() {
 		row := rows[took]
-		if err := t.applyRow(ctx, x, a, row, &written); err != nil {
+		if err := applyRow(ctx, x, a, row, &written); err != nil {
 			return 0, fmt.Errorf("mapping: line %d: %w", row.Line, err)
 		}
 		took++
@@ -173,8 +173,8 @@ func (t *Table) applyAgain(ctx context.Context, a act, d pageDraft) error {
 	})
 }
 
-func (t *Table) applyRow(ctx context.Context, x *tx, a act, row PlanRow, written *page) error {
-	before, after, err := t.importRow(ctx, x, a, row.sheet)
+func applyRow(ctx context.Context, x *tx, a act, row PlanRow, written *page) error {
+	before, after, err := row.stage(ctx, x, a)
 	if err != nil {
 		return err
 	}

@@ -31,29 +31,29 @@ func holderOf(e *Entry) holder {
 	return holder{Corp: e.Corp, UserID: e.UserID, Active: e.Status != StatusSuspended, Shared: e.Shared}
 }
 
-// claim puts a row under an index key. Of any two rows in force at least one
-// must be flagged as shared (T17), and all must spell the id alike (T16).
-func claim(ctx context.Context, x *tx, key, field, exact string, e *Entry) error {
+// claim puts a row in a place. Of any two rows in force there at least one must
+// be flagged as shared (T17), and all must spell the id alike (T16).
+func claim(ctx context.Context, x *tx, p place, e *Entry) error {
 	var c claimed
-	there, err := x.load(ctx, key, &c)
+	there, err := x.load(ctx, p.key, &c)
 	if err != nil {
 		return err
 	}
 	self := holderOf(e)
 	others := slices.DeleteFunc(slices.Clone(c.Holders), func(h holder) bool { return h.is(e.Key()) })
-	if there && len(others) == len(c.Holders)-1 && c.Exact == exact && slices.Contains(c.Holders, self) {
+	if there && len(others) == len(c.Holders)-1 && c.Exact == p.exact && slices.Contains(c.Holders, self) {
 		return nil
 	}
-	if len(others) > 0 && c.Exact != exact {
-		return refuse(identity.Conflict, field, ReasonLookAlike, fmt.Sprintf("%q of %s/%s", c.Exact, others[0].Corp, others[0].UserID))
+	if len(others) > 0 && c.Exact != p.exact {
+		return refuse(identity.Conflict, p.field, ReasonLookAlike, fmt.Sprintf("%q of %s/%s", c.Exact, others[0].Corp, others[0].UserID))
 	}
 	for _, h := range others {
 		if h.Active && self.Active && !h.Shared && !self.Shared {
-			return refuse(identity.Conflict, field, ReasonTaken, fmt.Sprintf("by %s/%s", h.Corp, h.UserID))
+			return refuse(identity.Conflict, p.field, ReasonTaken, fmt.Sprintf("by %s/%s", h.Corp, h.UserID))
 		}
 	}
-	c.Exact, c.Holders = exact, append(others, self)
-	return x.save(ctx, key, c)
+	c.Exact, c.Holders = p.exact, append(others, self)
+	return x.save(ctx, p.key, c)
 }
 
 // release takes a row from under an index key.
@@ -99,7 +99,7 @@ func put(ctx context.Context, x *tx, before, after *Entry) error {
 		}
 	}
 	for _, p := range now {
-		if err := claim(ctx, x, p.key, p.field, p.exact, after); err != nil {
+		if err := claim(ctx, x, p, after); err != nil {
 			return err
 		}
 	}

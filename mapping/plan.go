@@ -31,10 +31,13 @@ type PlanRow struct {
 	Before  *Entry   `json:"before,omitempty"` // nil for a new row
 	After   *Entry   `json:"after,omitempty"`  // nil when refused
 
-	sheet SheetRow
+	// stage makes the change of this line in a decision, for the preview and
+	// again for the Commit.
+	stage func(ctx context.Context, x *tx, a act) (before, after *Entry, err error)
 }
 
-// Plan is an import before it happens: the preview, and what Apply will do.
+// Plan is an import, or another change of many rows, before it happens: the
+// preview, and what Apply will do. It is applied by the process that made it.
 type Plan struct {
 	Rows    []PlanRow `json:"rows"`
 	Create  int       `json:"create"`
@@ -44,6 +47,7 @@ type Plan struct {
 	Digest  string    `json:"digest"` // of lines, verdicts and versions: two equal previews have one digest
 
 	known *knownKeys
+	way   way
 }
 
 // Plan works out what an import would do, line by line in the order of the
@@ -54,18 +58,20 @@ func (t *Table) Plan(ctx context.Context, by Actor, sheet *Sheet, p Progress) (*
 	if err != nil {
 		return nil, err
 	}
-	plan.known = known
+	plan.known, plan.way = known, byImport
 	x := newTx(t.cfg.Store)
 	x.absent, x.silent = known.absent, true
 	sum := sha256.New()
 	seen := make(map[Key]int, len(sheet.Rows))
 	for i, line := range sheet.Rows {
-		row, err := t.planRow(ctx, x, by, line, seen)
-		if err != nil {
+		row := PlanRow{
+			Line: line.Line, Key: line.Key, Refusal: line.Refusal,
+			stage: func(ctx context.Context, x *tx, a act) (*Entry, *Entry, error) { return t.importRow(ctx, x, a, line) },
+		}
+		if err := row.judge(ctx, x, act{by: by, way: byImport}, seen); err != nil {
 			return nil, err
 		}
-		plan.count(row.Verdict)
-		plan.Rows = append(plan.Rows, row)
+		plan.add(row)
 		_, _ = fmt.Fprintf(sum, "%d %q %s %d %q %q %q %q\n", row.Line, row.Key, row.Verdict, row.base(),
 			line.StaffNumber, line.LoginUser, line.Owner, line.Note) // a hash does not fail
 		p.tell(i+1, len(sheet.Rows))
@@ -74,34 +80,34 @@ func (t *Table) Plan(ctx context.Context, by Actor, sheet *Sheet, p Progress) (*
 	return plan, nil
 }
 
-// planRow gives the verdict on one line. The error is of asking, not of the line.
-func (t *Table) planRow(ctx context.Context, x *tx, by Actor, line SheetRow, seen map[Key]int) (PlanRow, error) {
-	row := PlanRow{Line: line.Line, Key: line.Key, Verdict: VerdictRefused, Refusal: line.Refusal, sheet: line}
-	if row.Refusal != nil {
-		return row, nil
+// judge gives the verdict on one line. The error is of asking, not of the line.
+func (r *PlanRow) judge(ctx context.Context, x *tx, a act, seen map[Key]int) error {
+	r.Verdict = VerdictRefused
+	if r.Refusal != nil {
+		return nil
 	}
-	if first, twice := seen[line.Key]; twice {
-		row.Refusal = &Refusal{Field: "userid", Reason: ReasonDuplicate, Detail: fmt.Sprintf("line %d", first)}
-		return row, nil
+	if first, twice := seen[r.Key]; twice {
+		r.Refusal = &Refusal{Field: "userid", Reason: ReasonDuplicate, Detail: fmt.Sprintf("line %d", first)}
+		return nil
 	}
-	seen[line.Key] = line.Line
+	seen[r.Key] = r.Line
 	mark := x.mark()
-	before, after, err := t.importRow(ctx, x, act{by: by, way: byImport}, line)
-	row.Before = before
+	before, after, err := r.stage(ctx, x, a)
+	r.Before = before
 	switch {
 	case err == nil && before == nil:
-		row.Verdict, row.After = VerdictCreate, after
+		r.Verdict, r.After = VerdictCreate, after
 	case err == nil && after.Version == before.Version:
-		row.Verdict, row.After = VerdictSame, after
+		r.Verdict, r.After = VerdictSame, after
 	case err == nil:
-		row.Verdict, row.After = VerdictChange, after
+		r.Verdict, r.After = VerdictChange, after
 	default:
 		x.rollback(mark)
-		if row.Refusal = RefusalOf(err); row.Refusal == nil {
-			return row, err
+		if r.Refusal = RefusalOf(err); r.Refusal == nil {
+			return err
 		}
 	}
-	return row, nil
+	return nil
 }
 
 // importRow stages one line: an edit of the row that is there, or a new one.
@@ -131,8 +137,10 @@ func unlessEmpty[T ~string](s T) *T {
 	return &s
 }
 
-func (p *Plan) count(v Verdict) {
-	switch v {
+// add takes a judged line into the plan and its counts.
+func (p *Plan) add(r PlanRow) {
+	p.Rows = append(p.Rows, r)
+	switch r.Verdict {
 	case VerdictCreate:
 		p.Create++
 	case VerdictChange:

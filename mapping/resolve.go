@@ -54,7 +54,7 @@ func (t *Table) walk(ctx context.Context, w walk) (Chain, error) {
 		chain = newChain(w.key)
 		e, err := row(ctx, newTx(t.cfg.Store), w.key)
 		if err != nil {
-			chain.Number.State = StateUnreachable
+			chain.unreachable(err)
 			return chain, err
 		}
 		if e != nil && e.holds() {
@@ -72,6 +72,8 @@ func (t *Table) walk(ctx context.Context, w walk) (Chain, error) {
 // walkRow walks from a row.
 func (t *Table) walkRow(ctx context.Context, w walk, e *Entry, chain *Chain) error {
 	chain.Entry = e
+	chain.Number.Facts = facts("userid", e.UserID, "staff_number", e.StaffNumber)
+	chain.User.Facts = facts("login_user", e.LoginUser, "kingdee_user_id", e.KingdeeID)
 	if err := t.gate(w, e, chain); err != nil {
 		return err
 	}
@@ -147,7 +149,8 @@ func (t *Table) usable(e *Entry) bool {
 
 // mayServeCached is the policy for a Kingdee that cannot be asked: by default no (R28).
 func (t *Table) mayServeCached(e *Entry, err error) bool {
-	if identity.CodeOf(err) != identity.CodeKingdeeDown {
+	kind := identity.KindOf(err) // an answer, even a nonsense one, is not silence
+	if identity.CodeOf(err) != identity.CodeKingdeeDown || kind != identity.Unavailable && kind != identity.Throttled {
 		return false
 	}
 	age := t.now().Sub(e.Check.At)

@@ -77,6 +77,9 @@ type ApplyOptions struct {
 // Apply does what a plan says, all of it or nothing. A row that changed since
 // the plan was made ends the run and takes it back, with identity.Conflict.
 func (t *Table) Apply(ctx context.Context, by Actor, plan *Plan, o ApplyOptions) (Run, error) {
+	if plan.known == nil {
+		return Run{}, invalid("plan", ReasonEmpty) // not made by a Table of this process
+	}
 	if plan.Refused > 0 && !o.SkipRefused {
 		return Run{}, errRefusedRows(plan.Refused)
 	}
@@ -88,12 +91,13 @@ func (t *Table) Apply(ctx context.Context, by Actor, plan *Plan, o ApplyOptions)
 		ID: id, State: RunApplying, By: by.Name, Begun: t.now(),
 		Created: plan.Create, Changed: plan.Change, Refused: plan.Refused, Digest: plan.Digest,
 	}
-	a := act{by: by, way: byImport, run: id, holder: id}
+	a := act{by: by, way: plan.way, run: id, holder: id}
 	if err := t.begin(ctx, a, &run, audit.ActionMappingImport); err != nil {
 		return Run{}, err
 	}
 	if err := t.applyRows(ctx, a, plan, o.Progress); err != nil {
 		// Stopped or not, the table does not stay half way.
+		a.rewind = true
 		if undoErr := t.takeBack(context.WithoutCancel(ctx), a, &run, nil); undoErr != nil {
 			return run, fmt.Errorf("%w (taken back later: %w)", err, undoErr)
 		}

@@ -171,6 +171,9 @@ func (t *Table) restore(ctx context.Context, x *tx, a act, r pageRow) error {
 		if was.UnionID != "" {
 			after.UnionID = was.UnionID
 		}
+		if err := a.restoreStatus(now, was, after, r); err != nil {
+			return err
+		}
 	case now.Status == StatusSuspended:
 		return nil // a removed row could be derived anew: a leaver's door
 	default:
@@ -178,6 +181,20 @@ func (t *Table) restore(ctx context.Context, x *tx, a act, r pageRow) error {
 	}
 	_, err = stage(ctx, x, a, now, after)
 	return err
+}
+
+// restoreStatus gives a row the status it had, when nothing happened to it since
+// the run. Taking a suspension of a finished run back is a reinstatement, and so
+// an administrator's (T23).
+func (a act) restoreStatus(now, was, after *Entry, r pageRow) error {
+	if now.Version != r.Version || now.Status == was.Status {
+		return nil
+	}
+	if now.Status == StatusSuspended && !a.rewind && !a.by.Admin {
+		return refuse(identity.Forbidden, "status", ReasonAdminNeeded, "")
+	}
+	after.Status = was.Status
+	return nil
 }
 
 // superseded is the version that a run replaced, nil for a row that it created.
@@ -230,7 +247,8 @@ func (t *Table) takeOverRun(ctx context.Context, dead guard) error {
 	if err != nil {
 		return err
 	}
-	a := act{by: Actor{Name: audit.System}, way: byImport, run: dead.Run, holder: holder}
+	// A dead Undo was judged before it began; who goes on with it needs no role.
+	a := act{by: Actor{Name: audit.System, Admin: true}, way: byImport, run: dead.Run, holder: holder}
 	err = t.decide(ctx, func(x *tx) error {
 		var g guard
 		there, err := x.load(ctx, guardKey, &g)
@@ -248,6 +266,7 @@ func (t *Table) takeOverRun(ctx context.Context, dead guard) error {
 	if err != nil || run.ID == "" {
 		return err
 	}
+	a.rewind = run.State == RunApplying
 	if run.State == RunDone { // died before the first row of an Undo
 		return t.finish(ctx, a, &run, RunDone)
 	}

@@ -56,6 +56,7 @@ type act struct {
 	way    way
 	run    string // import run, empty for single changes
 	holder string // of the run's guard
+	rewind bool   // takes back a run that never ended, so no door was ever meant to change
 }
 
 // Create writes a new row. A row there is already, a login user or staff number
@@ -91,13 +92,17 @@ func (t *Table) Suspend(ctx context.Context, by Actor, k Key, reason string) (En
 	}
 	return t.write(ctx, func(x *tx) (*Entry, error) {
 		before, err := present(ctx, x, k)
-		if err != nil || before.Status == StatusSuspended {
-			return before, err
+		if err != nil || before.Status == StatusSuspended && before.Run == "" {
+			return before, err // one that a run suspended becomes its own: the run may be undone
 		}
-		after := t.next(act{by: by}, before, audit.ActionMappingSuspend)
-		after.Status, after.Reason = StatusSuspended, reason
-		return stage(ctx, x, act{by: by}, before, after)
+		return t.suspend(ctx, x, act{by: by}, before, reason)
 	})
+}
+
+func (t *Table) suspend(ctx context.Context, x *tx, a act, before *Entry, reason string) (*Entry, error) {
+	after := t.next(a, before, audit.ActionMappingSuspend)
+	after.Status, after.Reason = StatusSuspended, reason
+	return stage(ctx, x, a, before, after)
 }
 
 // Reinstate puts a suspended row back in force. It is the only way back (T23),
@@ -111,11 +116,15 @@ func (t *Table) Reinstate(ctx context.Context, by Actor, k Key, version uint64) 
 		if before.Status != StatusSuspended {
 			return nil, refuse(identity.Conflict, "status", ReasonNotSuspended, "")
 		}
-		after := t.next(act{by: by}, before, audit.ActionMappingResume)
-		after.Status, after.Approvals, after.Author = StatusActive, nil, by.Name
-		t.settle(after)
-		return stage(ctx, x, act{by: by}, before, after)
+		return t.reinstate(ctx, x, act{by: by}, before)
 	})
+}
+
+func (t *Table) reinstate(ctx context.Context, x *tx, a act, before *Entry) (*Entry, error) {
+	after := t.next(a, before, audit.ActionMappingResume)
+	after.Status, after.Approvals, after.Author = StatusActive, nil, a.by.Name
+	t.settle(after)
+	return stage(ctx, x, a, before, after)
 }
 
 // ActionApprove is recorded for each approval of a privileged row.

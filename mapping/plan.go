@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"kdgate/audit"
 	"kdgate/identity"
 	"kdgate/store"
 )
@@ -48,6 +49,7 @@ type Plan struct {
 
 	known *knownKeys
 	way   way
+	runs  audit.Action // what a run of it is recorded as
 }
 
 // Plan works out what an import would do, line by line in the order of the
@@ -58,7 +60,7 @@ func (t *Table) Plan(ctx context.Context, by Actor, sheet *Sheet, p Progress) (*
 	if err != nil {
 		return nil, err
 	}
-	plan.known, plan.way = known, byImport
+	plan.known, plan.way, plan.runs = known, byImport, audit.ActionMappingImport
 	x := newTx(t.cfg.Store)
 	x.absent, x.silent = known.absent, true
 	sum := sha256.New()

@@ -92,7 +92,7 @@ func (t *Table) Apply(ctx context.Context, by Actor, plan *Plan, o ApplyOptions)
 		Created: plan.Create, Changed: plan.Change, Refused: plan.Refused, Digest: plan.Digest,
 	}
 	a := act{by: by, way: plan.way, run: id, holder: id}
-	if err := t.begin(ctx, a, &run, audit.ActionMappingImport); err != nil {
+	if err := t.begin(ctx, a, &run, plan.runs); err != nil {
 		return Run{}, err
 	}
 	if err := t.applyRows(ctx, a, plan, o.Progress); err != nil {

@@ -171,6 +171,11 @@ func TestControlDoor(t *testing.T) {
 	if w.control(http.MethodGet, "/sim/clock", nil, &clock); !clock.Now.Equal(w.now.Now().Add(time.Hour)) {
 		t.Errorf("clock %+v", clock)
 	}
+	date, err := http.ParseTime(w.do(http.MethodGet, w.url("/K3Cloud/Manager/"), "", nil).header.Get("Date"))
+	if want := w.now.Now().Add(time.Hour).Truncate(time.Second); err != nil || !date.Equal(want) {
+		t.Errorf("the server says it is %v (%v), want %v", date, err, want)
+	}
+	w.control(http.MethodDelete, "/sim/calls", nil, nil)
 	w.changeRecords()
 	for _, path := range []string{"/sim/bills", "/sim/sessions", "/sim/calls", "/sim/log", "/sim/faults"} {
 		if got := w.do(http.MethodGet, w.url(path), "", nil); strings.TrimSpace(got.body) != "[]" {

@@ -111,6 +111,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := &recorder{ResponseWriter: w}
 	out.Header().Set("Server", "Microsoft-IIS/10.0")
 	out.Header().Set("X-Powered-By", "ASP.NET")
+	// IIS tells its own clock; a gateway measures the difference by it.
+	out.Header().Set("Date", arrived.UTC().Format(http.TimeFormat))
 	switch fault := s.faults.take(r.Method + " " + r.URL.Path); {
 	case err != nil:
 		writeText(out, http.StatusRequestEntityTooLarge, "Maximum request length exceeded.")

@@ -341,9 +341,10 @@ func (d *demo) announce() {
 		fmt.Fprintf(d.stdout, "kingdee: http://%s/K3Cloud/\n", d.kingdee)
 	}
 	if d.only == "" {
-		fmt.Fprintf(d.stdout, "gateway: http://%s/\n", d.gateway)
-		fmt.Fprintf(d.stdout, "console: http://%s/admin/ (not built yet; manage the table with: kdgate mapping)\n", d.gateway)
-		fmt.Fprintf(d.stdout, "ops: http://%s/readyz\n", d.ops)
+		fmt.Fprintf(d.stdout, "gateway: http://%s\n", d.gateway)
+		fmt.Fprintf(d.stdout, "console: http://%s/admin/\n", d.gateway)
+		fmt.Fprintf(d.stdout, "ops: http://%s\n", d.ops)
+		fmt.Fprintln(d.stdout, "console sign-in: the console is not built yet; use kdgate mapping and kdgate audit")
 	}
 	fmt.Fprintln(d.stdout, "ready")
 }

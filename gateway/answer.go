@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -180,14 +181,19 @@ func (g *Gateway) page(w http.ResponseWriter, r *http.Request, p page) {
 	}
 }
 
-// withoutLang is this page's own address without ?lang=, ready for one to be added.
+// withoutLang is this page's own address, ready for ?lang= to be added. Of the
+// query only what our own pages need is kept: somebody may have put a code there.
 func withoutLang(r *http.Request) string {
-	query := r.URL.Query()
-	query.Del("lang")
-	if encoded := query.Encode(); encoded != "" {
-		return r.URL.EscapedPath() + "?" + encoded + "&"
+	query, kept := r.URL.Query(), url.Values{}
+	for _, name := range [...]string{"state", "failed", "kingdee", "via", "corpId"} {
+		if query.Has(name) {
+			kept.Set(name, query.Get(name))
+		}
 	}
-	return r.URL.EscapedPath() + "?"
+	if len(kept) == 0 {
+		return r.URL.EscapedPath() + "?"
+	}
+	return r.URL.EscapedPath() + "?" + kept.Encode() + "&"
 }
 
 func wantsJSON(r *http.Request) bool {

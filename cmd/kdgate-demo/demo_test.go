@@ -315,9 +315,16 @@ var outcome = map[string]string{
 	"manager01": "manager01", "mapper01": "mapper01", "auditor01": "auditor01",
 }
 
-// TestCast proves F1, F5 over HTTP: the whole click for everybody, by both doors.
+// TestCast proves F1, F5 over HTTP: the whole click for everybody, by both
+// doors, on both stores.
 func TestCast(t *testing.T) {
-	tr := start(t)
+	for _, driver := range []string{"sqlite", "redis"} {
+		t.Run(driver, func(t *testing.T) { everybodyClicks(t, start(t, storeArgs(t, driver)...)) })
+	}
+}
+
+func everybodyClicks(t *testing.T, tr *trial) {
+	t.Helper()
 	for _, member := range cast() {
 		want, known := outcome[member.userid]
 		if !known {

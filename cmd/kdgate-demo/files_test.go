@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"kdgate/store/storetest"
 )
 
 // secretFiles are the contents of the secret files that the demo wrote.
@@ -40,4 +42,13 @@ func filesWith(t *testing.T, folder, text string) (found []string) {
 		t.Fatal(err)
 	}
 	return found
+}
+
+// storeArgs chooses the store: the embedded one, or a redis-server of the test's own.
+func storeArgs(t *testing.T, driver string) []string {
+	t.Helper()
+	if driver == "sqlite" {
+		return nil
+	}
+	return []string{"--redis", storetest.StartRedis(t).URL()}
 }

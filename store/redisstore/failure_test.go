@@ -264,7 +264,7 @@ func TestErrorReplies(t *testing.T) {
 	} {
 		t.Run(strings.Fields(reply)[0], func(t *testing.T) {
 			t.Parallel()
-			cfg := Config{Addrs: []string{cannedServer(t, func() string { return reply })}}
+			cfg := Config{Addrs: []string{cannedServer(t, func() string { return reply })}, Timeout: unhurried}
 			s := sealTest(t, openTest(t, cfg))
 			_, getErr := s.Get(t.Context(), "k")
 			_, scanErr := s.Scan(t.Context(), "", "", 10)

@@ -270,7 +270,7 @@ func TestRepeatsApplyOnce(t *testing.T) {
 		}
 		return pass
 	})
-	s := sealTest(t, openTest(t, Config{Addrs: []string{p.addr}}))
+	s := sealTest(t, openTest(t, Config{Addrs: []string{p.addr}, Timeout: unhurried}))
 	commit(t, s, store.Create("count", nil))
 	for i := range steps {
 		entry, err := s.Get(t.Context(), "count")

@@ -76,11 +76,12 @@ func (t *Table) draftPages(ctx context.Context, a act, n int, rows []PlanRow, kn
 		x := newTx(t.cfg.Store)
 		x.absent = known.absent
 		took, err := t.stagePage(ctx, x, a, n+len(drafts), rows)
-		if err != nil && (len(drafts) == 0 || RefusalOf(err) == nil) {
-			return nil, err
-		}
-		if err != nil || x.meets(written) { // may need what is staged before it
+		early := len(drafts) > 0 && RefusalOf(err) != nil // may need what is staged before it
+		if early || err == nil && x.meets(written) {
 			break
+		}
+		if err != nil {
+			return nil, err
 		}
 		for key, c := range x.cells {
 			written[key] = written[key] || c.written

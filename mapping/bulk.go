@@ -51,9 +51,11 @@ func (t *Table) PlanReinstate(ctx context.Context, by Actor, keys []Key) (*Plan,
 	return plan, nil
 }
 
+// rowChange stages one change of a row that is there.
+type rowChange func(ctx context.Context, x *tx, a act, before *Entry) (*Entry, error)
+
 // planBulk makes a plan of one change to rows that are there. Lines count from 1.
-func (t *Table) planBulk(ctx context.Context, by Actor, keys []Key,
-	change func(ctx context.Context, x *tx, a act, before *Entry) (*Entry, error)) (*Plan, error) {
+func (t *Table) planBulk(ctx context.Context, by Actor, keys []Key, change rowChange) (*Plan, error) {
 	plan := &Plan{Rows: make([]PlanRow, 0, len(keys)), known: &knownKeys{}, way: byPerson}
 	x := newTx(t.cfg.Store)
 	x.silent = true

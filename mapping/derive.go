@@ -38,7 +38,8 @@ func parseNumberSource(text string) (numberSource, error) {
 // when none can be derived. DingTalk is asked only when an attribute is needed.
 // Names, mobiles and mail addresses are no source (T22).
 func (t *Table) deriveNumber(ctx context.Context, s identity.Subject) (string, Source, error) {
-	number, source := "", SourceDerived
+	var number string
+	source := SourceDerived
 	switch t.number.kind {
 	case fromNothing:
 		return "", SourceNone, nil
@@ -54,10 +55,10 @@ func (t *Table) deriveNumber(ctx context.Context, s identity.Subject) (string, S
 			number = profile.Extension[t.number.extension]
 		}
 	}
-	if CheckStaffNumber(number) != nil {
-		return "", source, nil // no staff number can look like this: nothing to ask for (T27)
+	if refused := CheckStaffNumber(number); RefusalOf(refused) == nil {
+		return number, source, nil
 	}
-	return number, source, nil
+	return "", source, nil // no staff number can look like this: nothing to ask for (T27)
 }
 
 func (t *Table) profile(ctx context.Context, s identity.Subject) (identity.Profile, error) {

@@ -57,7 +57,8 @@ func stillUsed(ctx context.Context, x *tx, k Key, length int) error {
 			if err := decode(entry.Value, &c); err != nil {
 				return identity.Fail(identity.Internal, identity.CodeInternal, "%w", err)
 			}
-			if digitsOnly(c.Exact) && len(c.Exact) == length && !(len(c.Holders) == 1 && c.Holders[0].is(k)) {
+			mine := len(c.Holders) == 1 && c.Holders[0].is(k)
+			if !mine && digitsOnly(c.Exact) && len(c.Exact) == length {
 				return refuse(identity.Conflict, "login_user", ReasonDigits, fmt.Sprintf("%d digits wanted", length))
 			}
 			after = entry.Key

@@ -115,8 +115,10 @@ func (t *Table) allowed(a act, before, after *Entry) error {
 	}
 	gained := after.Privileged && (before == nil || !before.Privileged || before.LoginUser != after.LoginUser)
 	if gained && (a.way != byPerson || !a.by.Admin) {
-		return &identity.Error{Kind: identity.Forbidden, Code: identity.CodePrivilegedUser,
-			Err: &Refusal{Field: "login_user", Reason: ReasonPrivileged}}
+		return &identity.Error{
+			Kind: identity.Forbidden, Code: identity.CodePrivilegedUser,
+			Err: &Refusal{Field: "login_user", Reason: ReasonPrivileged},
+		}
 	}
 	if a.way == byPerson && !a.by.Admin && needsAdmin(before, after) {
 		return refuse(identity.Forbidden, "", ReasonAdminNeeded, "")

@@ -42,15 +42,16 @@ func (f Filter) prefix() string {
 }
 
 func (f Filter) matches(e *Entry) bool {
-	return e.holds() &&
+	return e.holds() && f.matchesFlags(e) && f.matchesText(e) &&
 		(f.DataCentre == "" || f.DataCentre == e.DataCentre) &&
 		(f.Corp == "" || f.Corp == e.Corp) &&
 		(f.Status == "" || f.Status == e.Status) &&
 		(f.Owner == "" || f.Owner == e.Owner) &&
-		(f.Code == "" || f.Code == e.Check.Code) &&
-		(!f.Shared || e.Shared) &&
-		(!f.Privileged || e.Privileged) &&
-		f.matchesText(e)
+		(f.Code == "" || f.Code == e.Check.Code)
+}
+
+func (f Filter) matchesFlags(e *Entry) bool {
+	return (!f.Shared || e.Shared) && (!f.Privileged || e.Privileged)
 }
 
 func (f Filter) matchesText(e *Entry) bool {

@@ -85,7 +85,7 @@ func (t *Table) Plan(ctx context.Context, by Actor, sheet *Sheet, p Progress) (*
 // judge gives the verdict on one line. The error is of asking, not of the line.
 func (r *PlanRow) judge(ctx context.Context, x *tx, a act, seen map[Key]int) error {
 	r.Verdict = VerdictRefused
-	if r.Refusal != nil {
+	if r.refused() {
 		return nil
 	}
 	if first, twice := seen[r.Key]; twice {
@@ -96,19 +96,21 @@ func (r *PlanRow) judge(ctx context.Context, x *tx, a act, seen map[Key]int) err
 	mark := x.mark()
 	before, after, err := r.stage(ctx, x, a)
 	r.Before = before
+	r.Refusal, err = sift(err)
 	switch {
-	case err == nil && before == nil:
-		r.Verdict, r.After = VerdictCreate, after
-	case err == nil && after.Version == before.Version:
-		r.Verdict, r.After = VerdictSame, after
-	case err == nil:
-		r.Verdict, r.After = VerdictChange, after
-	default:
+	case err != nil:
+		return err
+	case r.refused():
 		x.rollback(mark)
-		if r.Refusal = RefusalOf(err); r.Refusal == nil {
-			return err
-		}
+		return nil
+	case before == nil:
+		r.Verdict = VerdictCreate
+	case after.Version == before.Version:
+		r.Verdict = VerdictSame
+	default:
+		r.Verdict = VerdictChange
 	}
+	r.After = after
 	return nil
 }
 
@@ -137,6 +139,16 @@ func unlessEmpty[T ~string](s T) *T {
 		return nil
 	}
 	return &s
+}
+
+func (r *PlanRow) refused() bool { return r.Refusal != nil }
+
+// sift parts a verdict on a line from a failure to ask.
+func sift(err error) (*Refusal, error) {
+	if r := RefusalOf(err); r != nil {
+		return r, nil
+	}
+	return nil, err
 }
 
 // add takes a judged line into the plan and its counts.

@@ -111,8 +111,9 @@ func (t *Table) walkRow(ctx context.Context, w walk, e *Entry, chain *Chain) err
 func (t *Table) gate(w walk, e *Entry, chain *Chain) error {
 	chain.Number.Source = SourceEntry
 	union := w.assertion.UnionID
+	untold := w.look && union == "" // whoever looks need not know it
 	switch {
-	case e.UnionID != "" && e.UnionID != union && !(w.look && union == ""):
+	case e.UnionID != "" && e.UnionID != union && !untold:
 		return chain.fail(&chain.Number, StateChanged, identity.CodeIdentityChanged, "the row belongs to another hire")
 	case e.Status == StatusSuspended:
 		return chain.fail(&chain.Number, StateSuspended, identity.CodeSuspended, "the row is suspended")

@@ -159,7 +159,7 @@ func mixedScripts(s string) bool {
 	for _, r := range s {
 		switch {
 		case r < utf8.RuneSelf:
-			latin = latin || isASCIIAlnum(byte(r)) && !('0' <= r && r <= '9')
+			latin = latin || r > '9' && isASCIIAlnum(byte(r))
 		case unicode.In(r, unicode.Common, unicode.Inherited):
 		case unicode.Is(unicode.Latin, r):
 			latin = true

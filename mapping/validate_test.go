@@ -48,9 +48,13 @@ func TestIDsAreDistinctOrRefused(t *testing.T) {
 		{strings.Repeat("张", 64), "", false},
 		{strings.Repeat("ﷺ", 30), ReasonTooLong, false}, // unfolds to 18 characters each
 		{"张三（财务部） 01", "", false},
-		{"ß", "", false}, {"ss", "", false}, {"İ", "", false}, {"i", "", false},
+		{"ß", "", false},
+		{"ss", "", false},
+		{"İ", "", false},
+		{"i", "", false},
 		{"O'Brien & Söhne/2%", "", false},
-		{"山田タロウ", "", false}, {"Иванов", "", false},
+		{"山田タロウ", "", false},
+		{"Иванов", "", false},
 	} {
 		err := CheckLoginUser(c.id)
 		reason := Reason("")

@@ -29,7 +29,8 @@ func (t *Table) ask(ctx context.Context, q question) (Check, error) {
 			"mapping: no directory of data centre %q", q.dataCentre)
 	}
 	c := Check{At: t.now(), Staff: StateUnchecked, User: StateUnchecked, StaffNo: q.number}
-	if q.number == "" && !(q.chosen && (q.unlinked || q.approved)) {
+	excused := q.chosen && (q.unlinked || q.approved) // the login user stands for itself
+	if q.number == "" && !excused {
 		c.Staff, c.Code = StateMissing, identity.CodeNoStaff
 		return c, nil
 	}

@@ -46,6 +46,7 @@ type Log struct {
 	write   *sql.DB
 	anchor  *anchor
 	queue   chan *pending
+	probes  chan chan error // of Ping, unbuffered
 	closing chan struct{}
 	stopped chan struct{}
 	once    sync.Once
@@ -83,7 +84,7 @@ func Open(ctx context.Context, c Config) (*Log, error) {
 	}
 	l := &Log{
 		config: c, keys: keys, lock: lock,
-		queue: make(chan *pending, maxQueue), closing: make(chan struct{}), stopped: make(chan struct{}),
+		queue: make(chan *pending, maxQueue), probes: make(chan chan error), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	if err := l.openFile(ctx); err != nil {
 		return nil, errors.Join(err, l.release())

@@ -38,6 +38,8 @@ func (l *Log) run(ctx context.Context) {
 		select {
 		case p := <-l.queue:
 			l.commit(ctx, l.gather(p))
+		case done := <-l.probes:
+			done <- l.probe(ctx)
 		case <-ticker.C:
 			l.checkpoint(ctx)
 			l.anchor.put(nil)

@@ -27,6 +27,7 @@ func (c *Config) check(m *Mistakes) {
 	c.checkPublicURL(m)
 	c.checkListen(m)
 	c.checkStore(m)
+	c.checkSeal(m)
 	c.checkAudit(m)
 	c.checkSessions(m)
 	c.checkCorps(m)
@@ -129,6 +130,25 @@ func (c *Config) checkRedis(m *Mistakes) {
 	}
 	if c.Seal.KeyFile == "" {
 		m.add("seal.key_file: missing; replicas on Redis share one key: openssl rand -out seal.key 32, mode 0600")
+	}
+}
+
+// checkSeal reads the keys but makes none (T123).
+func (c *Config) checkSeal(m *Mistakes) {
+	first, err := c.firstRun()
+	switch {
+	case c.Seal.KeyFile == "" && c.Store.Driver != "sqlite": // checkRedis says so
+	case err != nil:
+		m.add("seal.key_file: %v", err)
+	case !first:
+		if _, err := readSealKey(c.sealKeyFile()); err != nil {
+			m.add("seal.key_file: %v", err)
+		}
+	}
+	for i, file := range c.Seal.OldKeyFiles {
+		if _, err := readSealKey(file); err != nil {
+			m.add("seal.old_key_files[%d]: %v", i, err)
+		}
 	}
 }
 

@@ -197,6 +197,44 @@ func TestSealKeys(t *testing.T) {
 	}
 }
 
+// TestSealIsChecked proves T123: check-config finds a bad sealing key before
+// serve does, and makes none itself.
+func TestSealIsChecked(t *testing.T) {
+	dir := install(t, "seal: {key_file: seal.key, old_key_files: [old.key, open.key]}\n")
+	write := func(name string, size int, mode os.FileMode) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), make([]byte, size), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("old.key", 31, 0o600)
+	write("open.key", 32, 0o644)
+	_, err := load(t, dir)
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{"seal.key_file: there is no file", "old_key_files[0]: ", "31 bytes", "old_key_files[1]: everybody may read"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in:\n%v", want, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "seal.key")); err == nil {
+		t.Error("a check made a key")
+	}
+	write("seal.key", 32, 0o600)
+	write("old.key", 40, 0o600)
+	if err := os.Chmod(filepath.Join(dir, "open.key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := load(t, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if keys, err := cfg.SealKeys(); err != nil || len(keys) != 3 {
+		t.Errorf("%d keys, %v", len(keys), err)
+	}
+}
+
 func TestReferenceNamesEveryKey(t *testing.T) {
 	names := map[string]Key{}
 	for _, key := range Reference() {

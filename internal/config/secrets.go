@@ -103,41 +103,64 @@ func readPrivate(path string) ([]byte, error) {
 // a key is made beside the database on the first run; an existing database
 // without its key is an error, because a new key would make every value a fake.
 func (c *Config) SealKeys() ([][]byte, error) {
-	path := c.Seal.KeyFile
-	if path == "" {
-		path = filepath.Join(filepath.Dir(c.Store.Path), "seal.key")
-		if err := makeSealKey(path, c.Store.Path); err != nil {
-			return nil, err
-		}
+	first, err := c.firstRun()
+	if err == nil && first {
+		err = makeSealKey(c.sealKeyFile())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("seal key: %w", err)
 	}
 	var keys [][]byte
-	for _, file := range append([]string{path}, c.Seal.OldKeyFiles...) {
-		key, err := readPrivate(file)
+	for _, file := range append([]string{c.sealKeyFile()}, c.Seal.OldKeyFiles...) {
+		key, err := readSealKey(file)
 		if err != nil {
 			return nil, fmt.Errorf("seal key: %w", err)
-		}
-		if len(key) < MinSealKey {
-			return nil, fmt.Errorf("seal key: %s holds %d bytes, at least %d are needed; run: openssl rand -out %s %d",
-				file, len(key), MinSealKey, file, MinSealKey)
 		}
 		keys = append(keys, key)
 	}
 	return keys, nil
 }
 
-func makeSealKey(path, database string) error {
-	if _, err := os.Stat(path); err == nil {
-		return nil
+// sealKeyFile is the signing key's file: beside the embedded database when none is named.
+func (c *Config) sealKeyFile() string {
+	if c.Seal.KeyFile != "" {
+		return c.Seal.KeyFile
 	}
-	if _, err := os.Stat(database); err == nil {
-		return fmt.Errorf("seal key: %s is there but its key %s is gone; put the key back from your backup", database, path)
+	return filepath.Join(filepath.Dir(c.Store.Path), "seal.key")
+}
+
+// firstRun reports whether the signing key is still to be made.
+func (c *Config) firstRun() (bool, error) {
+	if c.Seal.KeyFile != "" || exists(c.sealKeyFile()) {
+		return false, nil
 	}
+	if exists(c.Store.Path) {
+		return false, fmt.Errorf("%s is there but its key %s is gone; put the key back from your backup", c.Store.Path, c.sealKeyFile())
+	}
+	return true, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func readSealKey(file string) ([]byte, error) {
+	key, err := readPrivate(file)
+	if err == nil && len(key) < MinSealKey {
+		err = fmt.Errorf("%s holds %d bytes, at least %d are needed; run: openssl rand -out %s %d",
+			file, len(key), MinSealKey, file, MinSealKey)
+	}
+	return key, err
+}
+
+func makeSealKey(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("seal key: %w", err)
+		return err
 	}
 	key := make([]byte, MinSealKey)
 	if _, err := rand.Read(key); err != nil {
-		return fmt.Errorf("seal key: %w", err)
+		return err
 	}
 	// O_EXCL: two first starts at once must not write two keys.
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
@@ -145,7 +168,7 @@ func makeSealKey(path, database string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("seal key: %w", err)
+		return err
 	}
 	_, err = file.Write(key)
 	return errors.Join(err, file.Sync(), file.Close())

@@ -43,16 +43,20 @@ var (
 
 func newRig(tb testing.TB, adjust ...func(*mapping.Config)) *rig {
 	tb.Helper()
-	r := &rig{TB: tb, kingdee: &directory{}, people: &profiles{}, clock: &clock{now: time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)}}
-	dir := tb.TempDir()
-	driver, err := sqlitestore.Open(tb.Context(), sqlitestore.Config{Path: filepath.Join(dir, "kdgate.db")})
+	driver, err := sqlitestore.Open(tb.Context(), sqlitestore.Config{Path: filepath.Join(tb.TempDir(), "kdgate.db")})
 	must(tb, err)
 	tb.Cleanup(func() { must(tb, driver.Close()) })
+	return newRigOn(tb, driver, adjust...)
+}
+
+func newRigOn(tb testing.TB, driver store.Driver, adjust ...func(*mapping.Config)) *rig {
+	tb.Helper()
+	r := &rig{TB: tb, kingdee: &directory{}, people: &profiles{}, clock: &clock{now: time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)}}
 	key := []byte("0123456789abcdef0123456789abcdef")
 	sealed, err := store.Seal(driver, store.SealConfig{Keys: [][]byte{key}})
 	must(tb, err)
 	r.store = &spyStore{Store: sealed}
-	r.log, err = audit.Open(tb.Context(), audit.Config{Dir: filepath.Join(dir, "audit"), Replica: "test", Key: key})
+	r.log, err = audit.Open(tb.Context(), audit.Config{Dir: filepath.Join(tb.TempDir(), "audit"), Replica: "test", Key: key})
 	must(tb, err)
 	tb.Cleanup(func() { must(tb, r.log.Close()) })
 	r.cfg = mapping.Config{

@@ -171,7 +171,7 @@ func (c *claims) judge(ctx context.Context, key, browser string, exchange time.D
 		return claim{}, identity.Fail(identity.Unauthenticated, identity.CodeAuthCodeRefused, "code was used by another browser")
 	case found.Done && age > replayLife:
 		return claim{}, expired("outcome too old")
-	case !found.Done && age > exchange+time.Second:
+	case !found.Done && age >= exchange+time.Second:
 		return claim{}, errAbandoned
 	default:
 		return found, nil

@@ -317,8 +317,8 @@ func TestLanguage(t *testing.T) {
 		{"zh-HK", "/signed-out", `lang="zh-Hant"`},
 		{"zh-CN", "/signed-out", `lang="zh-Hans"`},
 		{"en", "/signed-out?lang=zh-Hant", `lang="zh-Hant"`},
-		{"en", "/signed-out", `lang="zh-Hant"`},            // remembered
-		{"en", "/signed-out?lang=xx", `lang="zh-Hant"`},    // not one of ours
+		{"en", "/signed-out", `lang="zh-Hant"`},              // remembered
+		{"en", "/signed-out?lang=xx", `lang="zh-Hant"`},      // not one of ours
 		{strings.Repeat("en,", 5000), "/", `lang="zh-Hant"`}, // not worth parsing
 	} {
 		if a := b.get(test.path, "Accept-Language", test.accept); !strings.Contains(a.text, "<html "+test.want) {

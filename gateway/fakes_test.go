@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -576,3 +577,5 @@ func (b *browser) signIn(userid string) answer {
 }
 
 var errBroken = errors.New("broken on purpose")
+
+func mustAddr(text string) netip.Addr { return netip.MustParseAddr(text) }

@@ -1,0 +1,502 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"kdgate/audit"
+	"kdgate/identity"
+)
+
+// T31, F7: only what the server-side list names can be opened.
+func TestDeepLinks(t *testing.T) {
+	h := newHouse(t, func(cfg *Config) {
+		cfg.Forms = append(cfg.Forms, Form{Name: "order", FormID: "SAL_SaleOrder", Types: []string{"bill"}, PK: regexp.MustCompile(`XSDD[0-9]{3}`)},
+			Form{Name: "elsewhere", FormID: "X", Types: []string{"list"}, Centres: []string{"other"}})
+	})
+	b := h.browser(t)
+	b.signIn("zhang1")
+	for path, want := range map[string]Place{
+		"/launch/kingdee":                {},
+		"/launch/live":                   {},
+		"/launch/live/expense":           {FormID: "ER_ExpReimbursement", Type: "list"},
+		"/launch/live/expense/list":      {FormID: "ER_ExpReimbursement", Type: "list"},
+		"/launch/live/expense/100042":    {FormID: "ER_ExpReimbursement", Type: "bill", PK: "100042"},
+		"/launch/kingdee/stock":          {FormID: "STK_Inventory", Type: "list", Entry: "light"},
+		"/launch/kingdee/order/XSDD001":  {FormID: "SAL_SaleOrder", Type: "bill", PK: "XSDD001"},
+		"/launch/kingdee/stock?formid=x": {FormID: "STK_Inventory", Type: "list", Entry: "light"},
+	} {
+		if a := b.get(path); a.StatusCode != 303 {
+			t.Errorf("%s: %d", path, a.StatusCode)
+			continue
+		}
+		minted := h.live.mints()
+		if got := minted[len(minted)-1]; got != want {
+			t.Errorf("%s opens %+v, want %+v", path, got, want)
+		}
+	}
+	before := len(h.live.mints())
+	for _, path := range []string{
+		"/launch/nowhere", "/launch/live/unknown", "/launch/live/ER_ExpReimbursement/1", "/launch/live/expense/bill", "/launch/live/expense/1x",
+		"/launch/live/expense/-1", "/launch/live/expense/123456789012345678901", "/launch/live/stock/1", "/launch/live/order", "/launch/live/order/xXSDD001",
+		"/launch/live/order/XSDD001x", "/launch/live/expense/dynamicform", "/launch/Live", "/launch/live/elsewhere", "/launch/kingdee/elsewhere", "/launch/live/expense/%EF%BC%91",
+	} {
+		for name, who := range map[string]*browser{"signed in": b, "not signed in": h.browser(t)} {
+			if a := who.get(path); a.StatusCode != 404 || !strings.Contains(a.text, "KD-301") {
+				if path == "/launch/kingdee/elsewhere" && name == "not signed in" {
+					continue // whether a data centre is open is known after sign-in
+				}
+				t.Errorf("%s, %s: %d %q", path, name, a.StatusCode, a.location())
+			}
+		}
+	}
+	if n := len(h.live.mints()); n != before {
+		t.Errorf("%d links for places that are not listed", n-before)
+	}
+}
+
+// F5, F12: every broken link of the chain is a page with the code, words for
+// both readers in the person's language, and what the helpdesk needs.
+func TestBrokenChain(t *testing.T) {
+	codes := map[identity.Code]identity.Kind{
+		identity.CodeNotMapped: identity.NotFound, identity.CodeNoStaff: identity.NotFound, identity.CodeNoLoginUser: identity.NotFound,
+		identity.CodeUserForbidden: identity.Forbidden, identity.CodeManyUsers: identity.Conflict, identity.CodeSuspended: identity.Forbidden,
+		identity.CodePrivilegedUser: identity.Forbidden, identity.CodeManyStaff: identity.Conflict, identity.CodeStaffForbidden: identity.Forbidden,
+		identity.CodeIdentityChanged: identity.Forbidden, identity.CodeKingdeeDown: identity.Unavailable, identity.CodeKingdeeSetup: identity.Misconfigured,
+	}
+	h := newHouse(t)
+	b := h.browser(t)
+	b.signIn("zhang1")
+	for code, kind := range codes {
+		h.chain.faults["zhang1"] = identity.Fail(kind, code, "private cause %s", "hush")
+		want := http.StatusForbidden
+		if code[3] == '4' {
+			want = http.StatusServiceUnavailable
+		}
+		a := b.get("/launch/kingdee/expense/7?x=1", "Accept-Language", "en")
+		words := h.gateway.pages.Catalogue().In("en")
+		if a.StatusCode != want {
+			t.Errorf("%s: %d", code, a.StatusCode)
+		}
+		page := parse(t, a)
+		for id, text := range map[string]string{"error-code": string(code), "error-userid": "zhang1", "request-id": a.Header.Get("X-Request-Id")} {
+			if got := page.text(id); got != text {
+				t.Errorf("%s: %s is %q, want %q", code, id, got, text)
+			}
+		}
+		if when := page.text("error-time"); !regexp.MustCompile(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\+08:00$`).MatchString(when) {
+			t.Errorf("%s: time %q", code, when)
+		}
+		all := page.all()
+		if !strings.Contains(all, words.Employee(code)) || !strings.Contains(all, words.Helpdesk(code)) || strings.Contains(all, "hush") {
+			t.Errorf("%s: page says %s", code, all)
+		}
+		if href := page.attr("retry", "href"); href != "/launch/kingdee/expense/7?x=1" {
+			t.Errorf("%s: retry leads to %q", code, href)
+		}
+	}
+	if n := len(h.live.mints()); n != 0 {
+		t.Errorf("%d links", n)
+	}
+	records := h.audit.of(audit.ActionMint)
+	if len(records) != len(codes) {
+		t.Errorf("%d records for %d refusals", len(records), len(codes))
+	}
+	for _, e := range records {
+		if e.Outcome == audit.OK || e.Reason == "" || e.Actor != "dingcorp1/zhang1" || e.DataCentre != "live" {
+			t.Errorf("record %+v", e)
+		}
+	}
+}
+
+// T41: the chain is read at every launch, not at sign-in.
+func TestStatusIsReadAtMint(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser(t)
+	b.signIn("zhang1")
+	if a := b.get("/launch/kingdee"); a.StatusCode != 303 {
+		t.Fatalf("%d", a.StatusCode)
+	}
+	h.chain.faults["zhang1"] = identity.Fail(identity.Forbidden, identity.CodeSuspended, "left")
+	if a := b.get("/launch/kingdee"); a.StatusCode != 403 || len(h.live.mints()) != 1 {
+		t.Errorf("%d, %d links", a.StatusCode, len(h.live.mints()))
+	}
+}
+
+// T8: before somebody is proven, unknown, unmapped and suspended people look alike.
+func TestUnprovenLookAlike(t *testing.T) {
+	h := newHouse(t)
+	h.chain.faults["suspended"] = identity.Fail(identity.Forbidden, identity.CodeSuspended, "left")
+	h.chain.faults["unmapped"] = identity.Fail(identity.NotFound, identity.CodeNotMapped, "none")
+	var texts []string
+	for _, code := range []string{"code-of-nobody", "code-of-suspended", "code-of-unmapped", "code-of-zhang1"} {
+		b := h.browser(t)
+		a := b.post(b.form(b.open("/launch/kingdee"), code), "Accept", "application/json")
+		text := regexp.MustCompile(`state=[^"]+|"request_id":"[^"]+"`).ReplaceAllString(a.text, "")
+		texts = append(texts, a.Status+text)
+	}
+	for _, text := range texts {
+		if text != texts[0] {
+			t.Errorf("%q is not %q", text, texts[0])
+		}
+	}
+}
+
+// T111: no record, no link; a link that cannot be minted leaves a second record.
+func TestMintOrder(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser(t)
+	b.signIn("zhang1")
+	h.audit.break_(errBroken)
+	if a := b.get("/launch/kingdee"); a.StatusCode != 503 || !strings.Contains(a.text, "KD-502") || len(h.live.mints()) != 0 {
+		t.Errorf("audit down: %d, %d links", a.StatusCode, len(h.live.mints()))
+	}
+	h.audit.break_(nil)
+	h.live.fault = errBroken
+	if a := b.get("/launch/kingdee"); a.StatusCode != 500 || a.location() != "" {
+		t.Errorf("mint fails: %d %q", a.StatusCode, a.location())
+	}
+	if got := h.audit.of(audit.ActionMint); len(got) != 2 || got[0].Outcome != audit.OK || got[1].Outcome != audit.Failed || got[1].Reason != "KD-500" {
+		t.Errorf("records %+v", got)
+	}
+}
+
+// T30: what is minted must be an address and nothing else.
+func TestSafeLink(t *testing.T) {
+	for link, want := range map[string]bool{
+		"https://erp.example.com/K3Cloud/html5/index.aspx?ud=a%2B": true, "http://erp/K3Cloud/": true, "K3cloud://erp:80/k3cloud/x": true,
+		"": false, "javascript:alert(1)": false, "//evil": false, "https://": false, "https://a b": false, "https://a\r\nX: y": false, "data://x": false,
+	} {
+		if got := safeLink(identity.NewSecret(link)); got != want {
+			t.Errorf("%q: %v", link, got)
+		}
+	}
+}
+
+// F12: with several data centres a person chooses once; the choice is theirs.
+func TestChooser(t *testing.T) {
+	var h *house
+	h = newHouse(t, func(cfg *Config) {
+		cfg.DataCentres = append(cfg.DataCentres, DataCentre{ID: "test", Name: "测试账套", ServiceProvider: &kingdee{base: "https://test.kingdee.test"}})
+		cfg.Forms = append(cfg.Forms, Form{Name: "trial", FormID: "T", Types: []string{"list"}, Centres: []string{"test"}})
+	})
+	b := h.browser(t)
+	b.signIn("zhang1")
+	a := b.get("/launch/kingdee/expense/7")
+	if a.StatusCode != 200 || a.field(t, "form") != "expense" || a.field(t, "id") != "7" || !strings.Contains(a.text, "测试账套") {
+		t.Fatalf("chooser: %d %s", a.StatusCode, a.text)
+	}
+	choice := url.Values{"centre": {"test"}, "form": {"expense"}, "id": {"7"}}
+	if a := b.do(http.MethodPost, "/launch/choose", choice, "Sec-Fetch-Site", "cross-site"); a.StatusCode != 403 {
+		t.Errorf("cross-site choice: %d", a.StatusCode)
+	}
+	if a := b.do(http.MethodPost, "/launch/choose", choice); a.StatusCode != 303 || a.location() != "/launch/test/expense/7" {
+		t.Errorf("choice: %d %q", a.StatusCode, a.location())
+	}
+	if a := b.get("/launch/kingdee"); !strings.HasPrefix(a.location(), "https://test.kingdee.test/") {
+		t.Errorf("remembered: %d %q", a.StatusCode, a.location())
+	}
+	other := h.browser(t)
+	other.signIn("li2")
+	if a := other.get("/launch/kingdee"); a.StatusCode != 200 {
+		t.Errorf("another person: %d %q", a.StatusCode, a.location())
+	}
+	if a := other.get("/launch/kingdee/trial"); !strings.HasPrefix(a.location(), "https://test.kingdee.test/") {
+		t.Errorf("form of one data centre: %d %q", a.StatusCode, a.location())
+	}
+	for _, bad := range []url.Values{{"centre": {"nowhere"}}, {"centre": {"kingdee"}}, {"centre": {"test"}, "form": {"x"}}, {"centre": {"live"}, "form": {"trial"}}} {
+		if a := other.do(http.MethodPost, "/launch/choose", bad); a.StatusCode != 404 {
+			t.Errorf("%v: %d %q", bad, a.StatusCode, a.location())
+		}
+	}
+	if a := h.browser(t).do(http.MethodPost, "/launch/choose", choice); a.StatusCode != 401 {
+		t.Errorf("nobody's choice: %d", a.StatusCode)
+	}
+}
+
+// T36, T46, F9: sign-out is a same-origin POST, ends both sessions, and says so when Kingdee's did not end.
+func TestSignOut(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser(t)
+	b.signIn("zhang1")
+	for name, a := range map[string]answer{
+		"get":        b.get("/signout"),
+		"cross-site": b.do(http.MethodPost, "/signout", url.Values{}, "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"),
+	} {
+		if a.StatusCode != 405 && a.StatusCode != 403 {
+			t.Errorf("%s: %d", name, a.StatusCode)
+		}
+	}
+	if a := b.get("/launch/kingdee"); a.StatusCode != 303 || strings.HasPrefix(a.location(), "/signin") {
+		t.Fatal("a refused sign-out ended the session")
+	}
+	a := b.do(http.MethodPost, "/signout", url.Values{})
+	if a.location() != "/signed-out?kingdee=ended" || strings.Join(h.live.signedOut, " ") != "user-zhang1" {
+		t.Errorf("%d %q, Kingdee signed out %v", a.StatusCode, a.location(), h.live.signedOut)
+	}
+	if a := b.get("/launch/kingdee"); !strings.HasPrefix(a.location(), "/signin") {
+		t.Errorf("afterwards: %q", a.location())
+	}
+	if got := h.audit.of(audit.ActionSignOut); len(got) != 1 || got[0].Actor != "dingcorp1/zhang1" || got[0].Outcome != audit.OK {
+		t.Errorf("records %+v", got)
+	}
+	b.signIn("li2")
+	h.live.fault = errBroken
+	a = b.do(http.MethodPost, "/signout", url.Values{})
+	if a.location() != "/signed-out?kingdee=open" {
+		t.Errorf("Kingdee down: %q", a.location())
+	}
+	if page := parse(t, b.get(a.location())); page.attr("kingdee", "data-state") != "open" {
+		t.Error("the page does not say that Kingdee is still open")
+	}
+	h.chain.faults["wu4"] = identity.Fail(identity.NotFound, identity.CodeNotMapped, "none")
+	b.signIn("wu4")
+	if a := b.do(http.MethodPost, "/signout", url.Values{}); a.location() != "/signed-out?kingdee=ended" {
+		t.Errorf("nobody in Kingdee: %q", a.location())
+	}
+	if a := b.do(http.MethodPost, "/signout", url.Values{}); a.location() != "/signed-out" {
+		t.Errorf("twice: %q", a.location())
+	}
+}
+
+// T36: sign-out works while the log cannot be written: a door is closed, not opened.
+func TestSignOutWithoutLog(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser(t)
+	b.signIn("zhang1")
+	h.audit.break_(errBroken)
+	b.do(http.MethodPost, "/signout", url.Values{})
+	if a := b.get("/launch/kingdee"); !strings.HasPrefix(a.location(), "/signin") {
+		t.Errorf("still signed in: %q", a.location())
+	}
+}
+
+// F3: a ticket works once, for a minute, after a click on a page that names the person.
+func TestHandover(t *testing.T) {
+	h := newHouse(t)
+	inside := h.browser(t)
+	inside.agent = "Mozilla/5.0 dingtalk-win/1.0.0 DingTalk(7.8.10)"
+	inside.signIn("zhang1")
+	issue := func() string {
+		a := inside.do(http.MethodPost, "/handover", url.Values{"wanted": {"/launch/live/stock"}}, "Accept", "application/json")
+		var body map[string]string
+		if err := json.Unmarshal([]byte(a.text), &body); err != nil || !strings.HasPrefix(body["url"], h.URL+"/handover/") {
+			t.Fatalf("%d %s %v", a.StatusCode, a.text, err)
+		}
+		return strings.TrimPrefix(body["url"], h.URL)
+	}
+	ticket := issue()
+	if strings.Contains(h.store.dump(), strings.TrimPrefix(ticket, "/handover/")) {
+		t.Error("the store knows the ticket")
+	}
+	outside := h.browser(t)
+	for range 2 { // looking does not use it up
+		if a := outside.get(ticket); a.StatusCode != 200 || !strings.Contains(a.text, "zhang1") || len(a.Cookies()) != 0 {
+			t.Fatalf("page: %d %s", a.StatusCode, a.text)
+		}
+	}
+	if a := outside.do(http.MethodPost, ticket, url.Values{}, "Sec-Fetch-Site", "cross-site"); a.StatusCode != 403 {
+		t.Errorf("cross-site: %d", a.StatusCode)
+	}
+	a := outside.do(http.MethodPost, ticket, url.Values{})
+	if a.StatusCode != 303 || a.location() != "/launch/live/stock" {
+		t.Fatalf("redeem: %d %q", a.StatusCode, a.location())
+	}
+	if a := outside.get(a.location()); !strings.HasPrefix(a.location(), "https://live.kingdee.test/") {
+		t.Errorf("launch: %q", a.location())
+	}
+	if a := outside.do(http.MethodPost, ticket, url.Values{}); a.StatusCode != 303 || a.location() != "/" {
+		t.Errorf("double tap: %d %q", a.StatusCode, a.location())
+	}
+	if a := h.browser(t).do(http.MethodPost, ticket, url.Values{}); a.StatusCode != 401 || len(a.Cookies()) != 0 {
+		t.Errorf("second use: %d", a.StatusCode)
+	}
+	late := issue()
+	h.clock.advance(ticketLife + time.Second)
+	if a := h.browser(t).do(http.MethodPost, late, url.Values{}); a.StatusCode != 401 {
+		t.Errorf("too late: %d", a.StatusCode)
+	}
+	if a := h.browser(t).do(http.MethodPost, "/handover", url.Values{}); a.StatusCode != 401 {
+		t.Errorf("ticket for nobody: %d", a.StatusCode)
+	}
+	if got := h.audit.of(audit.ActionSignIn); got[1].Door != string(identity.DoorHandover) || got[1].Actor != "dingcorp1/zhang1" {
+		t.Errorf("records %+v", got)
+	}
+}
+
+// F3: a ticket raced by fifty browsers opens one session.
+func TestHandoverRace(t *testing.T) {
+	h := newHouse(t)
+	inside := h.browser(t)
+	inside.signIn("zhang1")
+	a := inside.do(http.MethodPost, "/handover", url.Values{})
+	_, rest, _ := strings.Cut(a.text, `id="handover-link" href="`)
+	address, _, _ := strings.Cut(rest, `"`)
+	won := 0
+	for _, a := range together(50, func() answer {
+		return h.browser(t).do(http.MethodPost, strings.TrimPrefix(address, h.URL), url.Values{})
+	}) {
+		if a.StatusCode == 303 {
+			won++
+		}
+	}
+	if won != 1 || h.sessions.count() != 2 {
+		t.Errorf("%d won, %d sessions", won, h.sessions.count())
+	}
+}
+
+// F3: the client on a computer is offered the system browser where the address asks for it.
+func TestHandoverOffer(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser(t)
+	b.agent = "Mozilla/5.0 DingTalk(7.8.10)"
+	b.signIn("zhang1")
+	a := b.get("/launch/kingdee/stock?via=browser")
+	if a.StatusCode != 200 || a.field(t, "wanted") != "/launch/kingdee/stock" {
+		t.Errorf("%d %s", a.StatusCode, a.text)
+	}
+	b.agent = "Mozilla/5.0 Mobile DingTalk/7.8.1"
+	if a := b.get("/launch/kingdee/stock?via=browser"); a.StatusCode != 303 {
+		t.Errorf("phone: %d", a.StatusCode)
+	}
+}
+
+// The start page, signed in and not.
+func TestHome(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser(t)
+	if page := parse(t, b.get("/")); page.attr("open", "href") != "/launch/kingdee" {
+		t.Error("no way to sign in")
+	}
+	b.signIn("zhang1")
+	page := parse(t, b.get("/"))
+	if !strings.Contains(page.all(), "名字 zhang1") || page.attr("open", "href") != "/launch/kingdee" || page.node("signout") == nil {
+		t.Errorf("start page: %s", page.all())
+	}
+}
+
+// T102 as far as these pages: a hostile display name stays text.
+func TestHostileName(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser(t)
+	h.dingtalk.mu.Lock()
+	h.dingtalk.codes["auth-1"] = identity.Assertion{Subject: identity.Subject{Corp: corpOne, UserID: `"><script>`}, Name: `</h1><script>alert(1)</script><img src=x onerror=alert(1)>`}
+	h.dingtalk.mu.Unlock()
+	b.post(b.form(b.open("/launch/kingdee"), "auth-1"))
+	a := b.get("/")
+	if strings.Contains(a.text, "<script>alert") || strings.Contains(a.text, "<img src=x") || !strings.Contains(a.text, "&lt;script&gt;") {
+		t.Errorf("page: %s", a.text)
+	}
+}
+
+// T29, T6: after a whole day's traffic with canaries, none of them stands in the
+// log, the audit events, the pages or the store.
+func TestNoSecretsAnywhere(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser(t)
+	var pages strings.Builder
+	see := func(a answer) answer { pages.WriteString(a.text); return a }
+	h.dingtalk.give("CODECANARY1", corpOne, "zhang1")
+	form := b.form(see(b.open("/launch/kingdee/stock")), "CODECANARY1")
+	see(b.post(form))
+	see(b.post(form, "Accept", "application/json"))
+	see(b.get("/launch/kingdee/stock"))
+	see(b.get("/"))
+	see(b.get("/signin/dingtalk/callback?code=CODECANARY2&authCode=CODECANARY3&state=x"))
+	see(b.get("/launch/nowhere?code=CODECANARY4"))
+	see(b.get("/nothing?code=CODECANARY4"))
+	other := h.browser(t)
+	see(other.post(other.form(see(other.open("/launch/kingdee")), "CODECANARY1")))
+	see(other.post(other.form(see(other.open("/launch/kingdee")), "CODECANARY\r\n")))
+	base, err := url.Parse(h.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets := []string{"CODECANARY", "LINKCANARY", form.Get("nonce"), strings.Repeat("k", 32)}
+	for _, c := range b.Jar.Cookies(base) {
+		secrets = append(secrets, c.Value)
+	}
+	ticket := see(b.do(http.MethodPost, "/handover", url.Values{}, "Accept", "application/json")).text
+	_, ticket, _ = strings.Cut(ticket, "/handover/")
+	see(h.browser(t).get("/handover/" + ticket[:43]))
+	records, err := json.Marshal(h.audit.events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secretsOfPages := []string{"LINKCANARY", "CODECANARY"}
+	for place, held := range map[string]struct {
+		text    string
+		secrets []string
+	}{
+		"log": {h.log.String(), append(secrets, ticket[:43], form.Get("state"))}, "audit": {string(records), append(secrets, ticket[:43], form.Get("state"))},
+		"store": {h.store.dump(), append(secrets, ticket[:43], form.Get("state"))}, "pages": {pages.String(), secretsOfPages},
+	} {
+		if len(held.text) == 0 {
+			t.Errorf("%s is empty: nothing was looked at", place)
+		}
+		for _, secret := range held.secrets {
+			if strings.Contains(held.text, secret) {
+				t.Errorf("%s holds %q", place, secret)
+			}
+		}
+	}
+}
+
+// document is a parsed page.
+type document struct{ root *html.Node }
+
+func parse(t *testing.T, a answer) document {
+	t.Helper()
+	root, err := html.Parse(strings.NewReader(a.text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return document{root}
+}
+
+func (d document) node(id string) *html.Node {
+	for n := range d.root.Descendants() {
+		for _, attr := range n.Attr {
+			if attr.Key == "id" && attr.Val == id {
+				return n
+			}
+		}
+	}
+	return nil
+}
+
+func (d document) attr(id, name string) string {
+	if n := d.node(id); n != nil {
+		for _, attr := range n.Attr {
+			if attr.Key == name {
+				return attr.Val
+			}
+		}
+	}
+	return ""
+}
+
+func (d document) text(id string) string {
+	n := d.node(id)
+	if n == nil {
+		return ""
+	}
+	return document{n}.all()
+}
+
+func (d document) all() string {
+	var text strings.Builder
+	for n := range d.root.Descendants() {
+		if n.Type == html.TextNode {
+			text.WriteString(n.Data)
+		}
+	}
+	return strings.TrimSpace(text.String())
+}

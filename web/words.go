@@ -104,10 +104,14 @@ func (w Words) T(key string, pairs ...string) string {
 	if !ok {
 		return key
 	}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		text = strings.ReplaceAll(text, "{"+pairs[i]+"}", pairs[i+1])
+	if len(pairs) < 2 {
+		return text
 	}
-	return text
+	places := make([]string, 0, len(pairs))
+	for i := 0; i+1 < len(pairs); i += 2 {
+		places = append(places, "{"+pairs[i]+"}", pairs[i+1])
+	}
+	return strings.NewReplacer(places...).Replace(text) // once: a name that looks like a place stays a name
 }
 
 // Has reports whether there is a text under key.

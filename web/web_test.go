@@ -1,0 +1,400 @@
+package web
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+
+	"kdgate/identity"
+)
+
+func newPages(t *testing.T) *Pages {
+	t.Helper()
+	p, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// F5, F34: the catalogues have the same keys, the same {places}, and no empty text.
+func TestCataloguesAgree(t *testing.T) {
+	c := newPages(t).Catalogue()
+	places := regexp.MustCompile(`\{[a-z]+\}`)
+	for _, lang := range languages {
+		for key, text := range c.words["en"] {
+			got, ok := c.words[lang][key]
+			if !ok || strings.TrimSpace(got) == "" {
+				t.Errorf("%s lacks %s", lang, key)
+			}
+			if want := places.FindAllString(text, -1); !slices.Equal(places.FindAllString(got, -1), want) {
+				t.Errorf("%s: %s does not name %v", lang, key, want)
+			}
+		}
+		for key := range c.words[lang] {
+			if _, ok := c.words["en"][key]; !ok {
+				t.Errorf("%s has %s, en has not", lang, key)
+			}
+		}
+	}
+}
+
+// codes reads every Code constant from the source of package identity, so that
+// a new one without words fails here.
+func codes(t *testing.T) []identity.Code {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "../identity/code.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []identity.Code
+	ast.Inspect(file, func(n ast.Node) bool {
+		if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+			if text, err := strconv.Unquote(lit.Value); err == nil {
+				found = append(found, identity.Code(text))
+			}
+		}
+		return true
+	})
+	if len(found) < 25 {
+		t.Fatalf("only %d codes found", len(found))
+	}
+	return found
+}
+
+// F5: every short code has words for the employee and for the helpdesk, in three languages.
+func TestEveryCodeHasWords(t *testing.T) {
+	c := newPages(t).Catalogue()
+	known := codes(t)
+	for _, lang := range languages {
+		words := c.In(lang)
+		for _, code := range known {
+			if words.Employee(code) == "code."+string(code)+".employee" || words.Helpdesk(code) == "code."+string(code)+".helpdesk" {
+				t.Errorf("%s has no words for %s", lang, code)
+			}
+		}
+		for key := range c.words[lang] {
+			if rest, ok := strings.CutPrefix(key, "code."); ok && !slices.Contains(known, identity.Code(strings.Split(rest, ".")[0])) {
+				t.Errorf("%s has words for %s, which is no code", lang, key)
+			}
+		}
+	}
+}
+
+// Every key that a template names exists, and every key is named somewhere.
+func TestTemplatesAndWordsAgree(t *testing.T) {
+	words := newPages(t).Catalogue().In("en")
+	named := map[string]bool{}
+	use := regexp.MustCompile(`\.T "([^"]+)"`)
+	for name, text := range templatesText(t) {
+		for _, match := range use.FindAllStringSubmatch(text, -1) {
+			named[match[1]] = true
+			if !words.Has(match[1]) {
+				t.Errorf("%s: no words for %s", name, match[1])
+			}
+		}
+	}
+	for key := range words.text {
+		if !named[key] && !strings.HasPrefix(key, "code.") {
+			t.Errorf("%s is in no template", key)
+		}
+	}
+}
+
+func templatesText(t *testing.T) map[string]string {
+	t.Helper()
+	files, err := fs.Glob(embedded, "templates/*.html")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	texts := map[string]string{}
+	for _, file := range files {
+		text, err := fs.ReadFile(embedded, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[file] = string(text)
+	}
+	return texts
+}
+
+// T59, F33: no inline script, no inline style, no handler attribute, nothing
+// from elsewhere; and what a screen reader needs.
+func TestPagesAreStrict(t *testing.T) {
+	p := newPages(t)
+	for name, data := range samples() {
+		for _, lang := range languages {
+			var page bytes.Buffer
+			if err := p.Render(&page, View{Words: p.Catalogue().In(lang), Page: name, Canonical: "/x?", Data: data}); err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			checkPage(t, name, lang, &page)
+		}
+	}
+	if err := p.Render(&bytes.Buffer{}, View{Words: p.Catalogue().In("en"), Page: "nothing"}); err == nil {
+		t.Error("an unknown page renders")
+	}
+}
+
+func checkPage(t *testing.T, name, lang string, page *bytes.Buffer) {
+	t.Helper()
+	root, err := html.Parse(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	headings, ids := 0, map[string]bool{}
+	for n := range root.Descendants() {
+		if n.Type != html.ElementNode {
+			continue
+		}
+		attrs := map[string]string{}
+		for _, a := range n.Attr {
+			attrs[a.Key] = a.Val
+			if strings.HasPrefix(a.Key, "on") || a.Key == "style" || strings.HasPrefix(strings.ToLower(a.Val), "javascript:") {
+				t.Errorf("%s: <%s %s=%q>", name, n.Data, a.Key, a.Val)
+			}
+		}
+		if id := attrs["id"]; id != "" && ids[id] {
+			t.Errorf("%s: id %s twice", name, id)
+		} else {
+			ids[id] = true
+		}
+		switch n.Data {
+		case "html":
+			if attrs["lang"] != lang {
+				t.Errorf("%s: lang %q, want %q", name, attrs["lang"], lang)
+			}
+		case "h1":
+			headings++
+		case "style", "iframe", "object", "embed", "base":
+			t.Errorf("%s: <%s>", name, n.Data)
+		case "script", "img", "link":
+			address := attrs["src"] + attrs["href"]
+			if !strings.HasPrefix(address, AssetPrefix) || n.FirstChild != nil {
+				t.Errorf("%s: <%s> of %q", name, n.Data, address)
+			}
+			if _, ok := attrs["alt"]; n.Data == "img" && !ok {
+				t.Errorf("%s: image without alt", name)
+			}
+		}
+	}
+	if headings != 1 {
+		t.Errorf("%s: %d headings of the first rank", name, headings)
+	}
+}
+
+// samples is data for every page, as the gateway's views have it.
+func samples() map[string]any {
+	type centre struct{ ID, Name string }
+	person := map[string]any{"Name": "张伟", "UserID": "zhang1", "JSAPI": "", "Wanted": "/launch/live", "Address": "https://gate/handover/x", "Action": "/handover/x", "Other": "李娜"}
+	with := func(more map[string]any) map[string]any {
+		all := map[string]any{}
+		for _, m := range []map[string]any{person, more} {
+			for k, v := range m {
+				all[k] = v
+			}
+		}
+		return all
+	}
+	signin := func(failed identity.Code, restarted bool) map[string]any {
+		return map[string]any{"State": "s", "Nonce": "n", "Corp": "dingcorp1", "Client": "c", "JSAPI": "", "Browser": "/signin/dingtalk/oauth?state=s",
+			"Auto": failed == "", "Restarted": restarted, "Failed": failed, "RequestID": "r", "Time": "t"}
+	}
+	return map[string]any{
+		"signin":           signin(identity.CodeAuthCodeRefused, true),
+		"error":            map[string]any{"Code": identity.CodeNoLoginUser, "RequestID": "r", "Time": "t", "Person": "zhang1", "Name": "", "Retry": "/launch/live", "Chain": true, "SignOut": true},
+		"home":             with(map[string]any{"SignedIn": true, "Until": "t", "Desktop": true, "Chosen": "live", "Centres": []centre{{"live", "正式"}, {"test", "测试"}}}),
+		"choose":           with(map[string]any{"Form": "f", "ID": "1", "Centres": []centre{{"live", "正式"}, {"test", "测试"}}}),
+		"signed-out":       map[string]any{"Kingdee": "open"},
+		"handover":         person,
+		"handover-link":    person,
+		"handover-confirm": person,
+	}
+}
+
+// Every template is among the samples, so none escapes the checks.
+func TestSamplesAreComplete(t *testing.T) {
+	all := samples()
+	for name := range newPages(t).templates {
+		if _, ok := all[name]; !ok {
+			t.Errorf("no sample for page %s", name)
+		}
+	}
+}
+
+// T60: an asset is served under exactly one address, cached for ever; notes are not served.
+func TestAssets(t *testing.T) {
+	a := newPages(t).Assets()
+	for _, name := range []string{"kdgate.css", "signin.js", "handover.js", "icon.svg", "vendor/dingtalk.js"} {
+		address, err := a.Path(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		a.ServeHTTP(w, httptest.NewRequest(http.MethodGet, address, nil))
+		sum := sha256.Sum256(w.Body.Bytes())
+		if w.Code != 200 || !strings.Contains(address, hex.EncodeToString(sum[:8])) || !strings.Contains(w.Header().Get("Cache-Control"), "immutable") {
+			t.Errorf("%s: %d %s %v", name, w.Code, address, w.Header())
+		}
+	}
+	for _, address := range []string{"/assets/", "/assets/kdgate.css", "/assets/vendor/README.md", "/assets/vendor/LICENSE.txt", "/assets/vendor/dingtalk.entry.js.txt", "/assets/../words/en.json"} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.URL.Path = address
+		a.ServeHTTP(w, r)
+		if w.Code != http.StatusNotFound || a.Has(address) {
+			t.Errorf("%s: %d", address, w.Code)
+		}
+	}
+	if _, err := a.Path("nothing.js"); err == nil {
+		t.Error("an unknown asset has an address")
+	}
+}
+
+// The vendored script is the one its README tells how to make.
+func TestVendoredScript(t *testing.T) {
+	script, err := fs.ReadFile(embedded, "assets/vendor/dingtalk.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	notes, err := fs.ReadFile(embedded, "assets/vendor/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum := fmt.Sprintf("%x", sha256.Sum256(script)); !strings.Contains(string(notes), sum) {
+		t.Errorf("README does not name %s", sum)
+	}
+	for _, never := range []string{"eval(", "new Function", "=>", "document.write", "g.alicdn.com"} {
+		if bytes.Contains(script, []byte(never)) {
+			t.Errorf("the script holds %q", never)
+		}
+	}
+}
+
+// F3: our own scripts stay in the language of the oldest webview.
+func TestScriptsAreOld(t *testing.T) {
+	modern := regexp.MustCompile("=>|`|\\b(let|const|class|async|await|import|export)\\b|\\bfetch\\(|\\.\\.\\.|\\?\\?|\\?\\.")
+	comment := regexp.MustCompile(`(?m)//.*$|/\*.*?\*/`)
+	text := regexp.MustCompile(`"[^"]*"`)
+	for _, name := range []string{"signin.js", "handover.js"} {
+		script, err := fs.ReadFile(embedded, "assets/"+name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code := comment.ReplaceAllString(text.ReplaceAllString(string(script), `""`), "")
+		if found := modern.FindString(code); found != "" {
+			t.Errorf("%s holds %q", name, found)
+		}
+	}
+}
+
+// F33: text stands out from what is behind it, light and dark (WCAG 1.4.3: 4.5 to 1).
+func TestContrast(t *testing.T) {
+	css, err := fs.ReadFile(embedded, "assets/kdgate.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemes := regexp.MustCompile(`:root \{[^}]*\}`).FindAllString(string(css), -1)
+	if len(schemes) != 2 {
+		t.Fatalf("%d schemes", len(schemes))
+	}
+	pairs := [][2]string{
+		{"text", "card"}, {"text", "ground"}, {"soft", "card"}, {"soft", "ground"}, {"accent", "card"},
+		{"accent-text", "accent"}, {"accent", "accent-soft"}, {"warn", "warn-soft"}, {"bad", "bad-soft"},
+	}
+	for _, scheme := range schemes {
+		colours := map[string]float64{}
+		for _, match := range regexp.MustCompile(`--([a-z-]+): #([0-9a-f]{6})`).FindAllStringSubmatch(scheme, -1) {
+			colours[match[1]] = luminance(t, match[2])
+		}
+		for _, pair := range pairs {
+			a, b := colours[pair[0]]+0.05, colours[pair[1]]+0.05
+			if ratio := max(a, b) / min(a, b); ratio < 4.5 {
+				t.Errorf("%s on %s: %.2f", pair[0], pair[1], ratio)
+			}
+		}
+	}
+}
+
+// luminance is the relative luminance of WCAG 2.
+func luminance(t *testing.T, rgb string) float64 {
+	t.Helper()
+	total := 0.0
+	for i, weight := range []float64{0.2126, 0.7152, 0.0722} {
+		n, err := strconv.ParseUint(rgb[2*i:2*i+2], 16, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := float64(n) / 255
+		if c <= 0.03928 {
+			c /= 12.92
+		} else {
+			c = math.Pow((c+0.055)/1.055, 2.4)
+		}
+		total += weight * c
+	}
+	return total
+}
+
+// F34: how a language is chosen.
+func TestLanguageChoice(t *testing.T) {
+	c := newPages(t).Catalogue()
+	tests := []struct{ accept, cookie, query, want string }{
+		{"", "", "", "zh-Hans"}, {"en-US,en;q=0.9", "", "", "en"}, {"zh-TW,zh;q=0.9", "", "", "zh-Hant"}, {"zh-HK", "", "", "zh-Hant"},
+		{"zh", "", "", "zh-Hans"}, {"zh-CN", "", "", "zh-Hans"}, {"de", "", "", "zh-Hans"}, {"en", "zh-Hant", "", "zh-Hant"},
+		{"en", "zh-Hant", "zh-Hans", "zh-Hans"}, {"en", "../x", "", "en"}, {"en", "", "klingon", "en"}, {";;;", "", "", "zh-Hans"},
+	}
+	for _, test := range tests {
+		r := httptest.NewRequest(http.MethodGet, "/?lang="+test.query, nil)
+		r.Header.Set("Accept-Language", test.accept)
+		if test.cookie != "" {
+			r.AddCookie(&http.Cookie{Name: LanguageCookie, Value: test.cookie})
+		}
+		if got := c.For(r).Lang; got != test.want {
+			t.Errorf("%+v: %s", test, got)
+		}
+	}
+}
+
+// A text fills its places once; what is filled in is not filled again.
+func TestWordsPlaces(t *testing.T) {
+	w := Words{text: map[string]string{"a": "{x} and {y}"}}
+	if got := w.T("a", "x", "{y}", "y", "2"); got != "{y} and 2" {
+		t.Errorf("%q", got)
+	}
+	if got := w.T("missing"); got != "missing" {
+		t.Errorf("%q", got)
+	}
+}
+
+func FuzzLanguage(f *testing.F) {
+	p, err := New()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("en-GB,en;q=0.8", "zh-Hant", "en")
+	f.Fuzz(func(t *testing.T, accept, cookie, query string) {
+		r := &http.Request{Header: http.Header{"Accept-Language": {accept}, "Cookie": {LanguageCookie + "=" + cookie}}}
+		r.URL = httptest.NewRequest(http.MethodGet, "/", nil).URL
+		r.URL.RawQuery = "lang=" + query
+		if got := p.Catalogue().For(r).Lang; !slices.Contains(languages[:], got) {
+			t.Errorf("language %q", got)
+		}
+	})
+}

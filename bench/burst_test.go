@@ -1,0 +1,128 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"text/tabwriter"
+	"time"
+)
+
+// burst is many people who click for the first time in the same instant, each
+// on a new connection, all behind one address, with vendors at 50 ms (R2).
+type burst struct {
+	part   string
+	people int
+	note   string
+}
+
+var bursts = []burst{
+	{"redis", 100, "limits raised, Kingdee's word known"},
+	{"redis", 1000, "limits raised, Kingdee's word known"},
+	{"sqlite", 100, "limits raised, Kingdee's word known"},
+	{"sqlite", 1000, "limits raised, Kingdee's word known"},
+	{"sqlite cold", 100, "limits raised, Kingdee asked, 5 sessions"},
+	{"defaults", 100, "every default: 20 calls/s to DingTalk, Kingdee asked, 2 sessions"},
+	{"defaults", 1000, "every default, Kingdee's word known of the first 100"},
+}
+
+// BenchmarkBurst prints how long it takes until all are served, and who is refused.
+func BenchmarkBurst(b *testing.B) {
+	if testing.Short() {
+		b.Skip("takes a minute")
+	}
+	r := newRig(b, "redis", "sqlite", "sqlite cold", "defaults")
+	toOtherCores(b)
+	r.warm(b, "redis")
+	r.warm(b, "sqlite")
+	r.vendors.delay.Store(int64(50 * time.Millisecond))
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "\nburst\tpeople\tserved\trefused\tlast served s\tlast refused s\tp50 s\tCPU s\tconditions\t")
+	for _, s := range bursts {
+		var got served
+		b.Run(fmt.Sprintf("%s/%d", strings.ReplaceAll(s.part, " ", "-"), s.people), func(b *testing.B) {
+			for b.Loop() { // 1x: see the Makefile
+				before := r.parts[s.part].cpu(b)
+				got = r.burst(b, s)
+				got.cpu = r.parts[s.part].cpu(b) - before
+			}
+			b.ReportMetric(got.last.Seconds(), "s/all")
+			b.ReportMetric(float64(s.people-len(got.times)), "refused")
+		})
+		fmt.Fprintf(table, "%s\t%d\t%d\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%s\t\n", s.part, s.people, len(got.times), got.why(),
+			got.last.Seconds(), got.lastRefused.Seconds(), at(got.times, 0.5).Seconds(), got.cpu.Seconds(), s.note)
+	}
+	_ = table.Flush() // standard output
+}
+
+// served is how a burst ended.
+type served struct {
+	times             []time.Duration // of the served, sorted
+	refusals          map[string]int  // by short code or cause
+	last, lastRefused time.Duration
+	cpu               time.Duration
+}
+
+func (s served) why() string {
+	if len(s.refusals) == 0 {
+		return "0"
+	}
+	var parts []string
+	for code, n := range s.refusals {
+		parts = append(parts, fmt.Sprintf("%d %s", n, code))
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
+}
+
+func (r *rig) burst(tb testing.TB, s burst) served {
+	codes := r.codes(tb, s.people)
+	got := served{refusals: map[string]int{}}
+	var (
+		mu    sync.Mutex
+		group sync.WaitGroup
+		start = make(chan struct{})
+		began time.Time
+	)
+	for i := range s.people {
+		group.Go(func() {
+			<-start
+			err := clickOnce(r.parts[s.part].addr, codes[i])
+			took := time.Since(began)
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				got.times, got.last = append(got.times, took), max(got.last, took)
+				return
+			}
+			got.lastRefused = max(got.lastRefused, took)
+			got.refusals[causeOf(err)]++
+		})
+	}
+	began = time.Now()
+	close(start)
+	group.Wait()
+	slices.Sort(got.times)
+	return got
+}
+
+// clickOnce is a first click on a connection of its own.
+func clickOnce(addr, code string) error {
+	v, err := dial(addr, 0)
+	if err != nil {
+		return err
+	}
+	defer v.conn.Close()
+	return v.whole(code)
+}
+
+func causeOf(err error) string {
+	if r, ok := errors.AsType[*refused](err); ok {
+		return strings.TrimSpace(fmt.Sprintf("%s (%s, %d)", r.code, r.step, r.status))
+	}
+	return err.Error()
+}

@@ -1,0 +1,150 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// BenchmarkStart measures the production binary as people run it: its size, the
+// time from the start of the process to the first good /readyz, on an empty
+// folder and on one that has been used, and its memory when nothing happens.
+func BenchmarkStart(b *testing.B) {
+	binary := build(b)
+	v := startVendors(b)
+	info, err := os.Stat(binary)
+	if err != nil {
+		b.Fatal(err)
+	}
+	size := float64(info.Size()) / 1e6
+	var empty, used time.Duration
+	b.Run("empty", func(b *testing.B) {
+		empty = measureStart(b, func(b *testing.B) string { return writeConfig(b, v, settings{}) }, binary)
+	})
+	config := writeConfig(b, v, settings{})
+	start(b, binary, config)()
+	b.Run("used", func(b *testing.B) {
+		used = measureStart(b, func(*testing.B) string { return config }, binary)
+	})
+	var rss float64
+	b.Run("idle", func(b *testing.B) {
+		for b.Loop() {
+			rss = idle(b, binary, config)
+		}
+		b.ReportMetric(rss, "rss-MiB")
+	})
+	fmt.Printf("\nproduction binary %.1f MB; start to ready on the embedded store: %d ms empty, %d ms used; idle RSS %.0f MiB\n\n",
+		size, empty.Milliseconds(), used.Milliseconds(), rss)
+}
+
+// build makes the binary with the flags of the Makefile.
+func build(tb testing.TB) string {
+	tb.Helper()
+	binary := filepath.Join(tb.TempDir(), "kdgate")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "kdgate/cmd/kdgate")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		tb.Fatalf("build: %v\n%s", err, out)
+	}
+	return binary
+}
+
+// measureStart gives the mean time from start to ready.
+func measureStart(b *testing.B, config func(b *testing.B) string, binary string) time.Duration {
+	var sum time.Duration
+	n := 0
+	for b.Loop() {
+		b.StopTimer()
+		path := config(b)
+		b.StartTimer()
+		began := time.Now()
+		stop := start(b, binary, path)
+		sum += time.Since(began)
+		n++
+		b.StopTimer()
+		stop()
+		b.StartTimer()
+	}
+	return sum / time.Duration(n)
+}
+
+var opsAddress = regexp.MustCompile(`ops: \{address: "([^"]+)"`)
+
+// start runs `kdgate serve` and returns when it is ready; the function ends it.
+func start(tb testing.TB, binary, config string) (stop func()) {
+	tb.Helper()
+	_, stop = startServe(tb, binary, config)
+	return stop
+}
+
+func startServe(tb testing.TB, binary, config string) (*process, func()) {
+	tb.Helper()
+	text, err := os.ReadFile(config)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	cmd := exec.Command(binary, "serve", "--config", config)
+	cmd.Env = []string{"GOMAXPROCS=1"}
+	if err := cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	ops := string(opsAddress.FindSubmatch(text)[1])
+	if err := untilReady(ops); err != nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		tb.Fatal(err)
+	}
+	return &process{cmd: cmd}, func() {
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			tb.Fatal(err)
+		}
+		if err := cmd.Wait(); err != nil {
+			tb.Errorf("kdgate serve ended with: %v", err)
+		}
+	}
+}
+
+// untilReady knocks every millisecond.
+func untilReady(ops string) error {
+	patience := time.After(30 * time.Second)
+	knock := time.NewTicker(time.Millisecond)
+	defer knock.Stop()
+	for {
+		select {
+		case <-patience:
+			return errors.New("kdgate serve does not get ready")
+		case <-knock.C:
+		}
+		conn, err := net.Dial("tcp", ops)
+		if err != nil {
+			continue
+		}
+		_ = conn.Close()
+		res, err := http.Get("http://" + ops + "/readyz")
+		if err != nil {
+			continue
+		}
+		_ = res.Body.Close()
+		if res.StatusCode == http.StatusOK {
+			return nil
+		}
+	}
+}
+
+// idle is the memory in MiB of a gateway that nobody has asked for anything for
+// two seconds.
+func idle(tb testing.TB, binary, config string) float64 {
+	tb.Helper()
+	p, stop := startServe(tb, binary, config)
+	defer stop()
+	later(tb.Context(), 2*time.Second)
+	return p.memory(tb, "VmRSS")
+}

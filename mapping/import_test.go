@@ -362,3 +362,24 @@ func BenchmarkImport(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkSearch is a search through 100,000 rows that finds one, and the undo
+// of the import that made them.
+func BenchmarkSearch(b *testing.B) {
+	r := newRig(b, func(c *mapping.Config) { c.Recorder = quiet{} })
+	lines := make([]string, mapping.MaxCSVRows)
+	for i := range lines {
+		lines[i] = line(fmt.Sprintf("u%06d", i), fmt.Sprintf("S%06d", i), fmt.Sprintf("员工%06d", i))
+	}
+	run := r.apply(lines...)
+	for b.Loop() {
+		rows, _, err := r.List(b.Context(), mapping.Filter{Text: "员工099999"}, "", 50)
+		if err != nil || len(rows) != 1 {
+			b.Fatalf("%d rows, %v", len(rows), err)
+		}
+	}
+	begun := time.Now()
+	_, err := r.Undo(b.Context(), admin, run.ID, nil)
+	must(b, err)
+	b.ReportMetric(time.Since(begun).Seconds(), "s/undo")
+}

@@ -319,12 +319,12 @@ func TestShots(t *testing.T) {
 	for _, size := range [][2]int64{{390, 844}, {1280, 800}} {
 		for _, dark := range []bool{false, true} {
 			for name, path := range pages {
-				s.shoot(t, name, path, "", size, dark)
+				t.Run(name, func(t *testing.T) { s.shoot(t, name, path, "", size, dark) })
 			}
 			for name, path := range people {
-				s.shoot(t, name, path, "zhang1", size, dark)
+				t.Run(name, func(t *testing.T) { s.shoot(t, name, path, "zhang1", size, dark) })
 			}
-			s.shoot(t, "chain", "/launch/live", "wang3", size, dark)
+			t.Run("chain", func(t *testing.T) { s.shoot(t, "chain", "/launch/live", "wang3", size, dark) })
 		}
 	}
 }

@@ -40,8 +40,12 @@ func visitOf(r *http.Request) visit {
 // request has both; then what refuses without looking at routes; then same-origin.
 func (g *Gateway) edge() http.Handler {
 	protection := http.NewCrossOriginProtection()
-	protection.SetDenyHandler(g.serve(func(http.ResponseWriter, *http.Request) error {
-		return identity.Fail(identity.Forbidden, identity.CodeBadRequest, "cross-origin request")
+	protection.SetDenyHandler(g.serve(func(_ http.ResponseWriter, r *http.Request) error {
+		err := identity.Fail(identity.Forbidden, identity.CodeBadRequest, "cross-origin request")
+		if r.URL.Path == clientPath {
+			g.noteSignIn(r, attempt{door: identity.DoorInClient}, err)
+		}
+		return err
 	}))
 	inner := protection.Handler(http.HandlerFunc(g.route))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.observe(inner, w, r) })

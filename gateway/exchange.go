@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ type attempt struct {
 	browser identity.Secret
 	door    identity.Door
 	code    identity.Secret
+	leftOut int // failures of the same address that left no record of their own
 }
 
 // done is where a sign-in goes next.
@@ -43,7 +45,7 @@ func (g *Gateway) conclude(w http.ResponseWriter, r *http.Request, a attempt) do
 		// neither the store nor another browser ever holds it (F4, T37).
 		token := identity.NewSecret(g.keys.text("session", settled.Random, a.browser.Reveal()))
 		if _, err = g.cfg.Sessions.Start(r.Context(), w, *settled.Who, token); err != nil {
-			g.noteSignIn(r, a, err, 0)
+			g.noteSignIn(r, a, err)
 		}
 	}
 	if err != nil {
@@ -81,12 +83,12 @@ func (g *Gateway) redeem(r *http.Request, a attempt) (claim, error) {
 		}
 	} else if !sameText(a.st.Claim, key) {
 		err := expired("state was used by another code")
-		g.noteSignIn(r, a, err, 0)
+		g.noteSignIn(r, a, err)
 		return claim{}, err
 	}
 	settled, err := g.claims.await(r.Context(), key, a.st.Browser, g.cfg.Limits.Exchange)
 	if err != nil {
-		g.noteSignIn(r, a, err, 0)
+		g.noteSignIn(r, a, err)
 	}
 	return settled, err
 }
@@ -97,7 +99,7 @@ func (g *Gateway) redeemFirst(r *http.Request, a attempt, key string) (claim, bo
 	ctx := context.WithoutCancel(r.Context())
 	leave, err := g.limiter.enter(ctx, visitOf(r).address)
 	if err != nil {
-		g.noteSignIn(r, a, err, 0)
+		g.noteSignIn(r, a, err)
 		return claim{}, false, err
 	}
 	refused := false
@@ -217,7 +219,13 @@ func faultOf(code identity.Code) string {
 func (g *Gateway) recordSignIn(r *http.Request, a attempt, who identity.Assertion, cause error, took time.Duration) error {
 	event := g.event(r, audit.ActionSignIn, audit.OK)
 	event.Door, event.Actor = string(a.door), audit.Person(who.Subject)
-	event.Detail = map[string]string{"corp": a.st.Corp}
+	event.Detail = map[string]string{}
+	if a.st.Corp != "" {
+		event.Detail["corp"] = a.st.Corp
+	}
+	if a.leftOut > 0 {
+		event.Detail["left_out"] = strconv.Itoa(a.leftOut)
+	}
 	result, code := "ok", identity.Code("")
 	if cause != nil {
 		_, code = verdict(cause)
@@ -234,9 +242,18 @@ func (g *Gateway) recordSignIn(r *http.Request, a attempt, who identity.Assertio
 }
 
 // noteSignIn records a sign-in that failed before or without an exchange. It
-// fails anyway, so a log that cannot be written changes nothing but the log line.
-func (g *Gateway) noteSignIn(r *http.Request, a attempt, cause error, took time.Duration) {
-	_ = g.recordSignIn(r, a, identity.Assertion{}, cause, took) // record has logged it
+// fails anyway, so a log that cannot be written changes nothing but the log
+// line. A flood from one address leaves records at a bounded rate; the next one
+// written says how many were left out (T118).
+func (g *Gateway) noteSignIn(r *http.Request, a attempt, cause error) {
+	_, code := verdict(cause)
+	leftOut, write := g.limiter.note(visitOf(r).address)
+	if !write {
+		g.cfg.Observer.SignIn(a.door, "failed", faultOf(code), 0)
+		return
+	}
+	a.leftOut = leftOut
+	_ = g.recordSignIn(r, a, identity.Assertion{}, cause, 0) // record has logged it
 }
 
 // event fills what every record carries.

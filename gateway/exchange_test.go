@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -132,7 +133,11 @@ func TestPostRefusals(t *testing.T) {
 			if n := len(h.dingtalk.called()); n != 0 || h.sessions.count() != 0 {
 				t.Errorf("%d exchanges, %d sessions", n, h.sessions.count())
 			}
-			for _, e := range h.audit.of(audit.ActionSignIn) {
+			records := h.audit.of(audit.ActionSignIn)
+			if len(records) != 1 {
+				t.Errorf("%d records", len(records))
+			}
+			for _, e := range records {
 				if e.Outcome == audit.OK || e.Reason != string(test.code) || e.Source != "127.0.0.1" || e.RequestID == "" {
 					t.Errorf("record %+v", e)
 				}
@@ -493,6 +498,31 @@ func TestTooManyTries(t *testing.T) {
 	}
 	if last.StatusCode != 429 || !strings.Contains(last.text, "KD-121") || len(h.dingtalk.called()) != 3 {
 		t.Errorf("%d, exchanges %v", last.StatusCode, h.dingtalk.called())
+	}
+}
+
+// T118: failures of one address leave records at a bounded rate, and none is
+// forgotten: the next record counts those that were left out.
+func TestFloodOfRecords(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser(t)
+	for range 300 {
+		b.post(url.Values{"state": {"x"}, "code": {"x"}})
+	}
+	before := len(h.audit.of(audit.ActionSignIn))
+	h.clock.advance(time.Minute)
+	b.post(url.Values{"state": {"x"}, "code": {"x"}})
+	records := h.audit.of(audit.ActionSignIn)
+	if before >= 200 || len(records) != before+1 {
+		t.Fatalf("%d records, then %d", before, len(records))
+	}
+	total := len(records)
+	for _, e := range records {
+		n, _ := strconv.Atoi(e.Detail["left_out"])
+		total += n
+	}
+	if total != 301 {
+		t.Errorf("%d failures are accounted for", total)
 	}
 }
 

@@ -144,7 +144,7 @@ func (g *Gateway) handoverRedeem(w http.ResponseWriter, r *http.Request) error {
 			seeOther(w, homePath) // a double tap: the first one signed in
 			return nil
 		}
-		g.noteSignIn(r, a, err, 0)
+		g.noteSignIn(r, a, err)
 		return &failure{err: err, retry: defaultGoal}
 	}
 	who := found.Who

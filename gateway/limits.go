@@ -15,6 +15,9 @@ const (
 	maxAddresses = 10_000          // bounds the table; a flood from more addresses shares one bucket
 	queueLimit   = 5 * time.Second // how long a burst behind one address may queue
 	inFlight     = 64              // exchanges at once behind one address
+
+	notesPerSecond = 5   // audit records of failed sign-ins per address
+	notesAtOnce    = 100 // burst of them
 )
 
 // limiter protects DingTalk's quota (T7). An office often stands behind one
@@ -35,8 +38,10 @@ type limiter struct {
 // caller is what is known about one client address (one /64 of IPv6).
 type caller struct {
 	failures *rate.Limiter
+	notes    *rate.Limiter
 	slots    chan struct{}
 	waiting  int // callers that hold a reference; under limiter.mu
+	leftOut  int // failures without a record; under limiter.mu
 }
 
 func newLimiter(limits Limits, now func() time.Time) *limiter {
@@ -51,6 +56,7 @@ func newLimiter(limits Limits, now func() time.Time) *limiter {
 func (l *limiter) newCaller() *caller {
 	return &caller{
 		failures: rate.NewLimiter(rate.Limit(l.limits.PerAddress), l.limits.AddressSize),
+		notes:    rate.NewLimiter(notesPerSecond, notesAtOnce),
 		slots:    make(chan struct{}, inFlight),
 	}
 }
@@ -82,6 +88,22 @@ func (l *limiter) enter(ctx context.Context, address netip.Addr) (leave func(ref
 		return nil, tooMany("all addresses")
 	}
 	return leave, nil
+}
+
+// note reports whether a failed sign-in of this address is to be recorded, and
+// how many before it were not.
+func (l *limiter) note(address netip.Addr) (leftOut int, write bool) {
+	c := l.hold(address)
+	defer l.release(c)
+	allowed := c.notes.AllowN(l.now(), 1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !allowed {
+		c.leftOut++
+		return 0, false
+	}
+	leftOut, c.leftOut = c.leftOut, 0
+	return leftOut, true
 }
 
 func tooMany(what string) error {
@@ -125,7 +147,7 @@ func (l *limiter) find(key netip.Prefix) *caller {
 func (l *limiter) sweep() {
 	now := l.now()
 	for key, c := range l.table {
-		if c.waiting == 0 && c.failures.TokensAt(now) >= float64(l.limits.AddressSize) {
+		if c.waiting == 0 && c.leftOut == 0 && c.failures.TokensAt(now) >= float64(l.limits.AddressSize) {
 			delete(l.table, key)
 		}
 	}

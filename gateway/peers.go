@@ -59,7 +59,7 @@ type Recorder interface {
 type Observer interface {
 	// SignIn counts one finished sign-in: door, result (ok, failed), and whose
 	// fault a failure is (none, user, dingtalk, kingdee, gateway), and how long
-	// the exchange took.
+	// the exchange took, zero when nothing was sent upstream.
 	SignIn(door identity.Door, result, fault string, took time.Duration)
 	// Launch counts one launch: data centre and result (ok, or a short code).
 	Launch(target, result string)

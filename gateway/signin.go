@@ -11,6 +11,7 @@ import (
 
 const (
 	signInPath   = "/signin"
+	clientPath   = "/signin/dingtalk"
 	oauthPath    = "/signin/dingtalk/oauth"
 	callbackPath = "/signin/dingtalk/callback"
 	maxCode      = 512 // bytes of a code (T9)
@@ -136,6 +137,26 @@ func (g *Gateway) clock() string {
 // posts were refused before; here the state must be of this browser and the
 // nonce of this page (T2). A userid or name in the request is not even read (T10).
 func (g *Gateway) signInClient(w http.ResponseWriter, r *http.Request) error {
+	a := attempt{door: identity.DoorInClient}
+	if err := g.admitPost(r, &a); err != nil {
+		g.noteSignIn(r, a, err)
+		return &failure{err: err, retry: defaultGoal}
+	}
+	done := g.conclude(w, r, a)
+	switch {
+	case wantsJSON(r):
+		g.tell(w, r, done)
+	case done.next != nil && done.next.Failed != "":
+		g.showSignIn(w, r, a.browser, *done.next)
+	default:
+		seeOther(w, done.location)
+	}
+	return nil
+}
+
+// admitPost reads and checks what the page posts. A field given twice is
+// refused, not "first wins".
+func (g *Gateway) admitPost(r *http.Request, a *attempt) error {
 	if err := r.ParseForm(); err != nil {
 		return identity.Fail(identity.Invalid, identity.CodeBadRequest, "form: %w", err)
 	}
@@ -144,33 +165,25 @@ func (g *Gateway) signInClient(w http.ResponseWriter, r *http.Request) error {
 			return identity.Fail(identity.Invalid, identity.CodeBadRequest, "field %s given twice", field)
 		}
 	}
-	a := attempt{door: identity.DoorInClient, code: identity.NewSecret(r.PostForm.Get("code"))}
-	err := g.admit(r, &a, r.PostForm.Get("state"))
-	if err == nil && !sameText(r.PostForm.Get("nonce"), g.states.nonce(a.st.id, a.browser)) {
-		err = expired("nonce is not of this page")
+	a.code = identity.NewSecret(r.PostForm.Get("code"))
+	if err := g.admit(r, a, r.PostForm.Get("state")); err != nil {
+		return err
 	}
-	if err != nil {
-		g.noteSignIn(r, a, err, 0)
-		return &failure{err: err, retry: defaultGoal}
+	if !sameText(r.PostForm.Get("nonce"), g.states.nonce(a.st.id, a.browser)) {
+		return expired("nonce is not of this page")
 	}
 	a.st.Wanted = a.st.Wanted.withFragment(r.PostForm.Get("fragment"))
-	done := g.conclude(w, r, a)
-	if wantsJSON(r) {
-		body := map[string]string{"location": done.location, "request_id": visitOf(r).id}
-		if done.status == http.StatusSeeOther {
-			g.json(w, http.StatusOK, body)
-			return nil
-		}
-		body["code"] = string(done.code)
-		g.json(w, done.status, body)
-		return nil
-	}
-	if done.next != nil && done.next.Failed != "" {
-		g.showSignIn(w, r, a.browser, *done.next)
-		return nil
-	}
-	seeOther(w, done.location)
 	return nil
+}
+
+// tell gives the page's script the address to go to, also after a failure.
+func (g *Gateway) tell(w http.ResponseWriter, r *http.Request, d done) {
+	body := map[string]string{"location": d.location, "request_id": visitOf(r).id}
+	status := http.StatusOK
+	if d.status != http.StatusSeeOther {
+		status, body["code"] = d.status, string(d.code)
+	}
+	g.json(w, status, body)
 }
 
 // signInBrowser sends a browser to DingTalk's own sign-in page.
@@ -209,7 +222,7 @@ func (g *Gateway) signInCallback(w http.ResponseWriter, r *http.Request) error {
 		seeOther(w, g.conclude(w, r, a).location)
 		return nil
 	}
-	g.noteSignIn(r, a, err, 0)
+	g.noteSignIn(r, a, err)
 	g.logFailure(r, http.StatusSeeOther, identity.CodeOf(err), err)
 	if a.st.id != "" {
 		seeOther(w, g.again(r, a, err).location)

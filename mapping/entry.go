@@ -14,9 +14,9 @@ import (
 // Key names a row: one DingTalk person in one data centre. It compares as exact
 // bytes and is used as a map key as it is (T24).
 type Key struct {
-	DataCentre string // id of the data centre in our configuration
-	Corp       string // corpId of the organisation
-	UserID     string // DingTalk userid
+	DataCentre string `json:"data_centre"` // id of the data centre in our configuration
+	Corp       string `json:"corp"`        // corpId of the organisation
+	UserID     string `json:"userid"`      // DingTalk userid
 }
 
 // Subject is the DingTalk half of the key.

@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -58,7 +55,11 @@ func (p *program) verifyConfig(cmd *cobra.Command, args []string, publicKey stri
 		if err != nil {
 			return verify, err
 		}
-		verify = audit.VerifyConfig{Dir: cfg.Audit.Dir, Key: app.AuditKey(keys), Anchor: cfg.Audit.Anchor.File}
+		key, err := app.AuditKey(cfg.Audit.Dir, keys)
+		if err != nil {
+			return verify, err
+		}
+		verify = audit.VerifyConfig{Dir: cfg.Audit.Dir, Key: key, Anchor: cfg.Audit.Anchor.File}
 		if _, err := os.Stat(verify.Anchor); err != nil {
 			verify.Anchor = "" // none written yet; the report says what that leaves unproven
 		}
@@ -70,26 +71,13 @@ func (p *program) verifyConfig(cmd *cobra.Command, args []string, publicKey stri
 		}
 	}
 	if publicKey != "" {
-		key, err := readPublicKey(publicKey)
+		key, err := app.ReadPublicKey(publicKey)
 		if err != nil {
 			return verify, fmt.Errorf("%w: %w", errUsage, err)
 		}
 		verify.PublicKey = key
 	}
 	return verify, nil
-}
-
-// readPublicKey reads what audit public-key printed.
-func readPublicKey(path string) (ed25519.PublicKey, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil || len(key) != ed25519.PublicKeySize {
-		return nil, fmt.Errorf("%s holds no public key; write it with: kdgate audit public-key", path)
-	}
-	return key, nil
 }
 
 // auditPublicKey prints what a reviewer needs to check the signed checkpoints.
@@ -105,11 +93,15 @@ func (p *program) auditPublicKey() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			key, err := audit.PublicKey(app.AuditKey(keys))
+			key, err := app.AuditKey(cfg.Audit.Dir, keys)
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(p.stdout, base64.StdEncoding.EncodeToString(key))
+			public, err := audit.PublicKey(key)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(p.stdout, app.FormatPublicKey(public))
 			return err
 		},
 	}
@@ -177,21 +169,32 @@ func (p *program) auditExport() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "export", Short: "Write records to standard output, oldest first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if format != "jsonl" {
-				return fmt.Errorf("%w: --format %s is not available yet; use jsonl", errUsage, format)
+			if format != "jsonl" && format != "csv" {
+				return fmt.Errorf("%w: --format %s is neither csv nor jsonl", errUsage, format)
 			}
 			q, err := chosen.parse()
 			if err != nil {
 				return err
 			}
 			return p.withReader(cmd.Context(), func(reader *audit.Reader) error {
-				return reader.Each(cmd.Context(), q, func(r audit.Record) error { return r.WriteLine(p.stdout) })
+				return p.exportRecords(cmd.Context(), reader, q, format)
 			})
 		},
 	}
 	chosen.flags(cmd)
-	cmd.Flags().StringVar(&format, "format", "jsonl", "jsonl")
+	cmd.Flags().StringVar(&format, "format", "jsonl", "csv for spreadsheets, jsonl to verify")
 	return cmd
+}
+
+func (p *program) exportRecords(ctx context.Context, reader *audit.Reader, q audit.Query, format string) error {
+	if format == "jsonl" {
+		return reader.Each(ctx, q, func(r audit.Record) error { return r.WriteLine(p.stdout) })
+	}
+	sheet, err := audit.NewCSVWriter(p.stdout)
+	if err != nil {
+		return err
+	}
+	return errors.Join(reader.Each(ctx, q, sheet.Write), sheet.Flush())
 }
 
 func (p *program) auditTail() *cobra.Command {

@@ -44,6 +44,7 @@ var errFault = errors.New("a fault was found")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	host, err := os.Hostname()
 	if err != nil {
 		host = "kdgate"
@@ -126,7 +127,7 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// load reads the configuration and shows its warnings.
+// load reads the configuration. A file that cannot be read is a mistake of usage.
 func (p *program) load() (*config.Config, error) {
 	cfg, err := config.Load(p.configPath, p.environ)
 	if err != nil {

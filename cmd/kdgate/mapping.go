@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/user"
@@ -58,27 +57,37 @@ func (p *program) mappingList() *cobra.Command {
 }
 
 func (p *program) list(ctx context.Context, c *localapi.Client, f mapping.Filter) error {
-	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	if !p.json {
-		fmt.Fprintln(table, "CENTRE\tCORP\tUSERID\tSTAFF NUMBER\tLOGIN USER\tOWNER\tSTATUS\tLAST CHECK")
+	if p.json {
+		list := jsonList{w: p.stdout}
+		if err := eachEntry(ctx, c, f, func(e mapping.Entry) error { return list.add(e) }); err != nil {
+			return err
+		}
+		return list.end()
 	}
+	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "CENTRE\tCORP\tUSERID\tSTAFF NUMBER\tLOGIN USER\tOWNER\tSTATUS\tLAST CHECK")
+	err := eachEntry(ctx, c, f, func(e mapping.Entry) error {
+		_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.DataCentre, e.Corp, e.UserID,
+			e.StaffNumber, e.LoginUser, e.Owner, e.Status, lastCheck(e.Check))
+		return err
+	})
+	return errors.Join(err, table.Flush())
+}
+
+// eachEntry shows every row that matches, page by page.
+func eachEntry(ctx context.Context, c *localapi.Client, f mapping.Filter, show func(mapping.Entry) error) error {
 	for cursor := ""; ; {
 		page, err := c.List(ctx, f, cursor)
 		if err != nil {
 			return err
 		}
 		for _, e := range page.Entries {
-			if p.json {
-				if err := p.printJSON(e); err != nil {
-					return err
-				}
-				continue
+			if err := show(e); err != nil {
+				return err
 			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.DataCentre, e.Corp, e.UserID,
-				e.StaffNumber, e.LoginUser, e.Owner, e.Status, lastCheck(e.Check))
 		}
 		if cursor = page.Next; cursor == "" {
-			return table.Flush()
+			return nil
 		}
 	}
 }
@@ -122,7 +131,7 @@ func (p *program) get(ctx context.Context, c *localapi.Client, key mapping.Key) 
 		return err
 	}
 	if p.json {
-		if err := p.printJSON(found); err != nil {
+		if err := p.printRows(found); err != nil {
 			return err
 		}
 	} else {
@@ -196,10 +205,10 @@ func (p *program) importFile(ctx context.Context, c *localapi.Client, path strin
 	done, err := c.Import(ctx, file, dryRun, bar.set)
 	bar.finish()
 	if err != nil {
-		return fmt.Errorf("%s: %w; nothing was changed", path, err)
+		return fmt.Errorf("%s: %w; %s", path, err, importEnd(err))
 	}
 	if p.json {
-		err = p.printJSON(done)
+		err = p.printRows(done)
 	} else {
 		err = p.printPlan(done.Plan)
 	}
@@ -214,6 +223,15 @@ func (p *program) importFile(ctx context.Context, c *localapi.Client, path strin
 		fmt.Fprintln(p.stdout, "dry run: nothing was changed")
 	}
 	return nil
+}
+
+// importEnd says what became of an import that ended with err. An import is
+// whole or nothing, but when the gateway's word is missing it may be either.
+func importEnd(err error) string {
+	if _, told := errors.AsType[*localapi.Fault](err); told {
+		return "nothing was changed"
+	}
+	return "the gateway did not say how it ended: it is done or taken back as a whole; see kdgate audit tail"
 }
 
 // printPlan shows what is not the same, line by line.
@@ -246,7 +264,7 @@ func (p *program) undo(ctx context.Context, c *localapi.Client, run string) erro
 		return err
 	}
 	if p.json {
-		return p.printJSON(done)
+		return p.printRows(done)
 	}
 	_, err = fmt.Fprintf(p.stdout, "run %s is taken back\n", run)
 	return err
@@ -284,14 +302,15 @@ func (p *program) withTable(ctx context.Context, use func(*localapi.Client, *con
 	}
 	client, err := localapi.Dial(ctx, app.DataDir(cfg), name)
 	if err == nil {
+		defer client.Close()
 		return use(client, cfg)
 	}
 	if !errors.Is(err, localapi.ErrNoGateway) {
 		return err
 	}
 	core, err := app.OpenCore(ctx, app.Options{
-		Config: cfg, Replica: p.hostname + "-cli", Version: version,
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Config: cfg, Replica: replicaName(p.hostname) + "-cli", Version: version,
+		Logger: slog.New(slog.DiscardHandler), // what goes wrong comes back as an error
 	})
 	if err != nil {
 		return err

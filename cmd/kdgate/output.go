@@ -2,9 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
 	"os"
 
 	"github.com/cheggaaa/pb/v3"
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/term"
 )
 
@@ -14,6 +18,44 @@ func (p *program) printJSON(v any) error {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
+}
+
+// printRows writes machine output of the mapping table, whose types are made for
+// this package.
+func (p *program) printRows(v any) error {
+	if err := jsonv2.MarshalWrite(p.stdout, v, jsontext.WithIndent("  ")); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(p.stdout)
+	return err
+}
+
+// jsonList writes one JSON array without holding it.
+type jsonList struct {
+	w     io.Writer
+	begun bool
+}
+
+func (l *jsonList) add(v any) error {
+	text, err := jsonv2.Marshal(v)
+	if err != nil {
+		return err
+	}
+	before := ",\n  "
+	if !l.begun {
+		before, l.begun = "[\n  ", true
+	}
+	_, err = fmt.Fprintf(l.w, "%s%s", before, text)
+	return err
+}
+
+func (l *jsonList) end() error {
+	text := "\n]\n"
+	if !l.begun {
+		text = "[]\n"
+	}
+	_, err := io.WriteString(l.w, text)
+	return err
 }
 
 // progress is a bar on the terminal that people look at, and nothing elsewhere.

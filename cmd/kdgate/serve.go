@@ -7,7 +7,10 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
+	"sync"
 	"syscall"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -23,57 +26,82 @@ func (p *program) serve() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			logger := p.logger(cfg)
+			var level slog.LevelVar
+			level.Set(logLevel(cfg))
+			logger := slog.New(slog.NewJSONHandler(p.stderr, &slog.HandlerOptions{Level: &level}))
 			for _, warning := range cfg.Warnings {
 				logger.Warn("configuration", "warning", warning)
 			}
 			server, err := app.NewServer(cmd.Context(), app.Options{
-				Config: cfg, Replica: p.hostname, Version: version, Logger: logger,
+				Config: cfg, Replica: replicaName(p.hostname), Version: version, Logger: logger,
 			})
 			if err != nil {
 				return err
 			}
-			return p.serveUntilDone(cmd.Context(), server, logger)
+			return p.serveUntilDone(cmd.Context(), server, logger, &level)
 		},
 	}
 }
 
-func (p *program) serveUntilDone(ctx context.Context, server *app.Server, logger *slog.Logger) error {
+// serveUntilDone serves, and reads the configuration again at each SIGHUP.
+func (p *program) serveUntilDone(ctx context.Context, server *app.Server, logger *slog.Logger, level *slog.LevelVar) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	done := make(chan struct{})
-	defer close(done)
-	go func() {
+	done, reloader := make(chan struct{}), sync.WaitGroup{}
+	reloader.Go(func() {
 		for {
 			select {
 			case <-done:
 				return
 			case <-hangup:
-				p.reload(ctx, server, logger)
+				p.reload(ctx, server, logger, level)
 			}
 		}
-	}()
-	return server.Run(ctx)
+	})
+	err := server.Run(ctx)
+	close(done)
+	reloader.Wait()
+	return err
 }
 
 // reload reads the file again; a bad one leaves the old configuration running (R55).
-func (p *program) reload(ctx context.Context, server *app.Server, logger *slog.Logger) {
-	cfg, err := p.load()
-	if err == nil {
-		err = server.Reload(ctx, cfg)
-	}
+func (p *program) reload(ctx context.Context, server *app.Server, logger *slog.Logger, level *slog.LevelVar) {
+	var cfg *config.Config
+	err := server.Reload(ctx, func() (_ *config.Config, err error) {
+		cfg, err = p.load()
+		return cfg, err
+	})
 	if err != nil {
 		logger.Error("the new configuration is not in force; the old one goes on", "error", err)
 		return
 	}
+	level.Set(logLevel(cfg))
+	for _, warning := range cfg.Warnings {
+		logger.Warn("configuration", "warning", warning)
+	}
 	logger.Info("the new configuration is in force")
 }
 
-func (p *program) logger(cfg *config.Config) *slog.Logger {
+func logLevel(cfg *config.Config) slog.Level {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.Log.Level)) // the configuration has checked it
-	return slog.New(slog.NewJSONHandler(p.stderr, &slog.HandlerOptions{Level: level}))
+	return level
+}
+
+// replicaName makes a name for the audit log of the host's: letters, digits,
+// dot, dash and underscore, and room for a suffix within its 64.
+func replicaName(host string) string {
+	name := strings.Map(func(r rune) rune {
+		if r < 0x80 && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("._-", r)) {
+			return r
+		}
+		return '-'
+	}, host)
+	if name == "" {
+		return "kdgate"
+	}
+	return name[:min(len(name), 60)]
 }
 
 func (p *program) checkConfig() *cobra.Command {

@@ -42,6 +42,7 @@ type Core struct {
 	store   store.Store
 	driver  driver
 	log     *audit.Log
+	egress  *dingtalk.Egress      // outlives a reload: a ban does too
 	rooms   atomic.Pointer[rooms] // vendors and table, as configured now
 	secret  identity.Secret       // of the gateway's derivations
 	closers []func() error        // in the order of opening
@@ -52,7 +53,7 @@ func OpenCore(ctx context.Context, options Options) (*Core, error) {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	c := &Core{options: options, metrics: metrics.New()}
+	c := &Core{options: options, metrics: metrics.New(), egress: dingtalk.NewEgress(options.Egress)}
 	if err := c.open(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -70,10 +71,12 @@ func (c *Core) open(ctx context.Context) error {
 	if err := c.openAudit(ctx, keys); err != nil {
 		return err
 	}
-	if c.secret, err = deriveSecret(keys[0], "kdgate gateway"); err != nil {
+	// The oldest listed key, so that sign-ins under way outlive a restart with
+	// a new key in front (R57).
+	if c.secret, err = deriveSecret(keys[len(keys)-1], "kdgate gateway"); err != nil {
 		return err
 	}
-	furnished, err := c.furnish(c.options)
+	furnished, err := c.furnish(c.options.Config, &rooms{})
 	c.rooms.Store(furnished)
 	return err
 }
@@ -107,45 +110,48 @@ func (c *Core) tampered(key string, err error) {
 }
 
 func (c *Core) openAudit(ctx context.Context, keys [][]byte) error {
-	log, err := audit.Open(ctx, audit.Config{
-		Dir: c.options.Config.Audit.Dir, Replica: c.options.Replica, Key: AuditKey(keys),
-		AnchorFile: c.options.Config.Audit.Anchor.File, Now: c.options.Now, Logger: c.options.Logger,
+	settings := c.options.Config.Audit
+	key, err := AuditKey(settings.Dir, keys)
+	if err != nil {
+		return err
+	}
+	c.log, err = audit.Open(ctx, audit.Config{
+		Dir: settings.Dir, Replica: c.options.Replica, Key: key,
+		AnchorFile: settings.Anchor.File, Now: c.options.Now, Logger: c.options.Logger,
 	})
 	if err != nil {
 		return err
 	}
-	c.log = log
-	c.closers = append(c.closers, log.Close)
-	return nil
+	c.closers = append(c.closers, c.log.Close)
+	return keepAuditKey(settings.Dir, key)
 }
-
-// AuditKey is the key that signs the audit log: the oldest one that is still
-// listed, so that the chain goes on while the sealing key is rotated.
-func AuditKey(keys [][]byte) []byte { return keys[len(keys)-1] }
 
 // rooms are what a change of configuration replaces while the gateway runs.
 type rooms struct {
+	config  *config.Config
 	vendors vendors
 	table   *mapping.Table
 }
 
 // furnish builds the rooms for a configuration, touching nothing that runs.
-func (c *Core) furnish(options Options) (*rooms, error) {
-	v, err := newVendors(options, c.metrics)
+// What the configuration leaves as it was is taken over from old.
+func (c *Core) furnish(cfg *config.Config, old *rooms) (*rooms, error) {
+	v, err := c.newVendors(cfg, old.vendors)
 	if err != nil {
 		return nil, err
 	}
-	settings := options.Config.Mapping
 	table, err := mapping.New(mapping.Config{
 		Store: c.store, Recorder: recorder{c.log, c.metrics},
 		Directories: v.directories(), Profiles: v.profilers(),
-		StaffNumberFrom: settings.StaffNumberFrom, Privileged: settings.PrivilegedUsers,
-		VerifyMaxAge: settings.VerifyMaxAge, AllowCached: settings.AllowCached, Now: options.Now,
+		StaffNumberFrom: cfg.Mapping.StaffNumberFrom, Privileged: cfg.Mapping.PrivilegedUsers,
+		// The table takes zero for its default; to us it means: ask every time.
+		VerifyMaxAge: max(cfg.Mapping.VerifyMaxAge, 1),
+		AllowCached:  cfg.Mapping.AllowCached, Now: c.options.Now,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &rooms{vendors: v, table: table}, nil
+	return &rooms{config: cfg, vendors: v, table: table}, nil
 }
 
 // Table is the mapping table in force now.
@@ -158,6 +164,9 @@ func (c *Core) Close() error {
 		errs = append(errs, c.closers[i]())
 	}
 	c.closers = nil
+	if furnished := c.rooms.Load(); furnished != nil {
+		furnished.vendors.hangUp(vendors{})
+	}
 	return errors.Join(errs...)
 }
 

@@ -10,7 +10,8 @@ import (
 )
 
 // newGateway joins the rooms to the handler of the public listener.
-func (s *Server) newGateway(cfg *config.Config, r *rooms) (http.Handler, error) {
+func (s *Server) newGateway(r *rooms) (http.Handler, error) {
+	cfg := r.config
 	public, err := url.Parse(cfg.PublicURL)
 	if err != nil {
 		return nil, err
@@ -44,7 +45,7 @@ func gatewayCorps(cfg *config.Config, r *rooms) []gateway.Corp {
 	list := make([]gateway.Corp, 0, len(cfg.Corps))
 	for _, corp := range cfg.Corps {
 		list = append(list, gateway.Corp{
-			ID: corp.ID, ClientID: corp.AppKey, JSAPI: corp.Endpoints.JSAPI, Provider: r.vendors.dingtalk[corp.ID],
+			ID: corp.ID, ClientID: corp.AppKey, JSAPI: corp.Endpoints.JSAPI, Provider: r.vendors.dingtalk[corp.ID].api,
 		})
 	}
 	return list
@@ -58,7 +59,7 @@ func gatewayCentres(cfg *config.Config, r *rooms) []gateway.DataCentre {
 			name = dc.ID
 		}
 		list = append(list, gateway.DataCentre{
-			ID: dc.ID, Name: name, Origin: originOf(dc.URL), ServiceProvider: serviceProvider{r.vendors.kingdee[dc.ID]},
+			ID: dc.ID, Name: name, Origin: originOf(dc.URL), ServiceProvider: serviceProvider{r.vendors.kingdee[dc.ID].api},
 		})
 	}
 	return list

@@ -8,8 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"reflect"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +26,7 @@ const drainTime = 10 * time.Second
 type Server struct {
 	*Core
 	sessions *session.Manager
+	health   *health
 	public   http.Server
 	ops      http.Server
 	publicAt net.Listener
@@ -47,6 +47,11 @@ func NewServer(ctx context.Context, options Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{Core: core}
+	s.health = newHealth(s.options.Logger,
+		check{name: "store", ask: s.driver.Ping},
+		check{name: "audit", ask: s.log.Ping},
+		check{name: "audit anchor", ask: func(context.Context) error { return s.log.AnchorErr() }, advisory: true},
+	)
 	if err := s.assemble(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -57,12 +62,12 @@ func (s *Server) assemble(ctx context.Context) error {
 	cfg := s.options.Config
 	var err error
 	s.sessions, err = session.New(session.Config{
-		Store: s.store, Idle: cfg.Sessions.Idle, Absolute: cfg.Sessions.Absolute, Now: s.options.Now,
+		Store: s.store, Idle: cfg.Sessions.Idle, Absolute: cfg.Sessions.Absolute, Now: s.options.Now, Logger: s.options.Logger,
 	})
 	if err != nil {
 		return err
 	}
-	handler, err := s.newGateway(cfg, s.rooms.Load())
+	handler, err := s.newGateway(s.rooms.Load())
 	if err != nil {
 		return err
 	}
@@ -70,44 +75,61 @@ func (s *Server) assemble(ctx context.Context) error {
 	if err := s.listen(ctx, cfg); err != nil {
 		return err
 	}
-	return s.record(ctx, audit.ActionServeStart, map[string]string{"version": s.options.Version})
+	for _, action := range []audit.Action{audit.ActionConfigLoad, audit.ActionServeStart} {
+		event := audit.Event{Action: action, Outcome: audit.OK, Detail: map[string]string{"version": s.options.Version}}
+		if err := s.record(ctx, event); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // enter puts a gateway in force. Sessions see each request first, so that a new
 // one knows the browser it was started from.
 func (s *Server) enter(gateway http.Handler) {
-	handler := s.sessions.Wrap(gateway)
+	handler := s.recovered(s.sessions.Wrap(gateway))
 	s.gateway.Store(&handler)
 }
 
 // listen takes the ports. Limits on headers and slow clients stand here (R58, R59).
 func (s *Server) listen(ctx context.Context, cfg *config.Config) error {
 	var err error
-	quiet := slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelDebug)
-	s.public = http.Server{
-		Handler:           http.HandlerFunc(s.servePublic),
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: 30 * time.Second, IdleTimeout: 60 * time.Second,
-		MaxHeaderBytes: 32 << 10, ErrorLog: quiet,
+	if s.public.TLSConfig, err = s.publicTLS(cfg.Listen); err != nil {
+		return err
 	}
-	if cfg.Listen.Cert != "" {
-		if s.cert, err = newCertificate(cfg.Listen.Cert, cfg.Listen.Key); err != nil {
-			return err
-		}
-		s.public.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: s.cert.get}
-		if cfg.Listen.MinVersion == "1.2" {
-			s.public.TLSConfig.MinVersion = tls.VersionTLS12
-		}
+	s.public.Handler = http.HandlerFunc(s.servePublic)
+	s.ops.Handler = s.opsHandler()
+	for _, server := range []*http.Server{&s.public, &s.ops} {
+		server.ReadHeaderTimeout, server.ReadTimeout = 5*time.Second, 10*time.Second
+		server.WriteTimeout, server.IdleTimeout = 30*time.Second, 60*time.Second
+		server.MaxHeaderBytes = 32 << 10
+		// What net/http has to say is about clients that misbehave.
+		server.ErrorLog = slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelDebug)
 	}
-	s.ops = http.Server{Handler: s.opsHandler(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: quiet}
 	var lc net.ListenConfig
 	if s.publicAt, err = lc.Listen(ctx, "tcp", cfg.Listen.Address); err != nil {
 		return fmt.Errorf("listen.address: %w", err)
 	}
 	if s.opsAt, err = lc.Listen(ctx, "tcp", cfg.Ops.Address); err != nil {
-		return errors.Join(fmt.Errorf("ops.address: %w", err), s.publicAt.Close())
+		return fmt.Errorf("ops.address: %w", err)
 	}
 	return nil
+}
+
+// publicTLS is nil where a proxy in front speaks TLS.
+func (s *Server) publicTLS(cfg config.Listen) (*tls.Config, error) {
+	if cfg.Cert == "" {
+		return nil, nil
+	}
+	var err error
+	if s.cert, err = newCertificate(cfg.Cert, cfg.Key, s.options.Logger, s.options.Now); err != nil {
+		return nil, err
+	}
+	oldest := uint16(tls.VersionTLS13)
+	if cfg.MinVersion == "1.2" {
+		oldest = tls.VersionTLS12
+	}
+	return &tls.Config{MinVersion: oldest, GetCertificate: s.cert.get}, nil
 }
 
 func (s *Server) servePublic(w http.ResponseWriter, r *http.Request) {
@@ -121,31 +143,46 @@ func (s *Server) PublicAddr() net.Addr { return s.publicAt.Addr() }
 func (s *Server) OpsAddr() net.Addr { return s.opsAt.Addr() }
 
 // Run serves until ctx ends, then lets requests in flight finish and closes
-// everything (R52).
+// everything (R52). It may be called once.
 func (s *Server) Run(ctx context.Context) error {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	var group sync.WaitGroup
-	group.Go(func() { s.sessions.Run(working) })
 	group.Go(func() { failed <- s.servePort(&s.public, s.publicAt, s.cert != nil) })
 	group.Go(func() { failed <- s.servePort(&s.ops, s.opsAt, false) })
-	token, err := s.announce()
+	for _, work := range s.background() {
+		group.Go(func() { work(working) })
+	}
+	withdraw, err := s.announce()
 	if err != nil {
 		failed <- err
 	}
-	s.options.Logger.Info("ready", "public", s.publicAt.Addr().String(), "ops", s.opsAt.Addr().String())
+	s.options.Logger.Info("serving", "public", s.publicAt.Addr().String(), "ops", s.opsAt.Addr().String())
 
 	var cause error
 	select {
 	case <-ctx.Done():
 	case cause = <-failed:
 	}
-	cause = errors.Join(cause, s.shutdown(ctx), os.Remove(token))
+	s.shutdown(ctx)
+	cause = errors.Join(cause, withdraw())
 	stop()
 	group.Wait()
-	cause = errors.Join(cause, s.record(context.WithoutCancel(ctx), audit.ActionServeStop, nil))
+	cause = errors.Join(cause, s.record(context.WithoutCancel(ctx), audit.Event{Action: audit.ActionServeStop, Outcome: audit.OK}))
 	return errors.Join(cause, s.Close())
+}
+
+// background is the work beside requests; each ends with its context.
+func (s *Server) background() []func(context.Context) {
+	work := []func(context.Context){
+		func(ctx context.Context) { _ = s.sessions.Run(ctx) }, // it has no error to give
+		s.health.watch, s.repair,
+	}
+	if s.cert != nil {
+		work = append(work, s.cert.watch)
+	}
+	return work
 }
 
 func (s *Server) servePort(server *http.Server, at net.Listener, encrypted bool) error {
@@ -162,12 +199,17 @@ func (s *Server) servePort(server *http.Server, at net.Listener, encrypted bool)
 }
 
 // shutdown stops accepting, waits for what is in flight, and answers "not
-// ready" meanwhile, so that a balancer looks elsewhere.
-func (s *Server) shutdown(ctx context.Context) error {
+// ready" meanwhile, so that a balancer looks elsewhere. What is still in flight
+// after drainTime is cut: somebody who does not read must not keep us alive.
+func (s *Server) shutdown(ctx context.Context) {
 	s.stopping.Store(true)
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
-	return errors.Join(s.public.Shutdown(drain), s.ops.Shutdown(drain))
+	for _, server := range []*http.Server{&s.public, &s.ops} {
+		if err := server.Shutdown(drain); err != nil {
+			s.options.Logger.Warn("requests were cut short by the end", "error", errors.Join(err, server.Close()))
+		}
+	}
 }
 
 // Close gives back what NewServer took, without serving.
@@ -180,73 +222,16 @@ func (s *Server) Close() error {
 	return s.Core.Close()
 }
 
-// Reload puts a new configuration in force without dropping a connection. What
-// cannot change while serving is refused, and the old configuration stays (R55).
-func (s *Server) Reload(ctx context.Context, cfg *config.Config) error {
-	s.reloading.Lock()
-	defer s.reloading.Unlock()
-	old := s.options.Config
-	for name, pair := range map[string][2]any{
-		"listen": {old.Listen, cfg.Listen}, "ops": {old.Ops, cfg.Ops}, "store": {old.Store, cfg.Store},
-		"seal": {old.Seal, cfg.Seal}, "audit": {old.Audit, cfg.Audit}, "sessions": {old.Sessions, cfg.Sessions},
-	} {
-		if !reflect.DeepEqual(pair[0], pair[1]) {
-			return fmt.Errorf("reload: %s changed; that needs a restart", name)
-		}
-	}
-	if err := s.replace(cfg); err != nil {
-		return fmt.Errorf("reload: %w", err)
-	}
-	return s.record(ctx, audit.ActionConfigLoad, nil)
+// record writes down what the program itself did.
+func (s *Server) record(ctx context.Context, event audit.Event) error {
+	event.Actor = audit.System
+	return recorder{s.log, s.metrics}.Append(ctx, event)
 }
 
-func (s *Server) replace(cfg *config.Config) error {
-	options := s.options
-	options.Config = cfg
-	fresh, err := s.furnish(options)
-	if err != nil {
-		return err
+// logPanic tells where, but not what: the value may hold request data.
+func logPanic(logger *slog.Logger, cause any) {
+	if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		return // net/http's own word for "end this connection"
 	}
-	handler, err := s.newGateway(cfg, fresh)
-	if err != nil {
-		return err
-	}
-	if s.cert != nil {
-		if err := s.cert.load(); err != nil {
-			return err
-		}
-	}
-	s.options = options
-	s.rooms.Store(fresh)
-	s.enter(handler)
-	return nil
+	logger.Error("panic", "type", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
 }
-
-func (s *Server) record(ctx context.Context, action audit.Action, detail map[string]string) error {
-	return recorder{s.log, s.metrics}.Append(ctx, audit.Event{
-		Action: action, Outcome: audit.OK, Actor: audit.System, Detail: detail,
-	})
-}
-
-// certificate serves the newest pair that was loaded.
-type certificate struct {
-	certFile, keyFile string
-	pair              atomic.Pointer[tls.Certificate]
-}
-
-func newCertificate(certFile, keyFile string) (*certificate, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile}
-	return c, c.load()
-}
-
-// load reads the pair; one that does not fit together leaves the old one (R56).
-func (c *certificate) load() error {
-	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
-	if err != nil {
-		return fmt.Errorf("listen.cert: %w", err)
-	}
-	c.pair.Store(&pair)
-	return nil
-}
-
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.pair.Load(), nil }

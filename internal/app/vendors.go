@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"kdgate/dingtalk"
 	"kdgate/gateway"
@@ -15,56 +16,101 @@ import (
 	"kdgate/mapping"
 )
 
-// vendors are the clients of both sides, by corp and by data centre.
-type vendors struct {
-	dingtalk map[string]*dingtalk.Client
-	kingdee  map[string]*kingdee.Client
+// client is one vendor's client, the connections it speaks over and the section
+// of the configuration it was made from.
+type client[C, Section any] struct {
+	api     C
+	peer    *peer.Client
+	section Section
 }
 
-func newVendors(options Options, m *metrics.Metrics) (vendors, error) {
-	v := vendors{dingtalk: map[string]*dingtalk.Client{}, kingdee: map[string]*kingdee.Client{}}
-	egress := dingtalk.NewEgress(options.Egress) // a ban hits the address, so every corp behind it pauses
-	var errs []error
-	for _, corp := range options.Config.Corps {
-		client, err := newDingTalk(corp, options, egress, m)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("corp %s: %w", corp.ID, err))
-			continue
-		}
-		v.dingtalk[corp.ID] = client
+// vendors are the clients of both sides, by corp and by data centre.
+type vendors struct {
+	dingtalk map[string]client[*dingtalk.Client, config.Corp]
+	kingdee  map[string]client[*kingdee.Client, config.DataCentre]
+}
+
+// newVendors takes the clients over whose section did not change: they hold
+// tokens, sessions that are licence seats in Kingdee, and pauses that a vendor
+// asked for.
+func (c *Core) newVendors(cfg *config.Config, old vendors) (vendors, error) {
+	v := vendors{
+		dingtalk: map[string]client[*dingtalk.Client, config.Corp]{},
+		kingdee:  map[string]client[*kingdee.Client, config.DataCentre]{},
 	}
-	for _, dc := range options.Config.DataCentres {
-		client, err := newKingdee(dc, options, m)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("data centre %s: %w", dc.ID, err))
-			continue
+	var errs []error
+	for _, corp := range cfg.Corps {
+		made, kept := old.dingtalk[corp.ID]
+		if !kept || !reflect.DeepEqual(made.section, corp) {
+			var err error
+			if made, err = c.newDingTalk(corp); err != nil {
+				errs = append(errs, fmt.Errorf("corp %s: %w", corp.ID, err))
+			}
 		}
-		v.kingdee[dc.ID] = client
+		v.dingtalk[corp.ID] = made
+	}
+	for _, dc := range cfg.DataCentres {
+		made, kept := old.kingdee[dc.ID]
+		files := dc.CAFile != "" || dc.ClientCert != "" // their content may be new under the same name
+		if !kept || files || !reflect.DeepEqual(made.section, dc) {
+			var err error
+			if made, err = c.newKingdee(dc); err != nil {
+				errs = append(errs, fmt.Errorf("data centre %s: %w", dc.ID, err))
+			}
+		}
+		v.kingdee[dc.ID] = made
 	}
 	return v, errors.Join(errs...)
 }
 
-var tokenCalls = map[string]dingtalk.TokenCall{
-	"access_token": dingtalk.TokenAccessToken, "gettoken": dingtalk.TokenGetToken, "corp_token": dingtalk.TokenCorp,
+// hangUp ends the idle connections of clients that next does not have.
+func (v vendors) hangUp(next vendors) {
+	for id, old := range v.dingtalk {
+		if next.dingtalk[id].peer != old.peer {
+			old.peer.CloseIdle()
+		}
+	}
+	for id, old := range v.kingdee {
+		if next.kingdee[id].peer != old.peer {
+			old.peer.CloseIdle()
+		}
+	}
 }
 
-func newDingTalk(corp config.Corp, options Options, egress *dingtalk.Egress, m *metrics.Metrics) (*dingtalk.Client, error) {
-	return dingtalk.New(dingtalk.Config{
+// tokenCall is how the configuration names the ways to fetch an app token.
+func tokenCall(name string) dingtalk.TokenCall {
+	switch name {
+	case "gettoken":
+		return dingtalk.TokenGetToken
+	case "corp_token":
+		return dingtalk.TokenCorp
+	default:
+		return dingtalk.TokenAccessToken
+	}
+}
+
+func (c *Core) newDingTalk(corp config.Corp) (client[*dingtalk.Client, config.Corp], error) {
+	made := client[*dingtalk.Client, config.Corp]{peer: peer.New(peer.Config{}), section: corp}
+	var err error
+	made.api, err = dingtalk.New(dingtalk.Config{
 		Corp: corp.ID, AppKey: corp.AppKey, AppSecret: corp.AppSecret, AgentID: corp.AgentID,
 		Endpoints: dingtalk.Endpoints{OAPI: corp.Endpoints.OAPI, API: corp.Endpoints.API, Login: corp.Endpoints.Login},
-		TokenCall: tokenCalls[corp.TokenCall],
-		Peer:      peer.New(peer.Config{}), Egress: egress,
+		TokenCall: tokenCall(corp.TokenCall),
+		Peer:      made.peer, Egress: c.egress, // a ban hits the address, so every corp behind it pauses
 		Limits: dingtalk.Limits{QPS: float64(corp.Quota.QPS), ReserveLogin: corp.Quota.ReserveLogin},
-		Now:    options.Now, Logger: options.Logger, Observer: m.Peer("dingtalk"),
+		Now:    c.options.Now, Logger: c.options.Logger, Observer: c.metrics.Peer("dingtalk"),
 	})
+	return made, err
 }
 
-func newKingdee(dc config.DataCentre, options Options, m *metrics.Metrics) (*kingdee.Client, error) {
+func (c *Core) newKingdee(dc config.DataCentre) (client[*kingdee.Client, config.DataCentre], error) {
+	made := client[*kingdee.Client, config.DataCentre]{section: dc}
 	tlsConfig, err := clientTLS(dc.CAFile, dc.ClientCert, dc.ClientKey)
 	if err != nil {
-		return nil, err
+		return made, err
 	}
-	return kingdee.New(kingdee.Config{
+	made.peer = peer.New(peer.Config{TLS: tlsConfig})
+	made.api, err = kingdee.New(kingdee.Config{
 		ID: dc.ID, BaseURL: dc.URL, AllowPlainHTTP: dc.Insecure,
 		DBID: dc.DBID, AppID: dc.AppID, AppSecret: dc.AppSecret, IntegrationUser: dc.IntegrationUser, LCID: dc.LCID,
 		Link: kingdeeLink(dc.Link), Users: kingdeeUsers(dc.Users),
@@ -73,9 +119,10 @@ func newKingdee(dc config.DataCentre, options Options, m *metrics.Metrics) (*kin
 			SessionIdle: dc.API.SessionIdle, MaxSessions: dc.API.MaxSessions, MaxConcurrency: dc.API.MaxSessions,
 			AcceptMinus5: dc.API.AcceptMinus5,
 		},
-		Peer: peer.New(peer.Config{TLS: tlsConfig}), Now: options.Now, Logger: options.Logger,
-		Observer: m.Peer("kingdee").PeerCall,
+		Peer: made.peer, Now: c.options.Now, Logger: c.options.Logger,
+		Observer: c.metrics.Peer("kingdee").PeerCall,
 	})
+	return made, err
 }
 
 func kingdeeLink(link config.Link) kingdee.LinkConfig {
@@ -101,7 +148,7 @@ func kingdeeUsers(users config.Users) kingdee.UsersConfig {
 func (v vendors) directories() map[string]mapping.Directory {
 	all := make(map[string]mapping.Directory, len(v.kingdee))
 	for id, client := range v.kingdee {
-		all[id] = client
+		all[id] = client.api
 	}
 	return all
 }
@@ -109,7 +156,7 @@ func (v vendors) directories() map[string]mapping.Directory {
 func (v vendors) profilers() map[string]mapping.Profiler {
 	all := make(map[string]mapping.Profiler, len(v.dingtalk))
 	for id, client := range v.dingtalk {
-		all[id] = client
+		all[id] = client.api
 	}
 	return all
 }

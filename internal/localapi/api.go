@@ -11,16 +11,6 @@ import (
 // Prefix is where the routes begin.
 const Prefix = "/local/"
 
-// TokenFile is the name of the file in the data folder that says where the
-// local API is and what opens it.
-const TokenFile = "local-api.json"
-
-// Announcement is the content of TokenFile.
-type Announcement struct {
-	Address string `json:"address"` // host:port of the operations listener
-	Token   string `json:"token"`
-}
-
 // Table is what the routes do; *mapping.Table does it. The handler asks for it
 // at every request, because a reload replaces it.
 type Table interface {
@@ -53,8 +43,8 @@ type Import struct {
 
 // line is one line of a long answer: progress as it comes, the end last.
 type line struct {
-	Done   int     `json:"done,omitempty"`
-	Total  int     `json:"total,omitempty"`
+	Done   int     `json:"done,omitzero"`
+	Total  int     `json:"total,omitzero"`
 	Result *Import `json:"result,omitempty"`
 	Fault  *Fault  `json:"error,omitempty"`
 }
@@ -75,4 +65,6 @@ func faultOf(err error) *Fault {
 }
 
 // restore makes the error that the other side had.
+//
+// Its words begin with the code already, so they are not put in front again.
 func (f *Fault) restore() error { return &identity.Error{Kind: f.Kind, Err: f} }

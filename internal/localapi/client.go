@@ -2,17 +2,16 @@ package localapi
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/identity"
 	"kdgate/mapping"
@@ -29,39 +28,51 @@ type Client struct {
 	http  *http.Client
 }
 
-// Dial finds the gateway that runs on dataDir; ErrNoGateway when there is none.
-// user is the operating-system user, for the audit log.
+// Dial finds the gateway that runs on dataDir; ErrNoGateway when there is none,
+// also where a dead one left its TokenFile and whatever listens there now cannot
+// prove that it wrote it. user is the operating-system user, for the audit log.
 func Dial(ctx context.Context, dataDir, user string) (*Client, error) {
-	text, err := os.ReadFile(filepath.Join(dataDir, TokenFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrNoGateway
-	}
+	announced, err := readAnnouncement(dataDir)
 	if err != nil {
-		return nil, fmt.Errorf("localapi: %w", err)
-	}
-	var announced Announcement
-	if err := json.Unmarshal(text, &announced); err != nil {
-		return nil, fmt.Errorf("localapi: %s: %w", TokenFile, err)
-	}
-	c := &Client{base: "http://" + announced.Address, token: identity.NewSecret(announced.Token), user: user, http: &http.Client{}}
-	if err := c.greet(ctx); err != nil {
 		return nil, err
+	}
+	c := newClient(announced.Address, identity.NewSecret(announced.Token), user)
+	if err := c.probe(ctx); err != nil {
+		c.Close()
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("localapi: %w", ctx.Err())
+		}
+		return nil, fmt.Errorf("%w: %w", ErrNoGateway, err)
 	}
 	return c, nil
 }
 
-// greet sees whether the gateway that wrote the file still runs.
-func (c *Client) greet(ctx context.Context) error {
-	var page Page
-	err := c.get(ctx, "mappings", url.Values{"limit": {"1"}}, &page)
-	if _, answered := errors.AsType[*Fault](err); err == nil || answered {
-		return nil
+func newClient(address string, token identity.Secret, user string) *Client {
+	return &Client{
+		base: "http://" + address, token: token, user: user,
+		http: &http.Client{Transport: &http.Transport{DialContext: dialer(address, token)}}, // no proxy: this stays here
 	}
-	return ErrNoGateway
 }
 
+// probe opens a proven connection, which the first request then uses.
+func (c *Client) probe(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+helloPath+"?nonce=1", nil)
+	if err != nil {
+		return err
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, io.LimitReader(res.Body, greetBytes))
+	return errors.Join(err, res.Body.Close())
+}
+
+// Close ends the connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
 // Serve opens the handler on a loopback port of its own, for a command that
-// found no gateway, and returns a client of it. close ends the port.
+// found no gateway, and returns a client of it. close ends both.
 func Serve(ctx context.Context, cfg Config, user string) (c *Client, closePort func() error, err error) {
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -69,9 +80,18 @@ func Serve(ctx context.Context, cfg Config, user string) (c *Client, closePort f
 		return nil, nil, fmt.Errorf("localapi: %w", err)
 	}
 	server := &http.Server{Handler: NewHandler(cfg), ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = server.Serve(listener) }() // ends with Close
-	c = &Client{base: "http://" + listener.Addr().String(), token: cfg.Token, user: user, http: &http.Client{}}
-	return c, server.Close, nil
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(listener) // ends with Close
+	}()
+	c = newClient(listener.Addr().String(), cfg.Token, user)
+	return c, func() error {
+		c.Close()
+		err := server.Close()
+		<-done
+		return err
+	}, nil
 }
 
 // List returns one page of the rows that match.
@@ -126,10 +146,10 @@ func (c *Client) long(ctx context.Context, path string, q url.Values, body io.Re
 		return Import{}, err
 	}
 	defer res.Body.Close()
-	lines := json.NewDecoder(res.Body)
+	lines := jsontext.NewDecoder(res.Body)
 	for {
 		var l line
-		if err := lines.Decode(&l); err != nil {
+		if err := json.UnmarshalDecode(lines, &l); err != nil {
 			return Import{}, fmt.Errorf("localapi: the gateway stopped in the middle: %w", err)
 		}
 		switch {
@@ -149,7 +169,7 @@ func (c *Client) get(ctx context.Context, path string, q url.Values, into any) e
 		return err
 	}
 	defer res.Body.Close()
-	if err := json.NewDecoder(res.Body).Decode(into); err != nil {
+	if err := json.UnmarshalRead(res.Body, into); err != nil {
 		return fmt.Errorf("localapi: %w", err)
 	}
 	return nil
@@ -172,7 +192,7 @@ func (c *Client) send(ctx context.Context, method, path string, q url.Values, bo
 	}
 	defer res.Body.Close()
 	fault := &Fault{}
-	if err := json.NewDecoder(res.Body).Decode(fault); err != nil {
+	if err := json.UnmarshalRead(res.Body, fault); err != nil {
 		return nil, fmt.Errorf("localapi: status %d", res.StatusCode)
 	}
 	return nil, fault.restore()

@@ -2,12 +2,16 @@ package localapi
 
 import (
 	"crypto/subtle"
-	"encoding/json"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/identity"
 	"kdgate/mapping"
@@ -32,12 +36,24 @@ func NewHandler(cfg Config) http.Handler {
 	mux.HandleFunc("GET "+Prefix+"mappings/chain", h.explain)
 	mux.HandleFunc("POST "+Prefix+"mappings/import", h.importCSV)
 	mux.HandleFunc("POST "+Prefix+"mappings/undo", h.undo)
-	return h.guard(mux)
+	door := http.NewServeMux()
+	door.HandleFunc("GET "+helloPath, h.hello)
+	door.Handle(Prefix, h.guard(mux))
+	return door
 }
 
-// guard lets in who shows the token. Compared in constant time (T127).
+// guard lets in who is on this machine and shows the token, which is compared
+// in constant time (T127). The token also keeps browsers out: a page that makes
+// one call here, by a guess at the port or by DNS rebinding, has no way to know
+// it, and nothing here takes a cookie. That callers come from this machine
+// matters where the operations listener stands on a network: the token would
+// travel in the clear.
 func (h handler) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !fromHere(r) {
+			answer(w, http.StatusForbidden, &Fault{Kind: identity.Forbidden, Words: "this door is for commands on the same machine"})
+			return
+		}
 		shown, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if subtle.ConstantTimeCompare([]byte(shown), []byte(h.Token.Reveal())) != 1 {
 			answer(w, http.StatusUnauthorized, &Fault{Kind: identity.Unauthenticated, Words: "the token does not fit"})
@@ -45,6 +61,24 @@ func (h handler) guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// fromHere reports whether the other end of the connection is this machine: on
+// loopback, or the very address that it was asked at.
+func fromHere(r *http.Request) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	if peer.Addr().Unmap().IsLoopback() {
+		return true
+	}
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return false
+	}
+	at, err := netip.ParseAddrPort(local.String())
+	return err == nil && at.Addr().Unmap() == peer.Addr().Unmap()
 }
 
 // actor is the operating-system user that the command named. The token proves
@@ -129,13 +163,13 @@ func (h handler) undo(w http.ResponseWriter, r *http.Request) {
 // stream writes one JSON value a line.
 type stream struct {
 	w       http.ResponseWriter
-	encoder *json.Encoder
+	encoder *jsontext.Encoder
 	last    int
 }
 
 func newStream(w http.ResponseWriter) *stream {
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	return &stream{w: w, encoder: json.NewEncoder(w)}
+	return &stream{w: w, encoder: jsontext.NewEncoder(w)}
 }
 
 // progress reports whole percents only: a line a row would cost more than the work.
@@ -156,7 +190,7 @@ func (s *stream) end(result *Import, err error) {
 }
 
 func (s *stream) write(l line) {
-	_ = s.encoder.Encode(l) // a caller that is gone ends the request's context
+	_ = json.MarshalEncode(s.encoder, l) // a caller that is gone ends the request's context
 	_ = http.NewResponseController(s.w).Flush()
 }
 
@@ -185,5 +219,5 @@ func answer(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // a caller that is gone needs no answer
+	_ = json.MarshalWrite(w, v) // a caller that is gone needs no answer
 }

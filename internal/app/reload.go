@@ -1,0 +1,90 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+
+	"kdgate/audit"
+	"kdgate/internal/config"
+)
+
+// fixed are the sections that listeners, files and sessions were opened with.
+var fixed = [...]string{"listen", "ops", "store", "seal", "audit", "sessions"}
+
+// Reload reads a configuration and puts it in force without dropping a
+// connection. One that cannot be read, or that changes what cannot change while
+// serving, is refused and the old one stays (R55). Either is recorded.
+func (s *Server) Reload(ctx context.Context, load func() (*config.Config, error)) error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	next, err := s.judge(load)
+	if err != nil {
+		// The reasons may quote the file, and the file may hold anything; they go to the log.
+		return errors.Join(fmt.Errorf("reload: %w", err), s.record(ctx, audit.Event{
+			Action: audit.ActionConfigLoad, Outcome: audit.Refused, Reason: "the new configuration is not in force",
+		}))
+	}
+	if err := s.record(ctx, audit.Event{
+		Action: audit.ActionConfigLoad, Outcome: audit.OK, Detail: map[string]string{"changed": strings.Join(next.changed, ",")},
+	}); err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	old := s.rooms.Swap(next.rooms)
+	s.enter(next.gateway)
+	old.vendors.hangUp(next.rooms.vendors)
+	return nil
+}
+
+// successor is a configuration that could be put in force.
+type successor struct {
+	rooms   *rooms
+	gateway http.Handler
+	changed []string // sections
+}
+
+// judge builds everything that a new configuration needs, beside what runs.
+func (s *Server) judge(load func() (*config.Config, error)) (*successor, error) {
+	cfg, err := load()
+	if err != nil {
+		return nil, err
+	}
+	old := s.rooms.Load()
+	next := &successor{changed: changedSections(old.config, cfg)}
+	var refused []string
+	for _, section := range fixed {
+		if slices.Contains(next.changed, section) {
+			refused = append(refused, section)
+		}
+	}
+	if len(refused) > 0 {
+		return nil, fmt.Errorf("%s changed; that needs a restart", strings.Join(refused, ", "))
+	}
+	if next.rooms, err = s.furnish(cfg, old); err != nil {
+		return nil, err
+	}
+	if next.gateway, err = s.newGateway(next.rooms); err != nil {
+		return nil, err
+	}
+	if s.cert != nil {
+		err = s.cert.load()
+	}
+	return next, err
+}
+
+// changedSections names the top-level keys that differ.
+func changedSections(old, next *config.Config) []string {
+	var names []string
+	a, b := reflect.ValueOf(*old), reflect.ValueOf(*next)
+	for i := range a.NumField() {
+		name := a.Type().Field(i).Tag.Get("mapstructure")
+		if name != "-" && !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
+			names = append(names, name)
+		}
+	}
+	return names
+}

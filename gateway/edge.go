@@ -66,15 +66,11 @@ func (g *Gateway) observe(next http.Handler, w http.ResponseWriter, r *http.Requ
 	r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
 	out := &meter{ResponseWriter: w}
 	g.baseline(out.Header(), v.id)
+	defer g.logRequest(r, out, began)
 	defer func() {
 		if cause := recover(); cause != nil {
 			g.recovered(out, r, cause)
 		}
-		g.cfg.Logger.LogAttrs(r.Context(), slog.LevelInfo, "request",
-			slog.String("request_id", v.id), slog.String("method", clip(r.Method, 16)),
-			slog.String("path", loggedPath(r)), slog.Int("status", out.code()),
-			slog.Int64("bytes", out.bytes), slog.String("address", v.address.String()),
-			slog.Duration("took", g.cfg.Now().Sub(began)))
 	}()
 	if refusal := g.screen(r); refusal != nil {
 		out.Header().Set("Connection", "close")
@@ -85,11 +81,21 @@ func (g *Gateway) observe(next http.Handler, w http.ResponseWriter, r *http.Requ
 	next.ServeHTTP(out, r)
 }
 
+// logRequest writes the access line.
+func (g *Gateway) logRequest(r *http.Request, out *meter, began time.Time) {
+	v := visitOf(r)
+	g.cfg.Logger.LogAttrs(r.Context(), slog.LevelInfo, "request",
+		slog.String("request_id", v.id), slog.String("method", clip(r.Method, 16)),
+		slog.String("path", loggedPath(r)), slog.Int("status", out.code()),
+		slog.Int64("bytes", out.bytes), slog.String("address", v.address.String()),
+		slog.Duration("took", g.took(began)))
+}
+
 // recovered answers a panic with the same page as any other fault (T128, T130).
 // The stack goes to the log; the value may hold request data and does not.
 func (g *Gateway) recovered(out *meter, r *http.Request, cause any) {
 	if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		panic(cause) // the server's own way to abort a response
+		panic(http.ErrAbortHandler) // the server's own way to end a connection: let it through
 	}
 	g.cfg.Logger.Error("panic", "request_id", visitOf(r).id, "type", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
 	if out.status == 0 {

@@ -1,0 +1,124 @@
+package gateway
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"kdgate/audit"
+	"kdgate/identity"
+)
+
+// T7: five thousand bad codes cost a bounded number of exchanges, and another
+// address signs in meanwhile.
+func TestFloodOfBadCodes(t *testing.T) {
+	h := newHouse(t, func(cfg *Config) {
+		cfg.Limits = Limits{PerAddress: 1, AddressSize: 20, Global: 1000, GlobalSize: 5000}
+	})
+	l := h.gateway.limiter
+	refusedBefore := 0
+	for range 5000 {
+		leave, err := l.enter(t.Context(), mustAddr("198.51.100.7"))
+		if err != nil {
+			if identity.KindOf(err) != identity.Throttled {
+				t.Fatal(err)
+			}
+			refusedBefore++
+			continue
+		}
+		leave(true)
+	}
+	if asked := 5000 - refusedBefore; asked > 20+inFlight {
+		t.Errorf("%d codes went upstream", asked)
+	}
+	leave, err := l.enter(t.Context(), mustAddr("198.51.100.8"))
+	if err != nil {
+		t.Fatalf("another address: %v", err)
+	}
+	leave(false)
+	h.clock.advance(time.Minute)
+	if leave, err = l.enter(t.Context(), mustAddr("198.51.100.7")); err != nil {
+		t.Fatalf("the same address a minute later: %v", err)
+	}
+	leave(false)
+}
+
+// T7 over HTTP: the answer is 429, KD-121, and nothing is asked.
+func TestTooManyTries(t *testing.T) {
+	h := newHouse(t, func(cfg *Config) { cfg.Limits = Limits{PerAddress: 0.001, AddressSize: 3} })
+	b := h.browser(t)
+	last := answer{}
+	for i := range 5 {
+		last = b.post(b.form(b.open("/launch/kingdee"), fmt.Sprintf("bad-%d", i)))
+	}
+	if last.StatusCode != 429 || !strings.Contains(last.text, "KD-121") || len(h.dingtalk.called()) != 3 {
+		t.Errorf("%d, exchanges %v", last.StatusCode, h.dingtalk.called())
+	}
+}
+
+// T118: failures of one address leave records at a bounded rate, and none is
+// forgotten: the next record counts those that were left out.
+func TestFloodOfRecords(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser(t)
+	for range 300 {
+		b.post(url.Values{"state": {"x"}, "code": {"x"}})
+	}
+	before := len(h.audit.of(audit.ActionSignIn))
+	h.clock.advance(time.Minute)
+	b.post(url.Values{"state": {"x"}, "code": {"x"}})
+	records := h.audit.of(audit.ActionSignIn)
+	if before >= 200 || len(records) != before+1 {
+		t.Fatalf("%d records, then %d", before, len(records))
+	}
+	total := len(records)
+	for _, e := range records {
+		n, _ := strconv.Atoi(e.Detail["left_out"])
+		total += n
+	}
+	if total != 301 {
+		t.Errorf("%d failures are accounted for", total)
+	}
+}
+
+// T7: sign-ins that succeed are never charged for: an office behind one address.
+func TestOfficeAtNine(t *testing.T) {
+	h := newHouse(t, func(cfg *Config) { cfg.Limits = Limits{PerAddress: 0.001, AddressSize: 3} })
+	for i := range 30 {
+		h.browser(t).signIn(fmt.Sprintf("u%d", i))
+	}
+	if h.sessions.count() != 30 {
+		t.Errorf("%d sessions", h.sessions.count())
+	}
+}
+
+// T7: the table of addresses is bounded, and forgets who owes nothing.
+func TestLimiterTable(t *testing.T) {
+	c := &clock{}
+	l := newLimiter(Limits{}.withDefaults(), c.now)
+	l.limits.GlobalSize = 1 << 20
+	l.global.SetBurst(1 << 20)
+	l.global.SetLimit(1 << 20)
+	for i := range maxAddresses + 50 {
+		leave, err := l.enter(t.Context(), mustAddr(fmt.Sprintf("2001:db8:%x:%x::1", i>>16, i&0xffff)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave(true)
+	}
+	if len(l.table) != maxAddresses {
+		t.Errorf("%d addresses", len(l.table))
+	}
+	c.advance(time.Hour)
+	leave, err := l.enter(t.Context(), mustAddr("192.0.2.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	leave(false)
+	if len(l.table) != 1 {
+		t.Errorf("%d addresses after an hour", len(l.table))
+	}
+}

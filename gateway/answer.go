@@ -18,6 +18,9 @@ import (
 // endpoint is a handler that returns its failure; serve turns it into a page.
 type endpoint func(w http.ResponseWriter, r *http.Request) error
 
+// retryAfter is when to come again, in seconds.
+const retryAfter = "5"
+
 // beijing is the zone of every time that people read.
 var beijing = time.FixedZone("UTC+8", 8*60*60)
 
@@ -122,7 +125,7 @@ func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
 	v := visitOf(r)
 	g.logFailure(r, status, code, err)
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "5")
+		w.Header().Set("Retry-After", retryAfter)
 	}
 	if wantsJSON(r) {
 		g.json(w, status, map[string]string{"code": string(code), "request_id": v.id})

@@ -31,6 +31,7 @@ type done struct {
 	code     identity.Code
 	location string
 	next     *signIn // the sign-in that follows a failure
+	queued   bool    // nothing was tried: the same post may come again
 }
 
 // conclude redeems the code and opens the session, or opens the sign-in that
@@ -48,10 +49,23 @@ func (g *Gateway) conclude(w http.ResponseWriter, r *http.Request, a attempt) do
 			g.noteSignIn(r, a, err)
 		}
 	}
+	if err != nil && identity.CodeOf(err) == identity.CodeTooManyTries && a.door == identity.DoorInClient {
+		return g.queued(r, a, err)
+	}
 	if err != nil {
 		return g.again(r, a, err)
 	}
 	return done{status: http.StatusSeeOther, location: a.st.Wanted.address()}
+}
+
+// queued leaves the sign-in open: the code was not claimed and lives for
+// minutes, so the page may post the same again.
+func (g *Gateway) queued(r *http.Request, a attempt, cause error) done {
+	status, code := verdict(cause)
+	g.logFailure(r, status, code, cause)
+	same := a.st
+	same.Failed, same.Kind = code, identity.KindOf(cause)
+	return done{status: status, code: code, location: signInAddress(same.id), next: &same, queued: true}
 }
 
 // again opens the sign-in that follows a failed one: the same place, the reason

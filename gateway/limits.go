@@ -13,8 +13,9 @@ import (
 
 const (
 	maxAddresses = 10_000          // bounds the table; a flood from more addresses shares one bucket
-	queueLimit   = 5 * time.Second // how long a burst behind one address may queue
+	queueLimit   = 4 * time.Second // how long a request waits before its page is told to ask again
 	inFlight     = 64              // exchanges at once behind one address
+	allInFlight  = 128             // exchanges at once: what DingTalk's 20 a second can finish within a deadline
 
 	notesPerSecond = 5   // audit records of failed sign-ins per address
 	notesAtOnce    = 100 // burst of them
@@ -22,12 +23,14 @@ const (
 
 // limiter protects DingTalk's quota (T7). An office often stands behind one
 // address and comes all at once at 09:00, so what an address is charged for is
-// refused codes, not sign-ins; exchanges at once are bounded by a short queue.
+// refused codes, not sign-ins; exchanges at once are bounded, and the rest
+// queues: here for a moment, then in the page, which posts its code again.
 // A global bucket counts every exchange.
 type limiter struct {
 	limits Limits
 	now    func() time.Time
 	global *rate.Limiter
+	slots  chan struct{}
 
 	mu       sync.Mutex
 	table    map[netip.Prefix]*caller
@@ -48,6 +51,7 @@ func newLimiter(limits Limits, now func() time.Time) *limiter {
 	l := &limiter{
 		limits: limits, now: now, table: map[netip.Prefix]*caller{},
 		global: rate.NewLimiter(rate.Limit(limits.Global), limits.GlobalSize),
+		slots:  make(chan struct{}, allInFlight),
 	}
 	l.overflow = l.newCaller()
 	return l
@@ -66,16 +70,20 @@ func (l *limiter) enter(ctx context.Context, address netip.Addr) (leave func(ref
 	c := l.hold(address)
 	ctx, cancel := context.WithTimeout(ctx, queueLimit)
 	defer cancel()
-	select {
-	case c.slots <- struct{}{}:
-	case <-ctx.Done():
+	if !wait(ctx, c.slots) {
 		l.release(c)
 		return nil, tooMany("queue of the address")
+	}
+	if !wait(ctx, l.slots) {
+		<-c.slots
+		l.release(c)
+		return nil, tooMany("queue of all addresses")
 	}
 	leave = func(refused bool) {
 		if refused {
 			c.failures.AllowN(l.now(), 1)
 		}
+		<-l.slots
 		<-c.slots
 		l.release(c)
 	}
@@ -88,6 +96,16 @@ func (l *limiter) enter(ctx context.Context, address netip.Addr) (leave func(ref
 		return nil, tooMany("all addresses")
 	}
 	return leave, nil
+}
+
+// wait takes a slot, or reports that there was none in time.
+func wait(ctx context.Context, slots chan<- struct{}) bool {
+	select {
+	case slots <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // note reports whether a failed sign-in of this address is to be recorded, and

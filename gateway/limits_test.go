@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -92,6 +93,36 @@ func TestOfficeAtNine(t *testing.T) {
 	}
 	if h.sessions.count() != 30 {
 		t.Errorf("%d sessions", h.sessions.count())
+	}
+}
+
+// R2, F92: more at once than can be in flight is a queue, not a refusal: the
+// page is told to post the same again, the code is not used up, and it then works.
+func TestQueueAtNine(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser(t)
+	h.dingtalk.give("auth-1", corpOne, "zhang1")
+	form := b.form(b.open("/launch/kingdee"), "auth-1")
+	l := h.gateway.limiter
+	l.slots = make(chan struct{}) // nobody may be in flight
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := l.enter(ctx, mustAddr("192.0.2.1")); identity.CodeOf(err) != identity.CodeTooManyTries {
+		t.Fatalf("full: %v", err)
+	}
+	h.gateway.limiter = newLimiter(Limits{PerAddress: 0.2, AddressSize: 1}.withDefaults(), h.clock.now)
+	leave, err := h.gateway.limiter.enter(t.Context(), mustAddr("127.0.0.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	leave(true) // the one failure that the address has
+	a := b.post(form, "Accept", "application/json")
+	if a.StatusCode != 429 || !strings.Contains(a.text, `"retry":"5"`) || a.Header.Get("Retry-After") != "5" || len(h.dingtalk.called()) != 0 {
+		t.Fatalf("%d %s", a.StatusCode, a.text)
+	}
+	h.clock.advance(10 * time.Second)
+	if a := b.post(form, "Accept", "application/json"); a.StatusCode != 200 {
+		t.Errorf("later: %d %s", a.StatusCode, a.text)
 	}
 }
 

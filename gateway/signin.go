@@ -183,6 +183,10 @@ func (g *Gateway) tell(w http.ResponseWriter, r *http.Request, d done) {
 	if d.status != http.StatusSeeOther {
 		status, body["code"] = d.status, string(d.code)
 	}
+	if d.queued {
+		body["retry"] = retryAfter
+		w.Header().Set("Retry-After", retryAfter)
+	}
 	g.json(w, status, body)
 }
 

@@ -6,6 +6,7 @@
   var READY = 3000; // ms until dd.ready is not waited for any longer
   var STEP = 6000; // ms for each way to ask for a code: a container may never call back
   var SLOW = 3000; // ms until the page says that it takes longer
+  var TRIES = 36; // posts of one code while there is a queue: three minutes, codes live for five
   var POST = 25000; // ms for the post; the server answers well before
 
   var form = document.getElementById("signin");
@@ -123,10 +124,15 @@
     return pairs.join("&");
   }
 
+  var tries = 0;
+
   function post(code) {
     form.elements.code.value = code;
-    say("post");
-    var slow = setTimeout(function () { say("slow"); }, SLOW);
+    tries++;
+    if (tries === 1) {
+      say("post");
+    }
+    var slow = setTimeout(function () { say(tries === 1 ? "slow" : "queue"); }, SLOW);
     var request = new XMLHttpRequest();
     var finish = once(function () {
       clearTimeout(slow);
@@ -134,6 +140,11 @@
       try {
         answer = JSON.parse(request.responseText);
       } catch (e) { /* no answer of ours */ }
+      if (answer && answer.retry > 0 && tries < TRIES) {
+        say("queue");
+        setTimeout(function () { post(code); }, answer.retry * 1000 * (0.5 + Math.random()));
+        return;
+      }
       if (answer && own(answer.location)) {
         window.location.replace(answer.location);
         return;

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"runtime"
 	"time"
 )
 
@@ -62,8 +63,11 @@ func (l *Log) drain(ctx context.Context) {
 	}
 }
 
-// gather takes what waits already, up to one commit's worth.
+// gather takes what waits already, up to one commit's worth. It lets whoever can
+// run come first: on one processor the first caller would otherwise have a
+// commit to itself, and each of the others after it as well.
 func (l *Log) gather(first *pending) []*pending {
+	runtime.Gosched()
 	batch := []*pending{first}
 	for len(batch) < maxBatch {
 		select {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -156,8 +157,11 @@ func (d *Driver) run() {
 	}
 }
 
-// gather adds to req who else is waiting.
+// gather adds to req who else is waiting. It lets whoever can run come first: on
+// one processor the first caller would otherwise have a transaction to itself,
+// and each of the others after it as well.
 func (d *Driver) gather(req *request) []*request {
+	runtime.Gosched()
 	group := []*request{req}
 	for len(group) < groupSize {
 		select {

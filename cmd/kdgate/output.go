@@ -59,15 +59,12 @@ func (l *jsonList) end() error {
 }
 
 // progress is a bar on the terminal that people look at, and nothing elsewhere.
-type progress struct {
-	bar  *pb.ProgressBar
-	unit string
-}
+type progress struct{ bar *pb.ProgressBar }
 
 func (p *program) progress(unit string) *progress {
-	bar := &progress{unit: unit}
+	bar := &progress{}
 	if file, ok := p.stderr.(*os.File); ok && !p.json && term.IsTerminal(int(file.Fd())) {
-		bar.bar = pb.New(0).SetWriter(file)
+		bar.bar = pb.New(0).SetWriter(file).Set("prefix", unit)
 	}
 	return bar
 }

@@ -79,8 +79,8 @@ func (m shelf) Save(r *http.Request, w http.ResponseWriter, s *sessions.Session)
 // earlier one. It starts over when another commit came in between.
 func (m *Manager) open(r *http.Request, token string, a identity.Assertion) (stored, error) {
 	ctx, hash := r.Context(), hashOf(token)
-	for range commitTries {
-		found, ops, err := m.opening(r, token, a)
+	for try := range commitTries {
+		found, ops, err := m.opening(r, token, a, try == 0)
 		if err != nil {
 			return stored{}, err
 		}
@@ -99,10 +99,15 @@ func (m *Manager) open(r *http.Request, token string, a identity.Assertion) (sto
 	return stored{}, down(fmt.Errorf("start: %w %d times", store.ErrConflict, commitTries))
 }
 
-// opening is the session to be had and what has to be written for it.
-func (m *Manager) opening(r *http.Request, token string, a identity.Assertion) (stored, []store.Op, error) {
+// opening is the session to be had and what has to be written for it. It takes
+// the token for a new one at first, without asking: nearly all are, and the
+// commit tells when it is not.
+func (m *Manager) opening(r *http.Request, token string, a identity.Assertion, first bool) (stored, []store.Op, error) {
 	var ops []store.Op
-	s, err := m.load(r.Context(), hashOf(token))
+	s, err := stored{}, error(store.ErrNotFound)
+	if !first {
+		s, err = m.load(r.Context(), hashOf(token))
+	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		s = m.fresh(r, token, a)

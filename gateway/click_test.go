@@ -42,6 +42,9 @@ func TestClickInClient(t *testing.T) {
 	if len(events) != 1 || events[0].Actor != "dingcorp1/zhang1" || events[0].Target != "user-zhang1" || events[0].DataCentre != "live" || events[0].Detail["pk"] != "100042" {
 		t.Errorf("mint records %+v", events)
 	}
+	if h.sessions.source != "127.0.0.1" || SourceOf(t.Context()) != "" {
+		t.Errorf("the session was started from %q", h.sessions.source)
+	}
 	if !h.counts.has("signin in-client ok none") || !h.counts.has("launch live ok") {
 		t.Errorf("counted %v", h.counts.lines)
 	}

@@ -36,6 +36,16 @@ func visitOf(r *http.Request) visit {
 	return v
 }
 
+// SourceOf is the client's address, after trusted proxies, of the request whose
+// context this is; empty when that request did not pass a Gateway.
+func SourceOf(ctx context.Context) string {
+	v, there := ctx.Value(visitKey{}).(visit)
+	if !there || !v.address.IsValid() {
+		return ""
+	}
+	return v.address.String()
+}
+
 // edge wraps the routes: facts and log line outermost, so that a refused
 // request has both; then what refuses without looking at routes; then same-origin.
 func (g *Gateway) edge() http.Handler {

@@ -80,11 +80,12 @@ type sessions struct {
 	open   map[string]identity.Principal
 	ended  map[string]bool
 	opened int
+	source string // of the newest session: where the edge says it was started from
 }
 
 const sessionCookie = "__Host-kdgate"
 
-func (s *sessions) Start(_ context.Context, w http.ResponseWriter, who identity.Assertion, token identity.Secret) (identity.Principal, error) {
+func (s *sessions) Start(ctx context.Context, w http.ResponseWriter, who identity.Assertion, token identity.Secret) (identity.Principal, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := token.Reveal()
@@ -94,6 +95,7 @@ func (s *sessions) Start(_ context.Context, w http.ResponseWriter, who identity.
 	p, ok := s.open[key]
 	if !ok {
 		s.opened++
+		s.source = SourceOf(ctx)
 		p = identity.Principal{Assertion: who, SessionID: fmt.Sprintf("s%d", s.opened), ExpiresAt: time.Now().Add(time.Hour)}
 		s.open[key] = p
 	}

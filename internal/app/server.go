@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"kdgate/audit"
+	"kdgate/gateway"
 	"kdgate/identity"
 	"kdgate/identity/session"
 	"kdgate/internal/config"
@@ -63,6 +64,7 @@ func (s *Server) assemble(ctx context.Context) error {
 	var err error
 	s.sessions, err = session.New(session.Config{
 		Store: s.store, Idle: cfg.Sessions.Idle, Absolute: cfg.Sessions.Absolute, Now: s.options.Now, Logger: s.options.Logger,
+		Source: func(ctx context.Context, _ *http.Request) string { return gateway.SourceOf(ctx) },
 	})
 	if err != nil {
 		return err
@@ -86,8 +88,8 @@ func (s *Server) assemble(ctx context.Context) error {
 
 // enter puts a gateway in force. Sessions see each request first, so that a new
 // one knows the browser it was started from.
-func (s *Server) enter(gateway http.Handler) {
-	handler := s.recovered(s.sessions.Wrap(gateway))
+func (s *Server) enter(handler http.Handler) {
+	handler = s.recovered(s.sessions.Wrap(handler))
 	s.gateway.Store(&handler)
 }
 

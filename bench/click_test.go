@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,7 +27,7 @@ func newRig(tb testing.TB, names ...string) *rig {
 	r := &rig{vendors: startVendors(tb), parts: map[string]*process{}}
 	redis := ""
 	for _, name := range names {
-		if redis == "" && name != "sqlite" && name != "sqlite cold" && name != "defaults" {
+		if redis == "" && (name == "floor" || strings.HasPrefix(name, "redis")) {
 			redis = storetest.StartRedis(tb).Addr
 		}
 		r.parts[name] = r.start(tb, name, redis)
@@ -52,6 +53,7 @@ func (r *rig) start(tb testing.TB, name, redis string) *process {
 		"redis cold":  {redis: redis, verify: never, sessions: 5, raised: true},
 		"sqlite":      {verify: "2h", sessions: 5, raised: true},
 		"sqlite cold": {verify: never, sessions: 5, raised: true},
+		"sqlite new":  {sessions: 5, raised: true},
 		"defaults":    {},
 	}[name])
 }
@@ -221,8 +223,9 @@ func BenchmarkClick(b *testing.B) {
 		idle[name] = part.memory(b, "VmRSS")
 	}
 	toOtherCores(b)
-	r.warm(b, "redis")
-	r.warm(b, "sqlite")
+	for _, part := range []string{"redis", "redis cold", "sqlite", "sqlite cold"} {
+		r.warm(b, part)
+	}
 	all := results{}
 	for range rounds {
 		for _, l := range lines() {

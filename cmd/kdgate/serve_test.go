@@ -39,7 +39,7 @@ func TestServe(t *testing.T) {
 	g.wantSignIn("1001", "zhangsan")
 	_, served := g.opsGet("/metrics")
 	for _, name := range []string{
-		`kdgate_signin_total{door="in-client",fault="",result="ok"} 1`, `kdgate_signin_seconds_count{door="in-client"} 1`,
+		`kdgate_signin_total{door="in-client",fault="none",result="ok"} 1`, `kdgate_signin_seconds_count{door="in-client"} 1`,
 		`kdgate_launch_total{result="ok",target="live"} 1`, `kdgate_peer_calls_total{operation="`, `peer="dingtalk"`, `peer="kingdee"`,
 		`kdgate_peer_seconds_bucket`, `kdgate_store_seconds_count{driver="sqlite",op="commit"}`, "kdgate_store_tampered_total 0",
 	} {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -76,11 +77,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 func (p *program) root() *cobra.Command {
 	root := &cobra.Command{
 		Use: "kdgate", Short: "The gate between DingTalk and Kingdee Cloud Galaxy (金蝶云·星空)",
-		SilenceErrors: true, SilenceUsage: true,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			_ = cmd.Help()
-			return fmt.Errorf("%w: name a command", errUsage)
-		},
+		SilenceErrors: true, SilenceUsage: true, Args: cobra.ArbitraryArgs, RunE: nameOne,
 	}
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)
@@ -113,18 +110,23 @@ func usageErrors(cmd *cobra.Command) {
 
 // group is a command that only holds others.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: use, Short: short,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("%w: there is no %s %s", errUsage, use, args[0])
-			}
-			_ = cmd.Help()
-			return fmt.Errorf("%w: name what to do", errUsage)
-		},
-	}
+	cmd := &cobra.Command{Use: use, Short: short, RunE: nameOne}
 	cmd.AddCommand(commands...)
 	return cmd
+}
+
+// nameOne is what a command that only holds others does when it is called itself.
+func nameOne(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		_ = cmd.Help()
+		return fmt.Errorf("%w: name a command", errUsage)
+	}
+	hint := ""
+	cmd.SuggestionsMinimumDistance = 2 // one letter too many, too few, wrong, or two swapped
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return fmt.Errorf("%w: there is no command %q%s", errUsage, strings.TrimSpace(cmd.CommandPath()+" "+args[0]), hint)
 }
 
 // load reads the configuration. A file that cannot be read is a mistake of usage.

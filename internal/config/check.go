@@ -26,6 +26,7 @@ var (
 func (c *Config) check(m *Mistakes) {
 	c.checkPublicURL(m)
 	c.checkListen(m)
+	c.checkOps(m)
 	c.checkStore(m)
 	c.checkSeal(m)
 	c.checkAudit(m)
@@ -89,6 +90,9 @@ func (c *Config) checkListen(m *Mistakes) {
 	default:
 		m.add("listen.min_version: %q is neither 1.3 nor 1.2", c.Listen.MinVersion)
 	}
+}
+
+func (c *Config) checkOps(m *Mistakes) {
 	if opsHost, _, err := net.SplitHostPort(c.Ops.Address); err != nil {
 		m.add("ops.address: %q is not host:port, for example 127.0.0.1:9090", c.Ops.Address)
 	} else if !isLoopback(opsHost) {

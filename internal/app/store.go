@@ -32,23 +32,37 @@ func openDriver(ctx context.Context, cfg config.Store, now func() time.Time) (dr
 }
 
 func openRedis(cfg config.Store) (driver, error) {
-	redis, err := redisstore.FromURL(identity.NewSecret(cfg.URL))
+	redis, err := redisConfig(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("store.url: %w", err)
+		return nil, err
 	}
-	redis.Tenant = cfg.Tenant
+	return redisstore.Open(redis)
+}
+
+// redisConfig says how Redis is reached: alone, by its sentinels, or as a cluster.
+func redisConfig(cfg config.Store) (redisstore.Config, error) {
+	urls := make([]identity.Secret, 0, len(cfg.Addresses()))
+	for _, address := range cfg.Addresses() {
+		urls = append(urls, identity.NewSecret(address))
+	}
+	redis, err := redisstore.FromURL(urls...)
+	if err != nil {
+		return redisstore.Config{}, fmt.Errorf("store.url: %w", err)
+	}
+	redis.MasterName, redis.Cluster, redis.Tenant = cfg.Sentinel, cfg.Cluster, cfg.Tenant
 	if cfg.Username != "" {
 		redis.Username = cfg.Username
 	}
 	redis.Password = cfg.Password
-	if redis.TLS != nil {
-		server := redis.TLS.ServerName
-		if redis.TLS, err = clientTLS(cfg.TLS.CAFile, cfg.TLS.ClientCert, cfg.TLS.ClientKey); err != nil {
-			return nil, fmt.Errorf("store.tls: %w", err)
-		}
-		redis.TLS.ServerName = server
+	redis.SentinelUsername, redis.SentinelPassword = cfg.SentinelUsername, cfg.SentinelPassword
+	if redis.TLS == nil {
+		return redis, nil
 	}
-	return redisstore.Open(redis)
+	if redis.TLS, err = clientTLS(cfg.TLS.CAFile, cfg.TLS.ClientCert, cfg.TLS.ClientKey); err != nil {
+		return redisstore.Config{}, fmt.Errorf("store.tls: %w", err)
+	}
+	redis.TLS.ServerName = cfg.TLS.ServerName // empty: the address of each connection
+	return redis, nil
 }
 
 // clientTLS verifies the other side against the system's roots or caFile, and

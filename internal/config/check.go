@@ -100,43 +100,6 @@ func (c *Config) checkOps(m *Mistakes) {
 	}
 }
 
-func (c *Config) checkStore(m *Mistakes) {
-	switch c.Store.Driver {
-	case "sqlite":
-		if c.Store.URL != "" || len(c.Store.URLs) > 0 {
-			m.add("store.url: belongs to driver: redis, but driver is sqlite; remove one")
-		}
-	case "redis":
-		c.checkRedis(m)
-	default:
-		m.add("store.driver: %q is neither sqlite nor redis", c.Store.Driver)
-	}
-	if !idPattern.MatchString(c.Store.Tenant) {
-		m.add("store.tenant: %q; use lower-case letters, digits, - and _", c.Store.Tenant)
-	}
-}
-
-func (c *Config) checkRedis(m *Mistakes) {
-	if c.Store.Sentinel != "" || c.Store.Cluster || len(c.Store.URLs) > 0 {
-		m.add("store: Sentinel and Cluster are not available yet; use one url")
-		return
-	}
-	u, err := url.Parse(c.Store.URL)
-	if err != nil || (u.Host == "") != (u.Scheme == "unix") || !slices.Contains([]string{"redis", "rediss", "unix"}, u.Scheme) {
-		m.add("store.url: write redis://host:6379/0, rediss://… for TLS, or unix:///path/to/redis.sock")
-		return
-	}
-	if _, written := u.User.Password(); written {
-		m.add("store.url: a password does not belong in the address; use store.password_file")
-	}
-	if u.Scheme == "redis" && !isLoopback(u.Hostname()) && !c.Store.Insecure {
-		m.add("store.url: Redis off loopback needs TLS (rediss://), or insecure: true if the network is yours alone")
-	}
-	if c.Seal.KeyFile == "" {
-		m.add("seal.key_file: missing; replicas on Redis share one key: openssl rand -out seal.key 32, mode 0600")
-	}
-}
-
 // checkSeal reads the keys but makes none (T123).
 func (c *Config) checkSeal(m *Mistakes) {
 	first, err := c.firstRun()

@@ -58,20 +58,33 @@ type Ops struct {
 	Address string `mapstructure:"address" default:"127.0.0.1:9090" doc:"host:port"`
 }
 
-// Store says which driver keeps the state.
+// Store says which driver keeps the state, and how Redis is reached.
 type Store struct {
 	Driver       string          `mapstructure:"driver" default:"sqlite" doc:"sqlite (embedded) or redis"`
 	Path         string          `mapstructure:"path" default:"data/kdgate.db" doc:"database file of the embedded store"`
-	URL          string          `mapstructure:"url" doc:"redis://host:port/db or rediss://…"`
-	URLs         []string        `mapstructure:"urls" doc:"several addresses (Sentinel, Cluster)"`
+	URL          string          `mapstructure:"url" doc:"redis://host:port/db, rediss://… for TLS, or unix:///path/to/redis.sock"`
+	URLs         []string        `mapstructure:"urls" doc:"several addresses: the sentinels, or some nodes of the cluster"`
 	Sentinel     string          `mapstructure:"sentinel" doc:"name of the master that the sentinels at urls watch"`
-	Cluster      bool            `mapstructure:"cluster" doc:"the addresses are a Redis Cluster"`
+	Cluster      bool            `mapstructure:"cluster" doc:"the addresses are nodes of a Redis Cluster"`
 	TLS          StoreTLS        `mapstructure:"tls" doc:"certificates for rediss"`
 	Username     string          `mapstructure:"username" doc:"ACL user"`
 	Password     identity.Secret `mapstructure:"password" secret:"true" doc:"password"`
 	PasswordFile string          `mapstructure:"password_file" doc:"file whose content is the password"`
-	Tenant       string          `mapstructure:"tenant" default:"main" doc:"separates installations that share one Redis"`
-	Insecure     bool            `mapstructure:"insecure" doc:"allow Redis without TLS off loopback"`
+
+	SentinelUsername     string          `mapstructure:"sentinel_username" doc:"ACL user at the sentinels"`
+	SentinelPassword     identity.Secret `mapstructure:"sentinel_password" secret:"true" doc:"password at the sentinels; they do not share the master's"`
+	SentinelPasswordFile string          `mapstructure:"sentinel_password_file" doc:"file whose content is the password at the sentinels"`
+
+	Tenant   string `mapstructure:"tenant" default:"main" doc:"separates installations that share one Redis"`
+	Insecure bool   `mapstructure:"insecure" doc:"allow Redis without TLS off loopback"`
+}
+
+// Addresses are url or urls, whichever is written.
+func (s Store) Addresses() []string {
+	if s.URL != "" {
+		return []string{s.URL}
+	}
+	return s.URLs
 }
 
 // StoreTLS names the certificates for Redis over TLS.
@@ -79,6 +92,7 @@ type StoreTLS struct {
 	CAFile     string `mapstructure:"ca_file" doc:"PEM roots instead of the system's"`
 	ClientCert string `mapstructure:"client_cert" doc:"PEM client certificate"`
 	ClientKey  string `mapstructure:"client_key" doc:"PEM client key"`
+	ServerName string `mapstructure:"server_name" doc:"one name that the certificates of all nodes carry; each node's own address when empty"`
 }
 
 // Seal names the key that seals stored values and signs the audit log.

@@ -18,7 +18,7 @@ const MinSealKey = 32
 // resolvePaths makes every path absolute, counting from the configuration's folder.
 func resolvePaths(cfg *Config, dir string) {
 	paths := []*string{
-		&cfg.Listen.Cert, &cfg.Listen.Key, &cfg.Store.Path, &cfg.Store.PasswordFile,
+		&cfg.Listen.Cert, &cfg.Listen.Key, &cfg.Store.Path, &cfg.Store.PasswordFile, &cfg.Store.SentinelPasswordFile,
 		&cfg.Store.TLS.CAFile, &cfg.Store.TLS.ClientCert, &cfg.Store.TLS.ClientKey,
 		&cfg.Seal.KeyFile, &cfg.Audit.Dir, &cfg.Audit.Anchor.File,
 	}
@@ -57,6 +57,7 @@ func readSecrets(cfg *Config, mistakes *Mistakes) {
 		*secret = text
 	}
 	read("store.password", &cfg.Store.Password, cfg.Store.PasswordFile)
+	read("store.sentinel_password", &cfg.Store.SentinelPassword, cfg.Store.SentinelPasswordFile)
 	for i := range cfg.Corps {
 		corp := &cfg.Corps[i]
 		read(fmt.Sprintf("corps[%d].app_secret", i), &corp.AppSecret, corp.AppSecretFile)

@@ -38,19 +38,28 @@ type Config struct {
 }
 
 // FromURL reads redis://[user[:password]@]host:port[/db], rediss:// for TLS, or
-// unix://[user[:password]@]/path. Errors do not repeat the URL: it may hold a password.
-func FromURL(url identity.Secret) (Config, error) {
-	opt, err := redis.ParseURL(url.Reveal())
-	if err != nil {
-		return Config{}, errors.New("redisstore: the URL is not of the form redis://user:password@host:port/db")
+// unix://[user[:password]@]/path. Several URLs, of sentinels or of nodes of one
+// cluster, may differ in host and port only. Errors do not repeat a URL: it may
+// hold a password.
+func FromURL(urls ...identity.Secret) (Config, error) {
+	var cfg Config
+	for i, url := range urls {
+		opt, err := redis.ParseURL(url.Reveal())
+		if err != nil {
+			return Config{}, errors.New("redisstore: the URL is not of the form redis://user:password@host:port/db")
+		}
+		if i == 0 {
+			cfg = Config{Username: opt.Username, Password: identity.NewSecret(opt.Password), DB: opt.DB, TLS: opt.TLSConfig}
+		} else if opt.Username != cfg.Username || opt.Password != cfg.Password.Reveal() || opt.DB != cfg.DB ||
+			(opt.TLSConfig == nil) != (cfg.TLS == nil) {
+			return Config{}, errors.New("redisstore: the URLs differ in more than host and port")
+		}
+		cfg.Addrs = append(cfg.Addrs, opt.Addr)
 	}
-	return Config{
-		Addrs:    []string{opt.Addr},
-		Username: opt.Username,
-		Password: identity.NewSecret(opt.Password),
-		DB:       opt.DB,
-		TLS:      opt.TLSConfig,
-	}, nil
+	if cfg.TLS != nil {
+		cfg.TLS.ServerName = "" // each certificate is held to the address it is met at
+	}
+	return cfg, nil
 }
 
 var tenantName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)

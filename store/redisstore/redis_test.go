@@ -458,6 +458,16 @@ func TestFromURL(t *testing.T) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
+	first := identity.NewSecret("rediss://gate:hunter2@a:1/3")
+	cfg, err = FromURL(first, identity.NewSecret("rediss://gate:hunter2@b:2/3"))
+	if err != nil || strings.Join(cfg.Addrs, " ") != "a:1 b:2" || cfg.DB != 3 || cfg.TLS.ServerName != "" {
+		t.Errorf("two: %+v, %v", cfg, err)
+	}
+	for _, other := range []string{"redis://gate:hunter2@b:2/3", "rediss://gate:hunter2@b:2/4", "rediss://gate:hunter3@b:2/3", "rediss://b:2/3"} {
+		if _, err := FromURL(first, identity.NewSecret(other)); err == nil || strings.Contains(err.Error(), "hunter") {
+			t.Errorf("%s beside another: %v", other, err)
+		}
+	}
 }
 
 // TestCloseLeavesNothing: no goroutine outlives Close.

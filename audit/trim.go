@@ -26,7 +26,7 @@ func (l *Log) Trim(ctx context.Context, before time.Time) (removed uint64, err e
 	if cutoff.After(l.config.Now().Add(-MinRetention)) {
 		return 0, fmt.Errorf("audit: trim: records are kept for %d days, %s is newer", MinRetention/(24*time.Hour), stamp(before))
 	}
-	replicas, err := texts(ctx, l.Reader.db, "SELECT DISTINCT replica FROM record")
+	replicas, err := texts(ctx, l.db, "SELECT DISTINCT replica FROM record")
 	if err != nil {
 		return 0, err
 	}

@@ -167,7 +167,7 @@ func (c *Client) exchange(ctx context.Context, k *call, credential identity.Secr
 		}
 	}
 	k.admitted = false
-	req, err := c.request(k, credential)
+	req, err := c.request(ctx, k, credential)
 	if err != nil {
 		return c.failed(k.op, rule{name: "request", kind: identity.Internal, code: identity.CodeInternal}, err)
 	}

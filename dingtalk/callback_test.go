@@ -141,7 +141,7 @@ func TestReplyIsFresh(t *testing.T) {
 	if first.Encrypt == second.Encrypt || first.Nonce == second.Nonce || first.Timestamp != "1700000000000" {
 		t.Errorf("%+v and %+v", first, second)
 	}
-	got, err := cb.Open(Envelope{Signature: first.Signature, Timestamp: first.Timestamp, Nonce: first.Nonce, Encrypt: first.Encrypt})
+	got, err := cb.Open(Envelope(first))
 	if err != nil || string(got) != "success" {
 		t.Errorf("%q, %v", got, err)
 	}

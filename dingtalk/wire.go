@@ -18,7 +18,7 @@ import (
 
 // request builds the HTTP request. Old API: token in the query. New API: token
 // in a header only.
-func (c *Client) request(k *call, credential identity.Secret) (*http.Request, error) {
+func (c *Client) request(ctx context.Context, k *call, credential identity.Secret) (*http.Request, error) {
 	base, query := c.oapi, url.Values{}
 	if k.op.host == newHost {
 		base = c.api
@@ -41,7 +41,7 @@ func (c *Client) request(k *call, credential identity.Secret) (*http.Request, er
 			return nil, errors.New("the request cannot be encoded")
 		}
 	}
-	req, err := http.NewRequest(method, target.String(), strings.NewReader(string(body)))
+	req, err := http.NewRequestWithContext(ctx, method, target.String(), strings.NewReader(string(body)))
 	if err != nil {
 		return nil, errors.New("the request cannot be built") // the cause would print the token
 	}

@@ -152,9 +152,18 @@ func (p simpas) json(ascii bool, extra []ExtraField) []byte {
 		openmode = `"Single"`
 	}
 	fields := [...][2]string{
-		{"dbid", p.dbid}, {"username", p.username}, {"appid", p.appid}, {"signeddata", p.signed},
-		{"timestamp", p.timestamp}, {"lcid", p.lcid}, {"origintype", "SimPas"}, {"entryrole", ""},
-		{"formid", p.place.FormID}, {"formtype", p.place.FormType}, {"pkid", p.place.PK}, {"otherargs", otherargs},
+		{"dbid", p.dbid},
+		{"username", p.username},
+		{"appid", p.appid},
+		{"signeddata", p.signed},
+		{"timestamp", p.timestamp},
+		{"lcid", p.lcid},
+		{"origintype", "SimPas"},
+		{"entryrole", ""},
+		{"formid", p.place.FormID},
+		{"formtype", p.place.FormType},
+		{"pkid", p.place.PK},
+		{"otherargs", otherargs},
 	}
 	out := append(make([]byte, 0, 512), '{')
 	for _, field := range fields {
@@ -246,8 +255,14 @@ func (c *Client) mobileURL(user string, place Place, timestamp string) string {
 	signed := sign(c.cfg.Link.MobileHash, c.cfg.AppSecret, c.cfg.DBID, user, c.cfg.AppID, timestamp)
 	var query strings.Builder
 	for _, pair := range [...][2]string{
-		{"acctid", c.cfg.DBID}, {"username", user}, {"appid", c.cfg.AppID}, {"sign", signed}, {"timestamp", timestamp},
-		{"lcid", strconv.Itoa(c.cfg.LCID)}, {"formid", place.FormID}, {"formtype", place.FormType},
+		{"acctid", c.cfg.DBID},
+		{"username", user},
+		{"appid", c.cfg.AppID},
+		{"sign", signed},
+		{"timestamp", timestamp},
+		{"lcid", strconv.Itoa(c.cfg.LCID)},
+		{"formid", place.FormID},
+		{"formtype", place.FormType},
 	} {
 		separator := "&"
 		if query.Len() == 0 {

@@ -36,8 +36,11 @@ func linkClient(t testing.TB, change func(*Config)) *Client {
 func TestPlaces(t *testing.T) {
 	c := linkClient(t, nil)
 	good := []Place{
-		{}, {Entry: EntryHTML5, FormID: "ER_ExpReimbursement", FormType: "bill"}, {FormID: "k8f2", FormType: "dynamicform", PK: "单据 1"},
-		{Entry: EntryWPF}, {Entry: EntryLight, FormID: "GL_VOUCHER", FormType: "list"},
+		{},
+		{Entry: EntryHTML5, FormID: "ER_ExpReimbursement", FormType: "bill"},
+		{FormID: "k8f2", FormType: "dynamicform", PK: "单据 1"},
+		{Entry: EntryWPF},
+		{Entry: EntryLight, FormID: "GL_VOUCHER", FormType: "list"},
 	}
 	for _, place := range good {
 		if _, err := c.MintLink("zhangsan", place); err != nil {
@@ -45,10 +48,20 @@ func TestPlaces(t *testing.T) {
 		}
 	}
 	bad := []Place{
-		{Entry: "fax"}, {Entry: EntryLight}, {Entry: EntryMobile}, {FormType: "bill"}, {PK: "1"},
-		{FormID: "A", FormType: "javascript"}, {FormID: "A"}, {FormID: "A\n", FormType: "bill"}, {FormID: "A&ud=", FormType: "bill"},
-		{FormID: "A", FormType: "bill", PK: "1\x00"}, {FormID: "A", FormType: "bill", PK: "\xff"}, {FormID: "A", FormType: "bill", PK: strings.Repeat("1", 101)},
-		{FormID: strings.Repeat("A", 101), FormType: "bill"}, {FormID: "A", FormType: "BILL"},
+		{Entry: "fax"},
+		{Entry: EntryLight},
+		{Entry: EntryMobile},
+		{FormType: "bill"},
+		{PK: "1"},
+		{FormID: "A", FormType: "javascript"},
+		{FormID: "A"},
+		{FormID: "A\n", FormType: "bill"},
+		{FormID: "A&ud=", FormType: "bill"},
+		{FormID: "A", FormType: "bill", PK: "1\x00"},
+		{FormID: "A", FormType: "bill", PK: "\xff"},
+		{FormID: "A", FormType: "bill", PK: strings.Repeat("1", 101)},
+		{FormID: strings.Repeat("A", 101), FormType: "bill"},
+		{FormID: "A", FormType: "BILL"},
 	}
 	for _, place := range bad {
 		link, err := c.MintLink("zhangsan", place)

@@ -219,21 +219,10 @@ func (c *call) brokenStatus(f *Fault) answer {
 // brokenCode is a vendor error of the wanted code, wrapped as the vendor wraps
 // it.
 func (c *call) brokenCode(f *Fault) answer {
-	code, text := string(f.ErrCode), f.Message
 	if c.oldHost() {
-		n, err := strconv.Atoi(code)
-		if err != nil {
-			n = -1
-		}
-		if text == "" {
-			text = oldTexts()[n]
-		}
-		switch n {
-		case 40000, 40014, 42001, 60011, 90002, 90018:
-			return c.gate(n, text, "")
-		}
-		return c.refuse(n, text)
+		return c.brokenOld(f)
 	}
+	code, text := string(f.ErrCode), f.Message
 	if code == "" || code == "-1" {
 		code = "systemBusy"
 	}
@@ -253,6 +242,23 @@ func (c *call) brokenCode(f *Fault) answer {
 		status = http.StatusBadRequest
 	}
 	return c.fail(status, code, text)
+}
+
+// brokenOld is brokenCode on the old host.
+func (c *call) brokenOld(f *Fault) answer {
+	n, err := strconv.Atoi(string(f.ErrCode))
+	if err != nil {
+		n = -1
+	}
+	text := f.Message
+	if text == "" {
+		text = oldTexts()[n]
+	}
+	switch n {
+	case 40000, 40014, 42001, 60011, 90002, 90018:
+		return c.gate(n, text, "")
+	}
+	return c.refuse(n, text)
 }
 
 func oldTexts() map[int]string {

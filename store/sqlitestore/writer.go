@@ -106,7 +106,8 @@ func (w *writer) apply(ctx context.Context, req *request) error {
 		if err != nil {
 			return err
 		}
-		if req.err = op.Verdict(req.batch.Now, entry, exists, w.deleted); req.err != nil {
+		if verdict := op.Verdict(req.batch.Now, entry, exists, w.deleted); verdict != nil {
+			req.err = verdict // the caller's answer; the group goes on
 			return nil
 		}
 		stored[i] = entry.Version

@@ -529,7 +529,7 @@ func TestEgressLimit(t *testing.T) {
 
 // TestQueueIsBounded: whoever would wait too long is told at once.
 func TestQueueIsBounded(t *testing.T) {
-	b := newBench(t, func(c *Config) { c.Limits = Limits{QPS: 1, QueueWait: 10 * time.Millisecond} })
+	b := newBench(t, func(c *Config) { c.Limits = Limits{QPS: 0.1, QueueWait: time.Second} })
 	b.fake.on(pathUserInfo, 200, goodUserInfo)
 	if _, err := b.InClient(context.Background(), code(1)); err != nil {
 		t.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,8 +32,8 @@ type Redis struct {
 }
 
 // startTries bounds the search for a free port: another process may take the
-// one just found.
-const startTries = 5
+// one just found, and a node of a cluster takes the port 10,000 above it too.
+const startTries = 10
 
 // patience is how long anything that redis-server does at once may take.
 const patience = 10 * time.Second
@@ -49,26 +48,6 @@ func StartRedis(tb testing.TB, options ...string) *Redis {
 	if i := slices.Index(options, "--requirepass"); i >= 0 && i+1 < len(options) {
 		r.Password = options[i+1]
 	}
-	r.first()
-	return r
-}
-
-// StartSentinel starts a sentinel, alone a quorum, that watches master under the
-// name "gate" and takes it for dead after half a second of silence.
-func StartSentinel(tb testing.TB, master *Redis) *Redis {
-	tb.Helper()
-	host, port, err := net.SplitHostPort(master.Addr)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	file := filepath.Join(tb.TempDir(), "sentinel.conf")
-	config := fmt.Sprintf("sentinel monitor gate %s %s 1\nsentinel down-after-milliseconds gate 500\n"+
-		"sentinel failover-timeout gate 3000\n", host, port)
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		tb.Fatal(err)
-	}
-	r := &Redis{tb: tb, ready: "+monitor master", options: []string{"--sentinel"}}
-	r.options = append([]string{file}, r.options...)
 	r.first()
 	return r
 }
@@ -177,6 +156,26 @@ func (r *Redis) watchOutput(cmd *exec.Cmd, out io.Reader, ready, exited chan str
 	_ = cmd.Wait() // a killed server is no failure
 	close(exited)
 }
+
+// Pause stops the server where it stands, as a machine that hangs: connections
+// stay open and nothing is answered, until Resume.
+func (r *Redis) Pause() { r.signal(syscall.SIGSTOP) }
+
+// Resume lets a paused server go on.
+func (r *Redis) Resume() { r.signal(syscall.SIGCONT) }
+
+func (r *Redis) signal(signal os.Signal) {
+	r.tb.Helper()
+	if r.cmd == nil {
+		r.tb.Fatal("redis-server does not run")
+	}
+	if err := r.cmd.Process.Signal(signal); err != nil {
+		r.tb.Fatal(err)
+	}
+}
+
+// Try is Do for a server that may be away or refuse.
+func (r *Redis) Try(args ...string) (string, error) { return r.do(args) }
 
 // Do sends one command over a connection of its own and gives the reply as text,
 // array elements joined by spaces. An error reply fails the test.

@@ -44,6 +44,9 @@ const (
 const (
 	CodeKingdeeDown  Code = "KD-401" // Kingdee cannot be reached, so the chain cannot be confirmed
 	CodeKingdeeSetup Code = "KD-402" // authorisation row, rights or fields: an administrator must act
+	CodeLinkRefused  Code = "KD-403" // Kingdee did not let the gateway in with a fresh link (proxy mode)
+	CodeNoKingdee    Code = "KD-404" // no Kingdee session of this person's own: never opened, ended, or somebody else's (proxy mode)
+	CodeClosedPath   Code = "KD-405" // a place in Kingdee that is not open through the gateway (proxy mode)
 )
 
 // KD-5xx: kdgate itself.

@@ -103,7 +103,12 @@ func (c *cache) clear() {
 // Run serves sessions from memory while the store tells of changes, until ctx
 // ends; it always returns nil then. When the watch is lost the memory is
 // dropped and every request asks the store until there is a new one.
+//
+// It also tells those who follow a session (Attend) of its end.
 func (m *Manager) Run(ctx context.Context) error {
+	var judging sync.WaitGroup
+	defer judging.Wait()
+	judging.Go(func() { m.keepJudging(ctx) })
 	for ctx.Err() == nil {
 		if err := m.watch(ctx); err != nil {
 			m.logger.Warn("session: watch failed, every request asks the store", "err", err)
@@ -126,12 +131,20 @@ func (m *Manager) watch(ctx context.Context) error {
 	}
 	m.cache.turn(true)
 	defer m.cache.turn(false)
+	judges := newJudges()
+	defer judges.all.Wait()
+	judges.summon(func() { m.judgeAll(ctx, true) }) // what ended while nobody watched
 	for event := range events {
 		if event.Key == "" {
 			m.cache.clear()
+			judges.summon(func() { m.judgeAll(ctx, true) })
 			continue
 		}
-		m.cache.forget(strings.TrimPrefix(event.Key, recordPrefix))
+		hash := strings.TrimPrefix(event.Key, recordPrefix)
+		m.cache.forget(hash)
+		if m.doors.has(hash) {
+			judges.summon(func() { m.judge(ctx, hash) })
+		}
 	}
 	return nil
 }

@@ -49,13 +49,14 @@ type Manager struct {
 	rand     io.Reader
 	logger   *slog.Logger
 	cache    *cache
+	doors    *doors
 }
 
 // New makes a Manager. Run must be started for sessions to come from memory.
 func New(c Config) (*Manager, error) {
 	m := &Manager{
 		store: c.Store, idle: c.Idle, absolute: c.Absolute,
-		source: c.Source, now: c.Now, rand: c.Rand, logger: c.Logger, cache: newCache(),
+		source: c.Source, now: c.Now, rand: c.Rand, logger: c.Logger, cache: newCache(), doors: newDoors(),
 	}
 	if m.idle == 0 {
 		m.idle = defaultIdle

@@ -229,6 +229,7 @@ func (m *Manager) endHash(ctx context.Context, hash string) (bool, error) {
 		err = m.store.Commit(ctx, ops...)
 		m.cache.forget(hash)
 		if err == nil {
+			m.doors.shut(hash)
 			return m.alive(s), nil
 		}
 		if !errors.Is(err, store.ErrConflict) {

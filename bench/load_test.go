@@ -3,6 +3,8 @@ package bench
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -26,6 +28,7 @@ type visitor struct {
 	out     []byte
 	host    string
 	cookies map[string]string
+	queued  int // times it was told to wait and come again
 }
 
 // dial opens a connection. Visitors come from a few addresses, as offices do.
@@ -140,23 +143,42 @@ func hidden(page []byte, name string) string {
 	return string(value)
 }
 
-// finish is the second half: the code, and the way to Kingdee.
+// maxTries is how often the page posts one code while there is a queue.
+const maxTries = 36
+
+// finish is the second half: the code, and the way to Kingdee. Told to wait, it
+// posts the same code again, as the page does.
 func (v *visitor) finish(form url.Values, code string) error {
 	form.Set("code", code)
-	a, err := v.post("/signin/dingtalk", form)
-	if err != nil {
-		return err
+	for try := 1; ; try++ {
+		a, err := v.post("/signin/dingtalk", form)
+		if err != nil {
+			return err
+		}
+		var next struct {
+			Location string `json:"location"`
+			Retry    string `json:"retry"`
+		}
+		if err := json.Unmarshal(a.body, &next); err != nil {
+			return refuse("code", a)
+		}
+		if a.status == http.StatusOK && strings.HasPrefix(next.Location, "/launch/kingdee") {
+			return v.launch(next.Location)
+		}
+		wait, err := time.ParseDuration(next.Retry + "s")
+		if err != nil || wait <= 0 || try >= maxTries {
+			return refuse("code", a)
+		}
+		v.queued++
+		later(context.Background(), wait/2+time.Duration(float64(wait)*spread(code)))
 	}
-	var next struct {
-		Location string `json:"location"`
-	}
-	if a.status != http.StatusOK || json.Unmarshal(a.body, &next) != nil {
-		return refuse("code", a)
-	}
-	if !strings.HasPrefix(next.Location, "/launch/kingdee") {
-		return refuse("code", a)
-	}
-	return v.launch(next.Location)
+}
+
+// spread is a share from 0 to 1, another for each code, so that those who were
+// told to wait do not come back in step.
+func spread(code string) float64 {
+	sum := sha256.Sum256([]byte(code))
+	return float64(sum[0]) / 256
 }
 
 // launch is a click with a live session.

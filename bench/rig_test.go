@@ -35,10 +35,10 @@ func TestRig(t *testing.T) {
 	}
 	for _, part := range []string{"redis", "sqlite cold"} {
 		code := r.vendors.code(t, 0)
-		if err := clickOnce(r.parts[part].addr, code); err != nil {
+		if _, err := clickOnce(r.parts[part].addr, code); err != nil {
 			t.Fatal(err)
 		}
-		err := clickOnce(r.parts[part].addr, code)
+		_, err := clickOnce(r.parts[part].addr, code)
 		if e, ok := errors.AsType[*refused](err); !ok || e.code != "KD-102" {
 			t.Errorf("%s: a used code was answered with %v", part, err)
 		}

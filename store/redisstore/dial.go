@@ -3,8 +3,11 @@ package redisstore
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
+	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -12,8 +15,10 @@ import (
 // dialer opens connections and knows those that are open, so that they can be
 // dropped when one of them has lost step: go-redis offers no way to do that.
 type dialer struct {
-	net *net.Dialer
-	tls *tls.Config
+	net   *net.Dialer
+	tls   *tls.Config
+	quiet time.Duration // a question unanswered for so long means that nobody is there
+	now   func() time.Time
 
 	mu   sync.Mutex
 	open map[*conn]struct{}
@@ -21,9 +26,11 @@ type dialer struct {
 
 func newDialer(cfg *tls.Config, timeout time.Duration) *dialer {
 	return &dialer{
-		net:  &net.Dialer{Timeout: timeout, KeepAlive: 15 * time.Second},
-		tls:  cfg,
-		open: map[*conn]struct{}{},
+		net:   &net.Dialer{Timeout: timeout, KeepAlive: 15 * time.Second},
+		tls:   cfg,
+		quiet: timeout / 2,
+		now:   time.Now,
+		open:  map[*conn]struct{}{},
 	}
 }
 
@@ -71,16 +78,32 @@ func (d *dialer) dropAll() {
 type conn struct {
 	net.Conn
 	dialer *dialer
-	guard  guard // of the one goroutine that reads
+	guard  guard       // of the one goroutine that reads
+	asked  atomic.Bool // something was written since something was read
 }
 
-// Read gives nothing of a reply that the guard refuses.
+// Read gives nothing of a reply that the guard refuses. Where a question stays
+// unanswered, the network has most likely forgotten this connection without
+// telling (a firewall, a machine that vanished), and with it all others: they
+// are dropped together, or each would cost one more question its time (R11).
 func (c *conn) Read(p []byte) (int, error) {
+	began := c.dialer.now()
 	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.asked.Store(false)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) && c.asked.Load() && c.dialer.now().Sub(began) >= c.dialer.quiet {
+		c.dialer.dropAll()
+	}
 	if refused := c.guard.check(p[:n]); refused != nil {
 		return 0, refused
 	}
 	return n, err
+}
+
+func (c *conn) Write(p []byte) (int, error) {
+	c.asked.Store(true)
+	return c.Conn.Write(p)
 }
 
 func (c *conn) Close() error {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 	"github.com/redis/go-redis/v9"
 
 	"kdgate/store"
@@ -22,6 +23,7 @@ type Driver struct {
 	names   names
 	scripts *scripts
 	ear     *ear
+	breaker circuitbreaker.CircuitBreaker[any]
 
 	cancel  context.CancelFunc // ends the ear
 	stopped chan struct{}      // closed when it has ended
@@ -29,9 +31,15 @@ type Driver struct {
 }
 
 // Get implements store.Driver.
-func (d *Driver) Get(ctx context.Context, key string) (store.Entry, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.timeout)
-	defer cancel()
+func (d *Driver) Get(ctx context.Context, key string) (entry store.Entry, err error) {
+	err = d.bounded(ctx, func(ctx context.Context) error {
+		entry, err = d.get(ctx, key)
+		return err
+	})
+	return entry, err
+}
+
+func (d *Driver) get(ctx context.Context, key string) (store.Entry, error) {
 	text, err := d.client.Get(ctx, d.names.value+key).Result()
 	switch {
 	case errors.Is(err, redis.Nil):
@@ -60,9 +68,15 @@ func (d *Driver) find(ctx context.Context, key string) (store.Entry, error) {
 
 // Scan implements store.Driver. The page is not a snapshot: keys that vanish
 // while it is read are left out.
-func (d *Driver) Scan(ctx context.Context, prefix, after string, limit int) ([]store.Entry, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.timeout)
-	defer cancel()
+func (d *Driver) Scan(ctx context.Context, prefix, after string, limit int) (page []store.Entry, err error) {
+	err = d.bounded(ctx, func(ctx context.Context) error {
+		page, err = d.scan(ctx, prefix, after, limit)
+		return err
+	})
+	return page, err
+}
+
+func (d *Driver) scan(ctx context.Context, prefix, after string, limit int) ([]store.Entry, error) {
 	var out []store.Entry
 	for len(out) < limit {
 		keys, err := d.keys(ctx, prefix, after, limit)
@@ -145,14 +159,14 @@ func (d *Driver) values(ctx context.Context, keys []string) ([]store.Entry, erro
 
 // Apply implements store.Driver.
 func (d *Driver) Apply(ctx context.Context, batch store.Batch) error {
-	ctx, cancel := context.WithTimeout(ctx, d.timeout)
-	defer cancel()
 	keys, args := d.commitArgs(batch)
-	reply, err := d.ask(ctx, d.scripts.commitFor(len(batch.Writes)), keys, args...)
-	if err != nil {
-		return err
-	}
-	return d.verdict(batch, reply)
+	return d.bounded(ctx, func(ctx context.Context) error {
+		reply, err := d.ask(ctx, d.scripts.commitFor(len(batch.Writes)), keys, args...)
+		if err != nil {
+			return err
+		}
+		return d.verdict(batch, reply)
+	})
 }
 
 // commitArgs lays a batch out as script.go says.
@@ -272,12 +286,14 @@ func (d *Driver) Watch(ctx context.Context, prefix string) (<-chan store.Event, 
 
 // Ping reports whether Redis answers and lets us in.
 func (d *Driver) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, d.timeout)
-	defer cancel()
-	if _, err := d.find(ctx, "ping"); err != nil && !errors.Is(err, store.ErrNotFound) {
+	err := d.bounded(ctx, func(ctx context.Context) error {
+		_, err := d.find(ctx, "ping")
 		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // Close ends every watch and all connections.

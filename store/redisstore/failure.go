@@ -36,6 +36,8 @@ func (d *Driver) hint(err error) string {
 		return "the Redis replica has lost its master"
 	case redis.IsClusterDownError(err):
 		return "the Redis cluster is down"
+	case redis.IsTryAgainError(err):
+		return "our slot of the Redis cluster is being moved to another node"
 	case redis.IsOOMError(err):
 		return "Redis is out of memory: raise maxmemory, and keep maxmemory-policy noeviction"
 	case redis.HasErrorPrefix(err, "MISCONF"):

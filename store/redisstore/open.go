@@ -144,6 +144,7 @@ func Open(cfg Config) (*Driver, error) {
 		names:   newNames(cfg.Tenant),
 		scripts: newScripts(),
 		ear:     newEar(cfg.Timeout),
+		breaker: newBreaker(),
 		cancel:  cancel,
 		stopped: make(chan struct{}),
 	}

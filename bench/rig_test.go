@@ -18,8 +18,13 @@ func TestRig(t *testing.T) {
 		kind  kind
 		calls time.Duration // to vendors, one after the other
 	}{
-		{"floor", floor1, 1}, {"floor", floor2, 1}, {"floor", floor4, 1},
-		{"redis", first, 1}, {"redis", exchange, 1}, {"redis", again, 0}, {"sqlite cold", first, 2},
+		{"floor", floor1, 1},
+		{"floor", floor2, 1},
+		{"floor", floor4, 1},
+		{"redis", first, 1},
+		{"redis", exchange, 1},
+		{"redis", again, 0},
+		{"sqlite cold", first, 2},
 	} {
 		t.Run(test.part+"/"+test.kind.name, func(t *testing.T) {
 			visitors := r.visitors(t, test.part, 2)

@@ -13,6 +13,7 @@ type Config struct {
 	Switches    Switches
 	IdleLimit   time.Duration    // idle life of a session; 0 means the vendor's 20 minutes (K35)
 	StateFile   string           // where used links are remembered over a restart (K87); "" means memory only
+	PollWait    time.Duration    // how long a progress poll waits for news; 0 means 25 s
 	KeepCalls   int              // how many received calls to keep; 0 means 5,000
 	Now         func() time.Time // nil means the machine's clock
 	Logger      *slog.Logger     // nil means silence
@@ -47,6 +48,7 @@ const (
 	defaultWindow     = 10 * time.Minute
 	defaultFutureSkew = time.Minute
 	defaultIdle       = 20 * time.Minute
+	defaultPollWait   = 25 * time.Second
 	defaultKeepCalls  = 5000
 	hashSHA1          = "sha1"
 	hashSHA256        = "sha256"
@@ -74,6 +76,9 @@ func (r Row) skew() time.Duration {
 func (c Config) withDefaults() Config {
 	if c.IdleLimit == 0 {
 		c.IdleLimit = defaultIdle
+	}
+	if c.PollWait == 0 {
+		c.PollWait = defaultPollWait
 	}
 	if c.KeepCalls == 0 {
 		c.KeepCalls = defaultKeepCalls

@@ -28,6 +28,7 @@ func (s *Server) controlDoor() http.Handler {
 		})
 	}
 	get("/sim/calls", func() any { return listOrEmpty(s.Calls()) })
+	get("/sim/arrived", func() any { return listOrEmpty(s.Arrived()) })
 	get("/sim/log", func() any { return listOrEmpty(s.Log()) })
 	get("/sim/users", func() any { return s.Users() })
 	get("/sim/staff", func() any { return s.Staff() })
@@ -38,6 +39,8 @@ func (s *Server) controlDoor() http.Handler {
 	get("/sim/switches", func() any { return s.Switches() })
 	get("/sim/clock", func() any { return s.clock() })
 	do("DELETE /sim/calls", func(*http.Request) (any, error) { s.ForgetCalls(); return ok(), nil })
+	do("DELETE /sim/arrived", func(*http.Request) (any, error) { s.ForgetArrived(); return ok(), nil })
+	do("POST /sim/notices", s.postNotice)
 	do("DELETE /sim/faults", func(*http.Request) (any, error) { s.ClearFaults(); return ok(), nil })
 	do("POST /sim/restart", func(*http.Request) (any, error) { s.Restart(); return ok(), nil })
 	do("POST /sim/leaks", s.postLeaks)
@@ -97,6 +100,18 @@ func (s *Server) postFault(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return s.Faults(), nil
+}
+
+// postNotice rings in the sessions of one user, or of everybody.
+func (s *Server) postNotice(r *http.Request) (any, error) {
+	var body struct {
+		User string `json:"user"`
+		Text string `json:"text"`
+	}
+	if err := readControl(r, &body); err != nil {
+		return nil, err
+	}
+	return map[string]int{"sessions": s.Notify(body.User, body.Text)}, nil
 }
 
 // clockState is the simulated clock.

@@ -34,6 +34,10 @@ func (s *Server) serveBrowser(w http.ResponseWriter, r *request, path string) {
 	case pageManager, strings.TrimSuffix(pageManager, "/"):
 		render(w, http.StatusOK, "manager", nil)
 	default:
+		if answer, ok := s.consoleParts()[path]; ok {
+			answer(w, r)
+			return
+		}
 		s.notFound(w)
 	}
 }
@@ -89,7 +93,7 @@ func (s *Server) enter(w http.ResponseWriter, r *request, l link, err error) {
 		return
 	}
 	s.note("link", nil, c)
-	s.land(w, l, p)
+	s.land(w, r, l, p)
 }
 
 // redeem uses a once-only link up (K87, K88, K97). A link that says 1 is once
@@ -111,7 +115,7 @@ func (s *Server) redeem(r *request, l link, p pass) *refusal {
 }
 
 // land sets the cookies and sends the browser to the console (K93).
-func (s *Server) land(w http.ResponseWriter, l link, p pass) {
+func (s *Server) land(w http.ResponseWriter, r *request, l link, p pass) {
 	current := s.sessions.open(p.centre, p.user, byLink, "simpas", s.now())
 	page := pageID()
 	s.sessions.addPage(current, page, l.place)
@@ -119,6 +123,9 @@ func (s *Server) land(w http.ResponseWriter, l link, p pass) {
 	w.Header().Add("Set-Cookie", "Theme=standard; path=/k3cloud/html5")
 	target := "/K3Cloud/html5/dform.aspx?formId=BOS_HtmlConsole&formType=mobileform&pageId=" + page +
 		"&usertoken=" + url.QueryEscape(current.userToken) + "&kdsid=" + url.QueryEscape(current.id) + "&custparam="
+	if s.Switches().LandAbsolute {
+		target = s.origin(r) + target
+	}
 	w.Header().Set("Cache-Control", "private")
 	if s.Switches().LandByScript {
 		render(w, http.StatusOK, "script", target)

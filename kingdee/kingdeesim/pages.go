@@ -7,7 +7,7 @@ import (
 	"net/http"
 )
 
-//go:embed pages/*.html
+//go:embed pages/*.html pages/console.js
 var pageFiles embed.FS
 
 // pages are parsed once; templates are safe for concurrent use and never changed.
@@ -42,6 +42,8 @@ type console struct {
 	FormID, FormType, FormName      string
 	PkID                            string
 	Single                          bool
+	PageID, CSRF                    string
+	AbsoluteLink                    string
 }
 
 // formName is the screen name of a form a link may name.
@@ -94,6 +96,7 @@ func (s *Server) consolePage(w http.ResponseWriter, r *request) {
 		return
 	}
 	w.Header().Set("Cache-Control", "private")
+	s.announce(w)
 	if current.unusable {
 		render(w, http.StatusOK, "password", current.userName)
 		return
@@ -102,7 +105,8 @@ func (s *Server) consolePage(w http.ResponseWriter, r *request) {
 	render(w, http.StatusOK, "console", console{
 		User: user.Name, Account: user.Account, Centre: current.centre.name, CentreID: current.centre.id,
 		FormID: orElse(shown.formID, "BOS_HtmlConsole"), FormType: orElse(shown.formType, "mobileform"), FormName: formName(shown.formID),
-		PkID: shown.pkID, Single: shown.single,
+		PkID: shown.pkID, Single: shown.single, PageID: q.Get("pageId"), CSRF: current.csrf,
+		AbsoluteLink: s.origin(r) + "/K3Cloud/" + pageFrame + "?from=link",
 	})
 }
 

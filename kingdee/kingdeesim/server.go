@@ -32,6 +32,9 @@ type Server struct {
 	calls    *callLog
 	events   *eventLog
 	counters *counters
+	arrived  *arrivals
+	library  library
+	done     chan struct{} // closed by Close
 	forms    map[string]*form
 	methods  map[string]method
 	queries  atomic.Uint64
@@ -53,6 +56,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, logger: cfg.Logger, sessions: newSessions(cfg.IdleLimit),
 		used: used, faults: &faults{}, calls: newCallLog(cfg.KeepCalls), events: &eventLog{}, counters: newCounters(), forms: newForms(),
+		arrived: &arrivals{}, library: newLibrary(), done: make(chan struct{}),
 	}
 	for _, dc := range cfg.DataCentres {
 		s.centres = append(s.centres, newCentre(dc, s.now))
@@ -63,10 +67,14 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Close gives the state file back. The server must not be used afterwards.
+// Close ends waiting polls and open sockets and gives the state file back. The
+// server must not be used afterwards.
 func (s *Server) Close() error {
 	var err error
-	s.closing.Do(func() { err = s.used.close() })
+	s.closing.Do(func() {
+		close(s.done)
+		err = s.used.close()
+	})
 	return err
 }
 
@@ -106,7 +114,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	arrived := s.now()
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := readBody(w, r)
 	req := &request{Request: r, body: body}
 	out := &recorder{ResponseWriter: w}
 	out.Header().Set("Server", "Microsoft-IIS/10.0")
@@ -122,6 +130,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveVendor(out, req)
 	}
 	s.calls.add(callOf(req, out, arrived))
+}
+
+// readBody reads a bounded body, except an upload's, which is read where it is
+// taken apart.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if strings.EqualFold(r.URL.Path, basePath+pageUpload) {
+		return nil, nil
+	}
+	return io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 }
 
 // serveVendor is the server without faults.

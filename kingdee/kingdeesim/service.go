@@ -29,6 +29,9 @@ func (s *Server) webMethods() map[string]method {
 	for name, login := range s.loginMethods() {
 		out[authClass+"."+name] = login
 	}
+	for name, call := range s.pageMethods() {
+		out[pageClass+"."+name] = call
+	}
 	for name, op := range s.operations() {
 		out[formClass+"."+name] = s.operation(name, op)
 	}
@@ -39,6 +42,10 @@ func (s *Server) webMethods() map[string]method {
 func (s *Server) serveService(w http.ResponseWriter, r *request, path string) {
 	if r.Method != http.MethodPost {
 		s.serverError(w, http.StatusMethodNotAllowed, "The HTTP verb used to access this path is not allowed.")
+		return
+	}
+	if strings.HasSuffix(path, progressTail) {
+		s.progress(w, r)
 		return
 	}
 	if s.Switches().ForcedGateway {

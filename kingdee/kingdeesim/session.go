@@ -40,6 +40,11 @@ type session struct {
 	used  time.Time
 	calls atomic.Int64
 	pages map[string]place // what each console page shows, by page id
+
+	csrf   string // what the console's page calls carry in csrf-token
+	nonces *nonces
+	bell   *bell         // rings for the console's progress poll and notify socket
+	ended  chan struct{} // closed when the session is over
 }
 
 // place is where a link lands.
@@ -66,6 +71,7 @@ func (st *sessions) open(c *centre, u User, kind, method string, now time.Time) 
 	s := &session{
 		id: uuid.NewString(), aspID: aspID(), userToken: uuid.NewString(), centre: c, userID: u.ID, userName: u.Name,
 		kind: kind, method: method, unusable: u.PasswordExpired, created: now, used: now, pages: map[string]place{}, turn: make(chan struct{}, 1),
+		csrf: pageID(), nonces: &nonces{}, bell: newBell(), ended: make(chan struct{}),
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -96,11 +102,18 @@ func (st *sessions) each(visit func(id, aspID, userToken string)) {
 
 // sweep drops what has been idle too long; call with the lock held.
 func (st *sessions) sweep(now time.Time) {
-	for id, s := range st.live {
+	for _, s := range st.live {
 		if now.Sub(s.used) > st.idle {
-			delete(st.live, id)
+			st.drop(s)
 		}
 	}
+}
+
+// drop ends a session, and with it the polls and sockets that wait in it; call
+// with the lock held and only for a live one.
+func (st *sessions) drop(s *session) {
+	delete(st.live, s.id)
+	close(s.ended)
 }
 
 // use finds a live session and restarts its idle time.
@@ -112,7 +125,7 @@ func (st *sessions) use(id string, now time.Time) (*session, bool) {
 		return nil, false
 	}
 	if now.Sub(s.used) > st.idle {
-		delete(st.live, id)
+		st.drop(s)
 		return nil, false
 	}
 	s.used = now
@@ -125,8 +138,11 @@ func (st *sessions) close(id string, now time.Time) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	s, ok := st.live[id]
-	delete(st.live, id)
-	return ok && now.Sub(s.used) <= st.idle
+	if !ok {
+		return false
+	}
+	st.drop(s)
+	return now.Sub(s.used) <= st.idle
 }
 
 // closeWhere ends every session the test picks and says how many.
@@ -134,13 +150,26 @@ func (st *sessions) closeWhere(pick func(*session) bool) int {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	n := 0
-	for id, s := range st.live {
+	for _, s := range st.live {
 		if pick(s) {
-			delete(st.live, id)
+			st.drop(s)
 			n++
 		}
 	}
 	return n
+}
+
+// picked are the live sessions the test picks.
+func (st *sessions) picked(pick func(*session) bool) []*session {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	var out []*session
+	for _, s := range st.live {
+		if pick(s) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 func (st *sessions) addPage(s *session, id string, p place) {

@@ -36,6 +36,14 @@ type Switches struct {
 	NamesIgnoreCase     bool   `json:"namesIgnoreCase"`     // K92
 	LandByScript        bool   `json:"landByScript"`        // K93
 	HeadIsHarmless      bool   `json:"headIsHarmless"`      // K97: HEAD does not use a link up
+	LandAbsolute        bool   `json:"landAbsolute"`        // K93: the landing redirect is absolute, see OwnOrigin
+	OwnOrigin           string `json:"ownOrigin"`           // what the server believes its origin is; "" means what Host says
+	ForeignOrigin       string `json:"foreignOrigin"`       // where the redirect to somebody else goes; "" means https://foreign.example
+	StrictHeaders       bool   `json:"strictHeaders"`       // K98: every page call must carry accept-encoding_wpf
+	StrictHost          bool   `json:"strictHost"`          // K98: Host must name the host of EntryPageUrl
+	NoAntiTampering     bool   `json:"noAntiTampering"`     // K99: a server before V9.1, without pvfgsdhsfg
+	CompressReplies     bool   `json:"compressReplies"`     // K100: every reply to a page call is compressed, not only when asked for
+	NoWebSocket         bool   `json:"noWebSocket"`         // the reference leaves WebSocket unknown; the simulator offers one
 }
 
 // Switches returns the current switches.

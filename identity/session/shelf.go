@@ -104,7 +104,8 @@ func (m *Manager) open(r *http.Request, token string, a identity.Assertion) (sto
 // commit tells when it is not.
 func (m *Manager) opening(r *http.Request, token string, a identity.Assertion, first bool) (stored, []store.Op, error) {
 	var ops []store.Op
-	s, err := stored{}, error(store.ErrNotFound)
+	var s stored
+	err := store.ErrNotFound
 	if !first {
 		s, err = m.load(r.Context(), hashOf(token))
 	}

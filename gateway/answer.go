@@ -127,6 +127,9 @@ func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter)
 	}
+	if code == identity.CodeKingdeeBusy && r.Method == http.MethodGet {
+		w.Header().Set("Refresh", retryAfter) // a short queue: the page comes again by itself
+	}
 	if wantsJSON(r) {
 		g.json(w, status, map[string]string{"code": string(code), "request_id": v.id})
 		return

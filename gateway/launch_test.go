@@ -61,6 +61,22 @@ func TestDeepLinks(t *testing.T) {
 	}
 }
 
+// R2: a queue at Kingdee is a page that comes again by itself; nobody is refused.
+func TestQueueAtKingdee(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser(t)
+	b.signIn("zhang1")
+	h.chain.faults["zhang1"] = identity.Fail(identity.Throttled, identity.CodeKingdeeBusy, "no turn")
+	a := b.get("/launch/kingdee/expense/7?x=1")
+	if a.StatusCode != http.StatusTooManyRequests || a.Header.Get("Refresh") != retryAfter || parse(t, a).text("error-code") != "KD-411" {
+		t.Errorf("in the queue: %d, refresh %q", a.StatusCode, a.Header.Get("Refresh"))
+	}
+	delete(h.chain.faults, "zhang1")
+	if a := b.get("/launch/kingdee/expense/7?x=1"); a.StatusCode != http.StatusSeeOther || a.Header.Get("Refresh") != "" {
+		t.Errorf("served: %d", a.StatusCode)
+	}
+}
+
 // F5, F12: every broken link of the chain is a page with the code, words for
 // both readers in the person's language, and what the helpdesk needs.
 func TestBrokenChain(t *testing.T) {

@@ -46,6 +46,7 @@ const (
 	CodeKingdeeSetup Code = "KD-402" // authorisation row, rights or fields: an administrator must act
 	CodeLinkRefused  Code = "KD-403" // Kingdee did not let the gateway in with a fresh link (proxy mode)
 	CodeNoKingdee    Code = "KD-404" // no Kingdee session of this person's own: never opened, ended, or somebody else's (proxy mode)
+	CodeKingdeeBusy  Code = "KD-411" // more people than Kingdee may be asked about at once: wait, the page comes again
 	CodeClosedPath   Code = "KD-405" // a place in Kingdee that is not open through the gateway (proxy mode)
 )
 

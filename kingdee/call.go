@@ -104,6 +104,18 @@ func (c *Client) call(ctx context.Context, op operation) ([][]scalar, error) {
 	return nil, last.public()
 }
 
+// noTurn is why a call did not get its turn: too many before it, or nobody
+// waits for it any more.
+func noTurn(ctx context.Context) symptom {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return callerGone
+	}
+	return queueFull
+}
+
+// leastTurn is how much time a call must have left when its turn comes.
+const leastTurn = 500 * time.Millisecond
+
 // attempt is one try in one session, with one new login where the session turns
 // out to be gone (R27).
 func (c *Client) attempt(ctx context.Context, op operation) (answer, *Fault) {
@@ -112,9 +124,14 @@ func (c *Client) attempt(ctx context.Context, op operation) (answer, *Fault) {
 	}
 	s, giveBack, err := c.sessions.take(ctx)
 	if err != nil {
-		return answer{}, causedFault(queueFull, op.where, err)
+		return answer{}, causedFault(noTurn(ctx), op.where, err)
 	}
 	defer giveBack()
+	// A turn that comes too late for an answer is no turn: what would end in a
+	// time-out must not look as if Kingdee were down.
+	if end, bounded := ctx.Deadline(); bounded && time.Until(end) < leastTurn {
+		return answer{}, causedFault(queueFull, op.where, context.DeadlineExceeded)
+	}
 	if op.anonymous {
 		return c.exchange(ctx, op, http.Header{})
 	}
@@ -196,7 +213,7 @@ func (c *Client) login(ctx context.Context, s *session) *Fault {
 	case c.loginTurn <- struct{}{}:
 		defer func() { <-c.loginTurn }()
 	case <-ctx.Done():
-		return causedFault(queueFull, "login", ctx.Err())
+		return causedFault(noTurn(ctx), "login", ctx.Err())
 	}
 	if held := c.logins.held(c.now()); held != nil {
 		return held
@@ -238,7 +255,7 @@ func (c *Client) keepSession(s *session, header http.Header) {
 // exchange is one request and one judged answer.
 func (c *Client) exchange(ctx context.Context, op operation, header http.Header) (answer, *Fault) {
 	if err := c.pace.Wait(ctx); err != nil {
-		return answer{}, causedFault(queueFull, op.where, err)
+		return answer{}, causedFault(noTurn(ctx), op.where, err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.String()+op.path, bytes.NewReader(op.body))
 	if err != nil {

@@ -87,7 +87,7 @@ var decisions = [symptomCount]decision{
 		advice: "the TLS certificate of Kingdee is not valid for its address, or its issuer is not trusted: renew it, or name the issuer in ca_file",
 	},
 	circuitOpen: {name: "circuit-open", kind: unavailable, code: kdDown},
-	queueFull:   {name: "queue-full", kind: unavailable, code: kdDown},
+	queueFull:   {name: "queue-full", kind: identity.Throttled, code: identity.CodeKingdeeBusy},
 	callerGone:  {name: "caller-gone", kind: unavailable, code: kdDown},
 	serverDown: {
 		row: 2, name: "server-down", retries: 2, kind: unavailable, code: kdDown, operator: true, patience: 5 * time.Minute,

@@ -162,6 +162,49 @@ func TestCallerGone(t *testing.T) {
 	}
 }
 
+// TestQueueIsNoOutage proves R2: who does not get a turn in time is told to wait,
+// not that Kingdee is down, and the call is not begun when no answer could come.
+func TestQueueIsNoOutage(t *testing.T) {
+	hold, reached := make(chan struct{}), make(chan struct{}, 1)
+	var queries atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if strings.Contains(r.URL.Path, "AuthService") {
+			_, _ = io.WriteString(w, goodLogin().body)
+			return
+		}
+		queries.Add(1)
+		reached <- struct{}{}
+		<-hold
+		_, _ = io.WriteString(w, "[]")
+	}))
+	defer server.Close()
+	cfg := testConfig(server.URL)
+	cfg.API.MaxSessions, cfg.API.MaxConcurrency = 1, 1
+	c := newClient(t, cfg)
+	first := make(chan error, 1)
+	go func() {
+		_, err := c.StaffByNumber(t.Context(), "1001")
+		first <- err
+	}()
+	<-reached
+	waiting, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := c.StaffByNumber(waiting, "1002")
+	if identity.KindOf(err) != identity.Throttled || identity.CodeOf(err) != identity.CodeKingdeeBusy {
+		t.Errorf("in the queue: %v", err)
+	}
+	close(hold)
+	if err := <-first; err != nil {
+		t.Errorf("the one before: %v", err)
+	}
+	late, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := c.StaffByNumber(late, "1003"); identity.CodeOf(err) != identity.CodeKingdeeBusy || queries.Load() != 1 {
+		t.Errorf("a turn without time: %v after %d queries", err, queries.Load())
+	}
+}
+
 // TestBounds proves R22: a huge, a slow and an endless answer are errors within
 // the bounds of the peer, never data.
 func TestBounds(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"kdgate/identity"
 	"kdgate/kingdee"
 	"kdgate/mapping"
+	"kdgate/store"
 )
 
 // TestStaffNumberSources proves F21: direct, by attribute, or not at all; and
@@ -66,6 +67,46 @@ func TestHostileDerivedNumber(t *testing.T) {
 	}
 	r.people.fault = errors.New("timeout")
 	r.wantCode("u1", identity.CodeDingTalkDown)
+}
+
+// patientStore tells how much time each Commit was given.
+type patientStore struct {
+	store.Store
+	mu   sync.Mutex
+	left []time.Duration
+}
+
+func (s *patientStore) Commit(ctx context.Context, ops ...store.Op) error {
+	if end, bounded := ctx.Deadline(); bounded {
+		s.mu.Lock()
+		s.left = append(s.left, time.Until(end))
+		s.mu.Unlock()
+	}
+	return s.Store.Commit(ctx, ops...)
+}
+
+// TestWritingHasItsOwnTime: an answer that came late, after a queue at Kingdee,
+// is still written down; both for a row that is there and for a new one.
+func TestWritingHasItsOwnTime(t *testing.T) {
+	patient := &patientStore{}
+	r := newRig(t, func(cfg *mapping.Config) {
+		patient.Store, cfg.Store = cfg.Store, patient
+		cfg.VerifyTimeout = time.Second
+	})
+	r.kingdee.add("1001", user("1", "zhangsan"))
+	r.kingdee.add("derived", user("2", "lisi"))
+	r.create(mapping.Draft{Key: key("u1"), UnionID: "union-u1", StaffNumber: "1001", LoginUser: "zhangsan"})
+	patient.left = nil
+	r.wantCode("u1", "")
+	r.wantCode("derived", "")
+	if len(patient.left) < 2 {
+		t.Fatalf("only %d bounded writes", len(patient.left))
+	}
+	for _, left := range patient.left {
+		if left <= time.Second {
+			t.Errorf("a write had %v: what was left of the asking", left)
+		}
+	}
 }
 
 // TestOneQuestionForMany proves that concurrent sign-ins of one person ask

@@ -80,7 +80,7 @@ func (c *Chain) fail(step *Step, state State, code identity.Code, why string) er
 func (c *Chain) unreachable(err error) {
 	step := &c.Number
 	code := identity.CodeOf(err)
-	if code == identity.CodeKingdeeDown || code == identity.CodeKingdeeSetup {
+	if code == identity.CodeKingdeeDown || code == identity.CodeKingdeeSetup || code == identity.CodeKingdeeBusy {
 		step = &c.Staff
 	}
 	step.State, step.Code = StateUnreachable, code

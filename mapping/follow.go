@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"context"
+	"time"
 
 	"kdgate/audit"
 	"kdgate/identity"
@@ -58,8 +59,19 @@ func (t *Table) verifyRow(ctx context.Context, w walk, e Entry) (answer, error) 
 	if a.check, err = t.ask(ctx, q); err != nil || w.look {
 		return a, err
 	}
+	ctx, cancel := afterwards(ctx)
+	defer cancel()
 	a.check, err = t.keep(ctx, w, &e, a.check)
 	return a, err
+}
+
+// writeTime bounds the writing down of what was found.
+const writeTime = 5 * time.Second
+
+// afterwards is time of its own for writing down an answer: a queue at Kingdee
+// may have used up nearly all of the asking's.
+func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), writeTime)
 }
 
 // keep remembers a Check. A row that follows Kingdee takes over a new or
@@ -185,6 +197,8 @@ func (t *Table) deriveRow(ctx context.Context, w walk) (answer, error) {
 	case a.check.Code != "" || t.isPrivileged(a.check.LoginUser):
 		return a, nil
 	}
+	ctx, cancel := afterwards(ctx)
+	defer cancel()
 	err = t.adopt(ctx, w, a.check)
 	if r := RefusalOf(err); r != nil {
 		if r.Reason == ReasonExists {

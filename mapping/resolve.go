@@ -150,8 +150,9 @@ func (t *Table) usable(e *Entry) bool {
 
 // mayServeCached is the policy for a Kingdee that cannot be asked: by default no (R28).
 func (t *Table) mayServeCached(e *Entry, err error) bool {
-	kind := identity.KindOf(err) // an answer, even a nonsense one, is not silence
-	if identity.CodeOf(err) != identity.CodeKingdeeDown || kind != identity.Unavailable && kind != identity.Throttled {
+	kind, code := identity.KindOf(err), identity.CodeOf(err) // an answer, even a nonsense one, is not silence
+	silent := code == identity.CodeKingdeeDown || code == identity.CodeKingdeeBusy
+	if !silent || kind != identity.Unavailable && kind != identity.Throttled {
 		return false
 	}
 	age := t.now().Sub(e.Check.At)

@@ -140,6 +140,8 @@ func couldNotAsk(what string, err error) error {
 	switch {
 	case code == identity.CodeKingdeeSetup || kind == identity.Misconfigured:
 		return identity.Fail(identity.Misconfigured, identity.CodeKingdeeSetup, "mapping: %s: %w", what, err)
+	case code == identity.CodeKingdeeBusy:
+		return identity.Fail(kind, code, "mapping: %s: %w", what, err)
 	case kind == identity.Throttled || kind == identity.Upstream:
 		return identity.Fail(kind, identity.CodeKingdeeDown, "mapping: %s: %w", what, err)
 	default:

@@ -216,7 +216,7 @@ type Users struct {
 type API struct {
 	Auth         string        `mapstructure:"auth" default:"login_by_sign" doc:"login_by_sign, signed_headers or app_secret"`
 	Hash         string        `mapstructure:"hash" doc:"sha1 or sha256 for logins; as link.hash when empty"`
-	MaxSessions  int           `mapstructure:"max_sessions" default:"2" doc:"Web API sessions side by side"`
+	MaxSessions  int           `mapstructure:"max_sessions" default:"5" doc:"Web API sessions side by side"`
 	SessionIdle  time.Duration `mapstructure:"session_idle" default:"15m" doc:"log in again after this, below Kingdee's 20m"`
 	AcceptMinus5 bool          `mapstructure:"accept_result_minus5" doc:"count LoginResultType -5 as success"`
 	PageSize     int           `mapstructure:"page_size" default:"1000" doc:"rows a query, at most 2000"`

@@ -2,10 +2,13 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+	"github.com/redis/go-redis/v9"
 
 	"kdgate/store"
 )
@@ -26,6 +29,9 @@ func newBreaker() circuitbreaker.CircuitBreaker[any] {
 // bounded gives do the time of one operation. While Redis leaves everybody
 // waiting, it says so at once instead of adding one more who waits.
 func (d *Driver) bounded(ctx context.Context, do func(context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return d.unavailable(err)
+	}
 	if !d.breaker.TryAcquirePermit() {
 		return fmt.Errorf("%w: Redis gave no answer in time to the last operations; one at a time is tried", store.ErrUnavailable)
 	}
@@ -33,10 +39,25 @@ func (d *Driver) bounded(ctx context.Context, do func(context.Context) error) er
 	defer cancel()
 	err := do(within)
 	switch {
-	case err == nil || within.Err() == nil:
+	case !isTimeout(err):
 		d.breaker.RecordSuccess() // an answer; refusing at once is one too
-	case ctx.Err() == nil || d.breaker.IsHalfOpen(): // whoever tries and leaves early gives the try back
+	case !leavesEarly(ctx, within) || d.breaker.IsHalfOpen(): // whoever tries and leaves early gives the try back
 		d.breaker.RecordFailure()
 	}
 	return err
+}
+
+// isTimeout reports an end by waiting. A connection may notice the deadline of
+// its context before the context does.
+func isTimeout(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+		errors.Is(err, redis.ErrPoolTimeout)
+}
+
+// leavesEarly reports that the caller, not the operation, ran out of time.
+func leavesEarly(caller, operation context.Context) bool {
+	own, limited := caller.Deadline()
+	end, _ := operation.Deadline()
+	return caller.Err() != nil || limited && !own.After(end)
 }

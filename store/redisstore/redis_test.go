@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,24 +26,6 @@ import (
 	"kdgate/store"
 	"kdgate/store/storetest"
 )
-
-// TestCluster: the suite again on a cluster of one node. Cluster mode refuses
-// every script and command that reaches over slots.
-func TestCluster(t *testing.T) {
-	t.Parallel()
-	server := storetest.StartRedis(t, "--cluster-enabled", "yes")
-	server.Do("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-	within(t, 10*time.Second, func() error {
-		if info := server.Do("CLUSTER", "INFO"); !strings.Contains(info, "cluster_state:ok") {
-			return errors.New(info)
-		}
-		return nil
-	})
-	cfg := configOf(server)
-	cfg.Cluster = true
-	cfg.Tenant = "acme"
-	runConformance(t, server, cfg)
-}
 
 // TestFailover: a master killed under Sentinel is followed to its successor by
 // itself, nothing reads as missing meanwhile, and watchers are told (R6, R7).
@@ -368,9 +351,11 @@ func TestWatchAfterBreak(t *testing.T) {
 	}
 }
 
-// relay passes bytes on, and can make the connections it has fall silent.
+// relay passes bytes on, late if told to, and can make the connections it has
+// fall silent.
 type relay struct {
-	addr string
+	addr  string
+	delay atomic.Int64 // of every answer, in nanoseconds
 
 	mu   sync.Mutex
 	mute chan struct{} // closed: connections that hold it pass nothing more
@@ -398,8 +383,8 @@ func startRelay(t *testing.T, upstream string) *relay {
 			r.mu.Lock()
 			mute := r.mute
 			r.mu.Unlock()
-			go r.pass(up, down, mute)
-			go r.pass(down, up, mute)
+			go r.pass(up, down, mute, func() {})
+			go r.pass(down, up, mute, r.dawdle)
 		}
 	}()
 	return r
@@ -412,7 +397,10 @@ func (r *relay) silence() {
 	r.mute = make(chan struct{})
 }
 
-func (r *relay) pass(to, from net.Conn, mute chan struct{}) {
+// dawdle waits as long as answers take.
+func (r *relay) dawdle() { <-time.After(time.Duration(r.delay.Load())) }
+
+func (r *relay) pass(to, from net.Conn, mute chan struct{}, wait func()) {
 	defer to.Close()
 	buffer := make([]byte, 4096)
 	for {
@@ -425,6 +413,7 @@ func (r *relay) pass(to, from net.Conn, mute chan struct{}) {
 			continue
 		default:
 		}
+		wait()
 		if _, err := to.Write(buffer[:n]); err != nil {
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -358,7 +359,7 @@ func answer(conn net.Conn, reply func() string) {
 	defer conn.Close()
 	in := bufio.NewReader(conn)
 	for {
-		command, err := readMessage(in)
+		command, err := readCommand(in)
 		if err != nil {
 			return
 		}
@@ -370,6 +371,27 @@ func answer(conn net.Conn, reply func() string) {
 			return
 		}
 	}
+}
+
+// readCommand reads one command, an array of strings, as bytes.
+func readCommand(in *bufio.Reader) ([]byte, error) {
+	text, err := in.ReadBytes('\n')
+	if err != nil {
+		return nil, err
+	}
+	items, err := strconv.Atoi(strings.TrimSpace(string(text[1:])))
+	for range items {
+		var size int
+		if _, err = fmt.Fscanf(in, "$%d\r\n", &size); err != nil {
+			break
+		}
+		item := make([]byte, size+2)
+		if _, err = io.ReadFull(in, item); err != nil {
+			break
+		}
+		text = append(append(text, "\r\n"...), item...)
+	}
+	return text, err
 }
 
 // TestBlackHole: a Redis that takes everything and says nothing is given up

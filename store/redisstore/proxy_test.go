@@ -1,16 +1,11 @@
 package redisstore
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,138 +13,6 @@ import (
 	"kdgate/store"
 	"kdgate/store/storetest"
 )
-
-// proxy stands between a driver and Redis and mistreats replies.
-type proxy struct {
-	addr string
-	// fate decides about one reply: pass it, swap it, or cut the connection.
-	fate func(command, reply []byte) fate
-
-	mu   sync.Mutex
-	last []byte // the reply last seen on any connection
-}
-
-type fate int
-
-const (
-	pass fate = iota
-	lag       // from here on this connection gets each reply one question late
-	swap      // this question gets the reply last given to anybody
-	cut       // executed, but the reply never arrives
-)
-
-func startProxy(t *testing.T, upstream string, fate func(command, reply []byte) fate) *proxy {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	p := &proxy{addr: l.Addr().String(), fate: fate}
-	go func() {
-		for {
-			down, err := l.Accept()
-			if err != nil {
-				return
-			}
-			up, err := net.Dial("tcp", upstream)
-			if err != nil {
-				down.Close()
-				continue
-			}
-			go p.serve(down, up)
-		}
-	}()
-	return p
-}
-
-// serve takes turns: one command up, one reply down, as go-redis does outside
-// of subscriptions.
-func (p *proxy) serve(down, up net.Conn) {
-	defer down.Close()
-	defer up.Close()
-	commands, replies := bufio.NewReader(down), bufio.NewReader(up)
-	var late []byte // set once the connection has lost step
-	for {
-		command, err := readMessage(commands)
-		if err != nil {
-			return
-		}
-		if _, err := up.Write(command); err != nil {
-			return
-		}
-		if bytes.Contains(bytes.ToLower(command), []byte("subscribe")) {
-			go func() { _, _ = io.Copy(up, commands) }()
-			_, _ = io.Copy(down, replies)
-			return
-		}
-		reply, err := readMessage(replies)
-		if err != nil {
-			return
-		}
-		send, ok := p.mistreat(command, reply, &late)
-		if !ok {
-			return
-		}
-		if _, err := down.Write(send); err != nil {
-			return
-		}
-	}
-}
-
-// mistreat gives what to send instead of reply; false cuts the connection.
-func (p *proxy) mistreat(command, reply []byte, late *[]byte) ([]byte, bool) {
-	if bytes.Contains(bytes.ToLower(command), []byte("hello")) {
-		return reply, true
-	}
-	p.mu.Lock()
-	before := p.last
-	p.last = reply
-	p.mu.Unlock()
-	if *late != nil {
-		send := *late
-		*late = reply
-		return send, true
-	}
-	switch p.fate(command, reply) {
-	case cut:
-		return nil, false
-	case lag:
-		*late = reply
-		return before, true
-	case swap:
-		return before, true
-	default:
-		return reply, true
-	}
-}
-
-// readMessage reads one RESP2 message, command or reply, as bytes.
-func readMessage(in *bufio.Reader) ([]byte, error) {
-	line, err := in.ReadBytes('\n')
-	if err != nil || len(line) < 3 {
-		return nil, errors.Join(err, io.ErrUnexpectedEOF)
-	}
-	size, _ := strconv.Atoi(strings.TrimSpace(string(line[1:])))
-	switch line[0] {
-	case '$':
-		if size < 0 {
-			return line, nil
-		}
-		body := make([]byte, size+2)
-		_, err := io.ReadFull(in, body)
-		return append(line, body...), err
-	case '*':
-		for range size {
-			part, err := readMessage(in)
-			if err != nil {
-				return nil, err
-			}
-			line = append(line, part...)
-		}
-	}
-	return line, nil
-}
 
 // TestSwappedReplies: connections that lose step, and replies given to the wrong
 // question, never give one person another's record, never make a record vanish
@@ -162,17 +25,17 @@ func TestSwappedReplies(t *testing.T) {
 	for i := range people {
 		commit(t, direct, store.Create(fmt.Sprint("id/", i), []byte(fmt.Sprint("person ", i))))
 	}
-	p := startProxy(t, server.Addr, func([]byte, []byte) fate {
+	addr := storetest.StartProxy(t, server.Addr, func([]byte, []byte) storetest.Fate {
 		switch rand.IntN(20) {
 		case 0:
-			return lag
+			return storetest.Lag
 		case 1:
-			return swap
+			return storetest.Swap
 		default:
-			return pass
+			return storetest.Pass
 		}
 	})
-	s := sealTest(t, openTest(t, Config{Addrs: []string{p.addr}}))
+	s := sealTest(t, openTest(t, Config{Addrs: []string{addr}}))
 	var good, refused atomic.Int64
 	var wg sync.WaitGroup
 	for range workers {
@@ -228,13 +91,13 @@ func TestSwappedVerdicts(t *testing.T) {
 	server := storetest.StartRedis(t)
 	direct := sealTest(t, openTest(t, configOf(server)))
 	commit(t, direct, store.Put("taken", nil))
-	p := startProxy(t, server.Addr, func([]byte, []byte) fate {
+	addr := storetest.StartProxy(t, server.Addr, func([]byte, []byte) storetest.Fate {
 		if rand.IntN(4) == 0 {
-			return lag
+			return storetest.Lag
 		}
-		return pass
+		return storetest.Pass
 	})
-	s := sealTest(t, openTest(t, Config{Addrs: []string{p.addr}}))
+	s := sealTest(t, openTest(t, Config{Addrs: []string{addr}}))
 	acknowledged := 0
 	for i := range 150 {
 		if err := s.Commit(t.Context(), store.Create("taken", nil)); err == nil {
@@ -264,13 +127,13 @@ func TestRepeatsApplyOnce(t *testing.T) {
 	const steps = 40
 	server := storetest.StartRedis(t)
 	var cuts atomic.Int64
-	p := startProxy(t, server.Addr, func(command, _ []byte) fate {
+	addr := storetest.StartProxy(t, server.Addr, func(command, _ []byte) storetest.Fate {
 		if bytes.Contains(bytes.ToLower(command), []byte("eval")) && cuts.Add(1)%2 == 0 {
-			return cut
+			return storetest.Cut
 		}
-		return pass
+		return storetest.Pass
 	})
-	s := sealTest(t, openTest(t, Config{Addrs: []string{p.addr}, Timeout: unhurried}))
+	s := sealTest(t, openTest(t, Config{Addrs: []string{addr}, Timeout: unhurried}))
 	commit(t, s, store.Create("count", nil))
 	for i := range steps {
 		entry, err := s.Get(t.Context(), "count")

@@ -135,6 +135,9 @@ func (s *Server) publicTLS(cfg config.Listen) (*tls.Config, error) {
 }
 
 func (s *Server) servePublic(w http.ResponseWriter, r *http.Request) {
+	if s.stopping.Load() {
+		w.Header().Set("Connection", "close") // the next request finds another replica
+	}
 	(*s.gateway.Load()).ServeHTTP(w, r)
 }
 
@@ -200,11 +203,15 @@ func (s *Server) servePort(server *http.Server, at net.Listener, encrypted bool)
 	return err
 }
 
-// shutdown stops accepting, waits for what is in flight, and answers "not
-// ready" meanwhile, so that a balancer looks elsewhere. What is still in flight
-// after drainTime is cut: somebody who does not read must not keep us alive.
+// shutdown answers "not ready" and goes on serving for as long as a balancer
+// takes to look elsewhere (R53), then stops accepting and waits for what is in
+// flight. What is still in flight after drainTime is cut: somebody who does not
+// read must not keep us alive.
 func (s *Server) shutdown(ctx context.Context) {
 	s.stopping.Store(true)
+	if leave := s.options.Config.Listen.Leave; leave > 0 {
+		<-time.After(leave)
+	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	for _, server := range []*http.Server{&s.public, &s.ops} {

@@ -83,6 +83,9 @@ func (c *Config) checkListen(m *Mistakes) {
 	case err == nil && !isLoopback(host) && len(c.Listen.TrustedProxies) == 0:
 		m.add("listen: %s would speak plain HTTP off loopback; give cert and key, or name the proxy that speaks TLS in trusted_proxies", c.Listen.Address)
 	}
+	if c.Listen.Leave < 0 || c.Listen.Leave > time.Minute {
+		m.add("listen.leave: %s; at most 1m", c.Listen.Leave)
+	}
 	switch c.Listen.MinVersion {
 	case "1.3":
 	case "1.2":

@@ -51,6 +51,8 @@ type Listen struct {
 	Key            string   `mapstructure:"key" doc:"PEM private key"`
 	MinVersion     string   `mapstructure:"min_version" default:"1.3" doc:"oldest TLS version: 1.3, or 1.2 for old webviews"`
 	TrustedProxies []string `mapstructure:"trusted_proxies" doc:"addresses or networks whose forwarded headers count; empty trusts nobody"`
+
+	Leave time.Duration `mapstructure:"leave" default:"0s" doc:"after the signal to stop, how long to answer \"not ready\" and still serve; with replicas, longer than the balancer takes to look elsewhere"`
 }
 
 // Ops is the operations listener.

@@ -41,6 +41,23 @@ func (k *clock) note(header http.Header, window time.Duration) {
 	k.warned = off
 }
 
+// slack is what a slow answer and whole seconds may make of two equal clocks.
+const slack = 2 * time.Second
+
+// stamp is the moment to sign for: now, or Kingdee's own now when its clock is
+// behind ours by less than the window. The past is inside Kingdee's window; how
+// far the future is admitted is not known, and a minute of it may be too much
+// (R49). A clock ahead of ours changes nothing: nothing is dated into our future.
+func (k *clock) stamp(window time.Duration) time.Time {
+	now := k.now()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.known && k.skew < -slack && k.skew > -window {
+		return now.Add(k.skew)
+	}
+	return now
+}
+
 // check refuses when the clocks are known to differ by the window or more.
 func (k *clock) check(window time.Duration) error {
 	k.mu.Lock()

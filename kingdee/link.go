@@ -15,8 +15,9 @@ import (
 
 // MintLink builds a third-party sign-on link (SimPas) for the login user (FName,
 // byte for byte as Kingdee spells it), landing on place. It calls nobody; the
-// timestamp is now (a second earlier when now is taken, see stamps). The link is a credential: redirect to it once, with
-// no-store and no-referrer, and never write it down. A place that cannot be
+// timestamp is now (Kingdee's now where its clock is behind, see clock; a second
+// earlier when that is taken, see stamps). The link is a credential: redirect to
+// it once, with no-store and no-referrer, and never write it down. A place that cannot be
 // right is KD-301, a user that cannot be signed or is not listed is KD-402 or
 // KD-204, and a clock too far from Kingdee's is KD-402.
 func (c *Client) MintLink(user string, place Place) (identity.Secret, error) {
@@ -32,7 +33,7 @@ func (c *Client) MintLink(user string, place Place) (identity.Secret, error) {
 	if err := c.clock.check(c.cfg.Link.Window); err != nil {
 		return identity.Secret{}, err
 	}
-	timestamp := strconv.FormatInt(c.stamps.next(user, c.now()), 10) // text of seconds; milliseconds fall outside Kingdee's window
+	timestamp := strconv.FormatInt(c.stamps.next(user, c.clock.stamp(c.cfg.Link.Window)), 10) // text of seconds; milliseconds fall outside Kingdee's window
 	if place.Entry == EntryMobile {
 		return identity.NewSecret(c.mobileURL(user, place, timestamp)), nil
 	}

@@ -160,7 +160,15 @@ func TestStamps(t *testing.T) {
 	if got := s.next("b", at); got != at.Unix() {
 		t.Errorf("another user's stamp is %d off", got-at.Unix())
 	}
-	for range 100 {
+	seen := map[int64]bool{}
+	for range 200 { // one person, many tabs: each link is another link
+		stamp := s.next("a", at)
+		if seen[stamp] {
+			t.Fatalf("stamp %d given twice", stamp-at.Unix())
+		}
+		seen[stamp] = true
+	}
+	for range 2 * stampMemory {
 		s.next("a", at)
 	}
 	if got := at.Unix() - s.next("a", at); got > stampMemory || len(s.given["a"]) > stampMemory+1 {

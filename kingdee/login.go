@@ -3,6 +3,7 @@ package kingdee
 import (
 	"encoding/json"
 	"strconv"
+	"time"
 
 	"kdgate/internal/peer"
 	"kdgate/internal/strictjson"
@@ -18,14 +19,14 @@ const (
 	sessionField = "kdservice-sessionid"
 )
 
-// loginCall is the login request of the configured scheme: positional
+// loginCall is the login request of the configured scheme, dated at: positional
 // parameters, which every version takes (reference 2.2).
-func (c *Client) loginCall() operation {
+func (c *Client) loginCall(at time.Time) operation {
 	cfg := c.cfg
 	lcid := strconv.Itoa(cfg.LCID)
 	method, parameters := "LoginByAppSecret", []string{cfg.DBID, cfg.IntegrationUser, cfg.AppID, cfg.AppSecret.Reveal(), lcid}
 	if cfg.API.Auth == AuthLoginBySign {
-		timestamp := strconv.FormatInt(c.now().Unix(), 10)
+		timestamp := strconv.FormatInt(at.Unix(), 10)
 		signed := sign(cfg.API.Hash, cfg.AppSecret, cfg.DBID, cfg.IntegrationUser, cfg.AppID, timestamp)
 		method, parameters = "LoginBySign", []string{cfg.DBID, cfg.IntegrationUser, cfg.AppID, timestamp, signed, lcid}
 	}

@@ -68,6 +68,45 @@ func (s *stage) client(t *testing.T, change func(*kingdee.Config)) *kingdee.Clie
 	return newClient(t, cfg)
 }
 
+// TestClocksApart proves R49 against Kingdee's own clock: five minutes apart
+// either way people get in, and a login that was refused for its date costs no
+// pause; far apart is told as what it is.
+func TestClocksApart(t *testing.T) {
+	for _, tc := range []struct {
+		skew time.Duration
+		ok   bool
+	}{{0, true}, {5 * time.Minute, true}, {-5 * time.Minute, true}, {-9 * time.Minute, true}, {15 * time.Minute, false}, {-15 * time.Minute, false}} {
+		t.Run(tc.skew.String(), func(t *testing.T) {
+			s := newStage(t, nil)
+			c := s.client(t, nil)
+			s.sim.SetSkew(tc.skew)
+			_, err := c.StaffByNumber(t.Context(), "1001")
+			link, mintErr := c.MintLink("zhangsan", kingdee.Place{})
+			if !tc.ok {
+				if identity.CodeOf(err) != identity.CodeKingdeeSetup || identity.CodeOf(mintErr) != identity.CodeKingdeeSetup {
+					t.Fatalf("query: %v; link: %v", err, mintErr)
+				}
+				if !strings.Contains(s.log.text(), "NTP") {
+					t.Errorf("the administrator is not told of the clocks: %s", s.log.text())
+				}
+				s.sim.SetSkew(0)
+				s.at.move(2 * time.Minute) // less than the pause after a wrong secret
+				s.sim.SetSkew(2 * time.Minute)
+				if _, err := c.StaffByNumber(t.Context(), "1001"); err != nil {
+					t.Errorf("after the clocks were set: %v", err)
+				}
+				return
+			}
+			if err != nil || mintErr != nil {
+				t.Fatalf("query: %v; link: %v", err, mintErr)
+			}
+			if page := land(t, link); !landedAs(page, "zhangsan") {
+				t.Errorf("the link does not land: %.300s", page)
+			}
+		})
+	}
+}
+
 // TestStaffStates reads every state of the second link (F5, SIM-K75).
 func TestStaffStates(t *testing.T) {
 	c := newStage(t, nil).client(t, nil)

@@ -18,7 +18,7 @@ type stamps struct {
 }
 
 const (
-	stampMemory = 30 // seconds; also how far back a stamp may be moved
+	stampMemory = 300 // seconds; also how far back a stamp may be moved: half of Kingdee's default window
 	sweepEvery  = 60
 )
 

@@ -227,13 +227,13 @@ func vectorLogin(t *testing.T, v vector) {
 	in := v.Inputs
 	in.DBID = in.AcctID
 	c := vectorClient(t, in, nil)
-	call := c.loginCall()
+	call := c.loginCall(c.now())
 	same(t, "array body", string(call.body), want.Array)
 	if !strings.HasSuffix(call.path, "AuthService.LoginBySign.common.kdsvc") {
 		t.Errorf("path %s", call.path)
 	}
 	old := vectorClient(t, in, func(cfg *Config) { cfg.API.Hash = SHA1 })
-	if !strings.Contains(string(old.loginCall().body), `"`+want.SHA1+`"`) {
+	if !strings.Contains(string(old.loginCall(c.now()).body), `"`+want.SHA1+`"`) {
 		t.Error("SHA1 sign differs")
 	}
 	same(t, "sha256", sign(SHA256, c.cfg.AppSecret, in.DBID, in.Username, in.AppID, in.Timestamp), want.SHA256)

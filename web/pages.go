@@ -102,10 +102,22 @@ func functions(assets *Assets) template.FuncMap {
 			return "·"
 		},
 		"person": func(name, userID string) map[string]string {
-			return map[string]string{"Name": name, "UserID": userID}
+			return map[string]string{"Name": straight(name), "UserID": straight(userID)}
 		},
+		"straight": straight,
 		"helpdesk": func(words Words, code identity.Code, requestID, when, person string, open bool) map[string]any {
 			return map[string]any{"Words": words, "Code": code, "RequestID": requestID, "Time": when, "Person": person, "Open": open}
 		},
 	}
+}
+
+// straight takes out the characters that turn the writing direction: a name
+// that holds one must not rearrange the words beside it (T102).
+func straight(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x200e || r == 0x200f || r == 0x061c {
+			return -1
+		}
+		return r
+	}, name)
 }

@@ -359,6 +359,7 @@ func TestLanguageChoice(t *testing.T) {
 		{"", "", "", "zh-Hans"}, {"en-US,en;q=0.9", "", "", "en"}, {"zh-TW,zh;q=0.9", "", "", "zh-Hant"}, {"zh-HK", "", "", "zh-Hant"},
 		{"zh", "", "", "zh-Hans"}, {"zh-CN", "", "", "zh-Hans"}, {"de", "", "", "zh-Hans"}, {"en", "zh-Hant", "", "zh-Hant"},
 		{"en", "zh-Hant", "zh-Hans", "zh-Hans"}, {"en", "../x", "", "en"}, {"en", "", "klingon", "en"}, {";;;", "", "", "zh-Hans"},
+		{"zh-HK,zh;q=0.9,en;q=0.8", "", "", "zh-Hant"}, {"zh-Hant-HK,zh;q=0.8", "", "", "zh-Hant"}, {"de,en;q=0.5", "", "", "en"},
 	}
 	for _, test := range tests {
 		r := httptest.NewRequest(http.MethodGet, "/?lang="+test.query, nil)
@@ -369,6 +370,22 @@ func TestLanguageChoice(t *testing.T) {
 		if got := c.For(r).Lang; got != test.want {
 			t.Errorf("%+v: %s", test, got)
 		}
+	}
+}
+
+// T102: a name that turns the writing direction turns nothing.
+func TestNamesStayStraight(t *testing.T) {
+	p := newPages(t)
+	const name = "\u202e\u2067\u200fnimda\u2069\u202c אב"
+	var out strings.Builder
+	err := p.Render(&out, View{Words: p.Catalogue().In("en"), Page: "home", Data: map[string]any{
+		"SignedIn": true, "Name": name, "UserID": name, "Until": "", "Centres": []any{}, "Chosen": "", "Desktop": false,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if html := out.String(); strings.ContainsAny(html, "\u202e\u2067\u200f\u2069\u202c") || strings.Count(html, "<bdi>nimda אב</bdi>") != 2 || !strings.Contains(html, "Hello, nimda אב") {
+		t.Errorf("the name is not isolated: %s", html)
 	}
 }
 

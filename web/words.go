@@ -82,11 +82,14 @@ func (c *Catalogue) For(r *http.Request) Words {
 	if err != nil || len(tags) == 0 {
 		return c.In("")
 	}
-	_, index, confidence := c.matcher.Match(tags...)
-	if confidence == language.No {
-		return c.In("")
+	// One by one: of "zh-HK, zh;q=0.9", which a browser in Hong Kong sends, the
+	// matcher would take the exact zh before the near zh-HK.
+	for _, tag := range tags {
+		if _, index, confidence := c.matcher.Match(tag); confidence != language.No {
+			return c.In(languages[index])
+		}
 	}
-	return c.In(languages[index])
+	return c.In("")
 }
 
 // Asked is the language named by ?lang=, if it is one of ours.

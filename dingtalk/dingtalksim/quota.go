@@ -174,7 +174,10 @@ func (s *Server) Ban(ip string, d time.Duration) {
 	s.addresses.mu.Lock()
 	defer s.addresses.mu.Unlock()
 	u := s.addresses.of(ip)
-	u.until, u.n = s.clock.now().Add(d), 0
+	u.until, u.n = time.Time{}, 0
+	if d > 0 { // a lifted ban stays lifted, also when the clock is set back
+		u.until = s.clock.now().Add(d)
+	}
 }
 
 // banPage answers a banned address, whichever host it asked.

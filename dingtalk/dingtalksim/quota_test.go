@@ -1,6 +1,7 @@
 package dingtalksim_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -136,5 +137,19 @@ func TestBan(t *testing.T) {
 	s.control("POST", "/sim/ban", obj{"for": 0}, nil, 200)
 	if banned() {
 		t.Error("the ban was not lifted")
+	}
+	s.SetClock(-time.Hour)
+	if banned() {
+		t.Error("a lifted ban came back with the clock")
+	}
+}
+
+// TestDate is what a client learns of the vendor's clock (R49).
+func TestDate(t *testing.T) {
+	s := newSim(t)
+	s.SetClock(-7 * time.Minute)
+	told, err := http.ParseTime(s.call("GET", "/gettoken", nil).header.Get("Date"))
+	if want := start.Add(-7 * time.Minute); err != nil || !told.Equal(want) {
+		t.Errorf("Date %v, %v; the clock says %v", told, err, want)
 	}
 }

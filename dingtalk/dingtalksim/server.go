@@ -142,6 +142,7 @@ func arrivedOnLoopback(r *http.Request) bool {
 // record, the answer.
 func (s *Server) serveVendor(w http.ResponseWriter, r *http.Request) {
 	c := &call{s: s, r: r, started: s.clock.now(), ip: callerIP(r)}
+	w.Header().Set("Date", c.started.UTC().Format(http.TimeFormat)) // a server tells its own clock
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	c.body = body
 	f := s.faults.take(r.Method + " " + r.URL.Path)

@@ -123,6 +123,7 @@ func (f *failure) Unwrap() error { return f.err }
 func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status, code := verdict(err)
 	v := visitOf(r)
+	g.baseline(w.Header(), v.id) // a proxied request has none of it yet
 	g.logFailure(r, status, code, err)
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter)
@@ -163,7 +164,8 @@ type page struct {
 // the same page again.
 func (g *Gateway) page(w http.ResponseWriter, r *http.Request, p page) {
 	v := visitOf(r)
-	view := web.View{Words: v.words, Page: p.name, Data: p.data}
+	words := g.pages.Catalogue().For(r)
+	view := web.View{Words: words, Page: p.name, Data: p.data}
 	if r.Method == http.MethodGet && r.URL.Path != callbackPath {
 		view.Canonical = withoutLang(r)
 	}
@@ -175,7 +177,7 @@ func (g *Gateway) page(w http.ResponseWriter, r *http.Request, p page) {
 	}
 	header := w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
-	header.Set("Content-Language", v.words.Lang)
+	header.Set("Content-Language", words.Lang)
 	header.Set("Content-Length", strconv.Itoa(body.Len()))
 	header.Set("Content-Security-Policy", p.policy.with(g).text())
 	// Our forms post to ourselves. Under no-referrer an old browser sends them
@@ -245,6 +247,7 @@ func (p policy) with(g *Gateway) policy {
 			p.targets = append(p.targets, origin)
 		}
 	}
+	p.targets = append(p.targets, g.cfg.ForwardAuth...)
 	return p
 }
 

@@ -33,6 +33,11 @@ type Config struct {
 	Secret identity.Secret // key of claims, nonces and session tokens, 32 bytes or more, the same on every replica
 	Limits Limits
 
+	// ForwardAuth lists the origins (scheme://host[:port]) of applications that
+	// ask /forward-auth and may be returned to after a sign-in; nothing else is (T58).
+	ForwardAuth []string
+	Asserter    Asserter // nil: /forward-auth answers without a signed assertion
+
 	Now  func() time.Time // nil: time.Now
 	Rand io.Reader        // nil: crypto/rand
 
@@ -55,6 +60,7 @@ type DataCentre struct {
 	Name            string // what people read
 	Origin          string // scheme://host[:port] people's browsers land on, for the form-action of our pages
 	ServiceProvider ServiceProvider
+	Proxy           Proxy // nil: the browser goes to Kingdee itself
 }
 
 // Form is one entry of the server-side list of deep links.
@@ -132,6 +138,7 @@ func (c Config) check() error {
 	errs = append(errs, c.checkCorps()...)
 	errs = append(errs, c.checkCentres()...)
 	errs = append(errs, c.checkForms()...)
+	errs = append(errs, c.checkForwardAuth()...)
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("gateway: configuration: %w", err)
 	}
@@ -226,6 +233,30 @@ func (c Config) checkCentres() []error {
 			errs = append(errs, fmt.Errorf("data centre %q: origin: %w", dc.ID, err))
 		}
 		seen[dc.ID] = true
+	}
+	if proxied := c.proxied(); len(proxied) > 1 {
+		errs = append(errs, fmt.Errorf("data centres %s and %s: both are proxied; one host has one %s", proxied[0].ID, proxied[1].ID, proxiedBase))
+	}
+	return errs
+}
+
+// proxied are the data centres behind the reverse proxy.
+func (c Config) proxied() []DataCentre {
+	var found []DataCentre
+	for _, dc := range c.DataCentres {
+		if dc.Proxy != nil {
+			found = append(found, dc)
+		}
+	}
+	return found
+}
+
+func (c Config) checkForwardAuth() []error {
+	var errs []error
+	for _, text := range c.ForwardAuth {
+		if origin, err := originOf(text); err != nil || origin != text || origin == "" {
+			errs = append(errs, fmt.Errorf("forward-auth: %q is not an origin such as https://app.example.com", text))
+		}
 	}
 	return errs
 }

@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
@@ -25,7 +27,7 @@ const (
 type visit struct {
 	id      string     // request id, made here and taken from nobody
 	address netip.Addr // the client, after trusted proxies
-	words   web.Words
+	asked   original   // what a trusted proxy asks /forward-auth about
 }
 
 type visitKey struct{}
@@ -44,6 +46,13 @@ func SourceOf(ctx context.Context) string {
 		return ""
 	}
 	return v.address.String()
+}
+
+// RequestIDOf is the id of the request whose context this is, empty when it did
+// not pass a Gateway.
+func RequestIDOf(ctx context.Context) string {
+	v, _ := ctx.Value(visitKey{}).(visit)
+	return v.id
 }
 
 // edge wraps the routes: facts and log line outermost, so that a refused
@@ -71,23 +80,28 @@ func (g *Gateway) observe(next http.Handler, w http.ResponseWriter, r *http.Requ
 		http.Error(w, "503", http.StatusServiceUnavailable)
 		return
 	}
-	v := visit{id: id, address: clientAddress(r, g.cfg.TrustedProxies), words: g.pages.Catalogue().For(r)}
+	v := visit{id: id, address: clientAddress(r, g.cfg.TrustedProxies), asked: g.originalOf(r)}
 	dropForwarded(r.Header)
 	r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
 	out := &meter{ResponseWriter: w}
-	g.baseline(out.Header(), v.id)
+	proxied := g.proxied != nil && IsProxied(r.URL.Path)
+	if !proxied { // what Kingdee answers gets its own
+		g.baseline(out.Header(), v.id)
+	}
 	defer g.logRequest(r, out, began)
 	defer func() {
 		if cause := recover(); cause != nil {
 			g.recovered(out, r, cause)
 		}
 	}()
-	if refusal := g.screen(r); refusal != nil {
+	if refusal := g.screen(r, proxied); refusal != nil {
 		out.Header().Set("Connection", "close")
 		g.fail(out, r, refusal)
 		return
 	}
-	g.rememberLanguage(out, r)
+	if !proxied {
+		g.rememberLanguage(out, r)
+	}
 	next.ServeHTTP(out, r)
 }
 
@@ -140,13 +154,17 @@ type refusal struct {
 func (e *refusal) Error() string { return "refused: " + e.reason }
 
 // screen refuses what no page of ours sends, before routes and sessions are looked at.
-func (g *Gateway) screen(r *http.Request) error {
+func (g *Gateway) screen(r *http.Request, proxied bool) error {
+	underscores := noUnderscores
+	if proxied {
+		underscores = g.proxied.Proxy.HeaderAllowed
+	}
 	switch {
 	case r.Method == http.MethodTrace || r.Method == http.MethodConnect:
 		return &refusal{http.StatusMethodNotAllowed, "method"}
 	case len(r.RequestURI) > maxURL:
 		return &refusal{http.StatusRequestURITooLong, "address too long"}
-	case !cleanHeaders(r.Header):
+	case !cleanHeaders(r.Header, underscores):
 		return &refusal{http.StatusBadRequest, "header name"}
 	case !g.ownHost(r.Host):
 		return &refusal{http.StatusMisdirectedRequest, "host"}
@@ -157,19 +175,30 @@ func (g *Gateway) screen(r *http.Request) error {
 	}
 }
 
-// baseline sets the headers that every answer carries, errors included (T59).
-func (g *Gateway) baseline(header http.Header, id string) {
-	header.Set("X-Request-Id", id)
-	header.Set("Content-Security-Policy", policy{}.text())
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Referrer-Policy", "no-referrer")
-	header.Set("Cross-Origin-Opener-Policy", "same-origin")
-	header.Set("Cross-Origin-Resource-Policy", "same-origin")
-	header.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=()")
-	header.Set("Cache-Control", "no-store")
-	if g.cfg.PublicURL.Scheme == "https" {
-		header.Set("Strict-Transport-Security", "max-age=63072000")
+// baseline are the headers that every answer of ours carries, errors included (T59).
+func baseline(scheme string) http.Header {
+	header := http.Header{
+		"Content-Security-Policy":      {policy{}.text()},
+		"X-Content-Type-Options":       {"nosniff"},
+		"Referrer-Policy":              {"no-referrer"},
+		"Cross-Origin-Opener-Policy":   {"same-origin"},
+		"Cross-Origin-Resource-Policy": {"same-origin"},
+		"Permissions-Policy":           {"camera=(), microphone=(), geolocation=(), payment=()"},
+		"Cache-Control":                {"no-store"},
 	}
+	if scheme == "https" {
+		header["Strict-Transport-Security"] = []string{"max-age=63072000"}
+	}
+	return header
+}
+
+// baseline sets them. Their values are shared: whoever wants another sets the
+// header anew.
+func (g *Gateway) baseline(header http.Header, id string) {
+	for name, values := range g.fixed {
+		header[name] = values
+	}
+	header["X-Request-Id"] = []string{id}
 }
 
 // rememberLanguage keeps the choice of ?lang= for later pages.
@@ -184,6 +213,10 @@ func (g *Gateway) rememberLanguage(w http.ResponseWriter, r *http.Request) {
 
 // route finds the handler, or says 404 or 405 on our own page.
 func (g *Gateway) route(w http.ResponseWriter, r *http.Request) {
+	if g.proxied != nil && IsProxied(r.URL.Path) {
+		g.passOn(w, r)
+		return
+	}
 	handler, pattern := g.mux.Handler(r)
 	if pattern != "" {
 		g.mux.ServeHTTP(w, r)
@@ -220,6 +253,15 @@ func (m *meter) Write(p []byte) (int, error) {
 	n, err := m.ResponseWriter.Write(p)
 	m.bytes += int64(n)
 	return n, err
+}
+
+// Hijack implements http.Hijacker, so that a WebSocket has its own line in the log.
+func (m *meter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(m.ResponseWriter).Hijack()
+	if err == nil {
+		m.status = http.StatusSwitchingProtocols
+	}
+	return conn, rw, err
 }
 
 func (m *meter) Unwrap() http.ResponseWriter { return m.ResponseWriter }

@@ -55,7 +55,7 @@ func (g *Gateway) conclude(w http.ResponseWriter, r *http.Request, a attempt) do
 	if err != nil {
 		return g.again(r, a, err)
 	}
-	return done{status: http.StatusSeeOther, location: a.st.Wanted.address()}
+	return done{status: http.StatusSeeOther, location: g.returnTo(a.st.Wanted)}
 }
 
 // queued leaves the sign-in open: the code was not claimed and lives for

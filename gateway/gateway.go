@@ -17,6 +17,8 @@ type Gateway struct {
 	limiter *limiter
 	mux     *http.ServeMux
 	handler http.Handler
+	fixed   http.Header // baseline of every answer
+	proxied *DataCentre // the one behind the reverse proxy; nil: none
 
 	corps   map[string]Corp
 	centres map[string]DataCentre
@@ -49,6 +51,10 @@ func New(cfg Config) (*Gateway, error) {
 	for _, form := range cfg.Forms {
 		g.forms[form.Name] = form
 	}
+	if proxied := cfg.proxied(); len(proxied) == 1 {
+		g.proxied = &proxied[0]
+	}
+	g.fixed = baseline(cfg.PublicURL.Scheme)
 	g.mount()
 	g.handler = g.edge()
 	return g, nil
@@ -78,6 +84,8 @@ func (g *Gateway) mount() {
 		"POST /handover":                       g.handoverIssue,
 		"GET /handover/{ticket}":               g.handoverPage,
 		"POST /handover/{ticket}":              g.handoverRedeem,
+		"GET " + forwardAuthPath:               g.forwardAuth,
+		"GET " + forwardSignInPath:             g.forwardSignIn,
 		"GET " + web.AssetPrefix + "{path...}": g.asset,
 	}
 	for pattern, serve := range routes {

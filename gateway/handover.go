@@ -159,7 +159,7 @@ func (g *Gateway) handoverRedeem(w http.ResponseWriter, r *http.Request) error {
 	if _, err := g.cfg.Sessions.Start(r.Context(), w, who, identity.NewSecret(token)); err != nil {
 		return &failure{err: err, retry: defaultGoal}
 	}
-	seeOther(w, found.Wanted.address())
+	seeOther(w, g.returnTo(found.Wanted))
 	return nil
 }
 

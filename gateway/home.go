@@ -67,6 +67,9 @@ func (g *Gateway) signOut(w http.ResponseWriter, r *http.Request) error {
 		seeOther(w, signedOutPath)
 		return nil
 	}
+	if g.proxied != nil {
+		g.proxied.Proxy.Leave(w, r, who)
+	}
 	incomplete := g.signOutOfKingdee(r, who)
 	event := g.event(r, audit.ActionSignOut, audit.OK)
 	event.Actor, event.Door = audit.Person(who.Subject), string(who.Door)

@@ -122,12 +122,28 @@ func (g *Gateway) launch(w http.ResponseWriter, r *http.Request) error {
 		g.showChooser(w, r, who, t)
 		return nil
 	}
-	link, err := g.mint(r, who, *centre, t.place)
+	address, err := g.enter(w, r, who, *centre, t.place)
 	if err != nil {
 		return &failure{err: err, who: who.Assertion, retry: wantedOf(r).address()}
 	}
-	seeOther(w, link.Reveal())
+	seeOther(w, address)
 	return nil
+}
+
+// enter gives the address by which the person is let in: the link itself, or,
+// where a proxy redeems it, a page on our own host.
+func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, who identity.Principal, centre DataCentre, place Place) (string, error) {
+	account, link, err := g.mint(r, who, centre, place)
+	if err != nil || centre.Proxy == nil {
+		return link.Reveal(), err
+	}
+	address, err := centre.Proxy.Enter(w, r, who, account, link)
+	if err != nil {
+		g.cfg.Observer.Launch(centre.ID, string(identity.CodeOf(err)))
+		return "", err
+	}
+	g.cfg.Observer.Launch(centre.ID, "ok")
+	return address, nil
 }
 
 // speculative reports a browser that fetches ahead of a click: a link must not
@@ -138,29 +154,31 @@ func speculative(r *http.Request) bool {
 }
 
 // mint decides, records, acts.
-func (g *Gateway) mint(r *http.Request, who identity.Principal, centre DataCentre, place Place) (identity.Secret, error) {
+func (g *Gateway) mint(r *http.Request, who identity.Principal, centre DataCentre, place Place) (identity.Account, identity.Secret, error) {
 	event := g.event(r, audit.ActionMint, audit.OK)
 	event.Actor, event.Door, event.DataCentre = audit.Person(who.Subject), string(who.Door), centre.ID
 	event.Detail = mintDetail(who, place)
 	account, err := g.cfg.Resolver.Resolve(r.Context(), who.Assertion, centre.ID)
 	if err != nil {
-		return identity.Secret{}, g.refuseMint(r, event, err)
+		return account, identity.Secret{}, g.refuseMint(r, event, err)
 	}
 	event.Target = account.LoginUser
 	event.Detail["staff"] = account.StaffNumber
 	if err := g.record(r.Context(), event); err != nil {
 		g.cfg.Observer.Launch(centre.ID, string(identity.CodeAuditDown))
-		return identity.Secret{}, err
+		return account, identity.Secret{}, err
 	}
 	link, err := centre.ServiceProvider.MintLink(r.Context(), account, place)
 	if err == nil && !safeLink(link) {
 		err = identity.Fail(identity.Internal, identity.CodeInternal, "minted link is not an address")
 	}
 	if err != nil {
-		return identity.Secret{}, g.refuseMint(r, event, err)
+		return account, identity.Secret{}, g.refuseMint(r, event, err)
 	}
-	g.cfg.Observer.Launch(centre.ID, "ok")
-	return link, nil
+	if centre.Proxy == nil {
+		g.cfg.Observer.Launch(centre.ID, "ok")
+	}
+	return account, link, nil
 }
 
 func mintDetail(who identity.Principal, place Place) map[string]string {

@@ -48,6 +48,27 @@ type Sessions interface {
 	End(w http.ResponseWriter, r *http.Request) (identity.Principal, error)
 }
 
+// Proxy passes people's requests on to a data centre that only the gateway
+// reaches. It stands here so that gateway need not import its own proxy room.
+type Proxy interface {
+	// Serve passes a request on; after an error nothing was answered yet. The
+	// kind Unauthenticated means that a sign-in helps, or with KD-404 a launch.
+	Serve(w http.ResponseWriter, r *http.Request) error
+	// Enter redeems a link in the browser's place, sets Kingdee's cookies for
+	// our host and gives the path where the browser goes on.
+	Enter(w http.ResponseWriter, r *http.Request, who identity.Principal, account identity.Account, link identity.Secret) (string, error)
+	// Leave drops what the browser holds of Kingdee.
+	Leave(w http.ResponseWriter, r *http.Request, who identity.Principal)
+	// HeaderAllowed names the headers with an underscore that Kingdee needs.
+	HeaderAllowed(name string) bool
+}
+
+// Asserter signs who somebody is, for an application behind /forward-auth. It
+// stands here so that gateway need not import identity/token.
+type Asserter interface {
+	Assert(ctx context.Context, who identity.Principal, loginUser string) (token identity.Secret, until time.Time, err error)
+}
+
 // Recorder writes the audit log. It returns only when the record is durable,
 // and nothing is done before it has returned nil.
 type Recorder interface {

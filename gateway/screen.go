@@ -23,7 +23,10 @@ func cleanTarget(target string) bool {
 }
 
 func cleanPath(path string) bool {
-	decoded := make([]byte, 0, len(path))
+	var decoded []byte // only when it differs from path, which then is ASCII throughout
+	if strings.IndexByte(path, '%') >= 0 {
+		decoded = make([]byte, 0, len(path))
+	}
 	for i := 0; i < len(path); i++ {
 		b := path[i]
 		if b <= ' ' || b >= 0x7f || strings.IndexByte(`\;#`, b) >= 0 {
@@ -36,14 +39,18 @@ func cleanPath(path string) bool {
 			}
 			i += 2
 		}
-		decoded = append(decoded, b)
+		if decoded != nil {
+			decoded = append(decoded, b)
+		}
 	}
-	if !utf8.Valid(decoded) {
-		return false
-	}
-	segments := strings.Split(path[1:], "/")
-	for i, segment := range segments {
-		if segment == "." || segment == ".." || (segment == "" && i < len(segments)-1) {
+	return utf8.Valid(decoded) && cleanSegments(path[1:])
+}
+
+func cleanSegments(path string) bool {
+	for rest, more := path, true; more; {
+		var segment string
+		segment, rest, more = strings.Cut(rest, "/")
+		if segment == "." || segment == ".." || segment == "" && more {
 			return false
 		}
 	}
@@ -91,16 +98,24 @@ func hexDigit(b byte) (byte, bool) {
 
 // cleanHeaders refuses names that some upstream would read as another name:
 // CGI-like programs fold X_Staff_Id into X-Staff-Id (T52).
-func cleanHeaders(header http.Header) bool {
+// allowed names the exceptions.
+func cleanHeaders(header http.Header, allowed func(name string) bool) bool {
 	for name := range header {
+		underscore := false
 		for i := 0; i < len(name); i++ {
-			if !tokenByte(name[i]) || name[i] == '_' {
+			if !tokenByte(name[i]) {
 				return false
 			}
+			underscore = underscore || name[i] == '_'
+		}
+		if underscore && !allowed(name) {
+			return false
 		}
 	}
 	return true
 }
+
+func noUnderscores(string) bool { return false }
 
 // tokenByte is tchar of RFC 9110, section 5.6.2.
 func tokenByte(b byte) bool {
@@ -110,7 +125,7 @@ func tokenByte(b byte) bool {
 
 // ownHost reports whether the request was meant for us (T50).
 func (g *Gateway) ownHost(host string) bool {
-	return canonicalHost(host, g.cfg.PublicURL.Scheme) == canonicalHost(g.cfg.PublicURL.Host, g.cfg.PublicURL.Scheme)
+	return host == g.cfg.PublicURL.Host || canonicalHost(host, g.cfg.PublicURL.Scheme) == canonicalHost(g.cfg.PublicURL.Host, g.cfg.PublicURL.Scheme)
 }
 
 // canonicalHost folds the case and leaves out the scheme's own port.

@@ -76,7 +76,7 @@ func (g *Gateway) signInPage(w http.ResponseWriter, r *http.Request) error {
 		return &failure{err: err, retry: defaultGoal}
 	}
 	if _, err := g.cfg.Sessions.Current(r); err == nil {
-		seeOther(w, st.Wanted.address())
+		seeOther(w, g.returnTo(st.Wanted))
 		return nil
 	}
 	if st.Claim != "" {
@@ -123,7 +123,7 @@ func (g *Gateway) showSignIn(w http.ResponseWriter, r *http.Request, browser ide
 			State: st.id, Nonce: g.states.nonce(st.id, browser), Corp: corp.ID, Client: corp.ClientID, JSAPI: corp.JSAPI,
 			Browser: oauthPath + "?" + url.Values{"state": {st.id}}.Encode(),
 			Auto:    st.Failed == "", Restarted: st.Restarts > 0 && st.Failed == "", Failed: st.Failed,
-			Retry: st.Wanted.address(), RequestID: visitOf(r).id, Time: g.clock(),
+			Retry: g.returnTo(st.Wanted), RequestID: visitOf(r).id, Time: g.clock(),
 		},
 	})
 }

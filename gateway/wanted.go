@@ -13,6 +13,7 @@ type wanted struct {
 	Path     string `json:"path"`               // escaped, one of ours
 	Query    string `json:"query,omitempty"`    // raw, without the question mark
 	Fragment string `json:"fragment,omitempty"` // decoded, without the hash
+	Origin   string `json:"origin,omitempty"`   // of an application that asked by forward-auth; empty: ourselves
 }
 
 const (
@@ -29,6 +30,9 @@ func wantedOf(r *http.Request) wanted {
 	w := wanted{Path: r.URL.EscapedPath(), Query: r.URL.RawQuery}
 	if len(w.Query) > maxWantedQuery {
 		w.Query = ""
+	}
+	if IsProxied(r.URL.Path) && holdsSession(w.Query) {
+		return wanted{Path: proxiedBase} // of a Kingdee session that is gone, and not for keeping
 	}
 	return w
 }
@@ -59,7 +63,7 @@ func hasControl(text string) bool {
 // out, whoever filled the record: our own launch pages and home, nothing else,
 // so that no sign-in is an open redirect (T58).
 func (w wanted) address() string {
-	if !ownPlace(w.Path) || !cleanQuery(w.Query) {
+	if w.Origin != "" || !ownPlace(w.Path) || !cleanQuery(w.Query) {
 		return homePath
 	}
 	address := w.Path
@@ -74,8 +78,8 @@ func (w wanted) address() string {
 
 // ownPlace reports whether path is one that a sign-in may lead to.
 func ownPlace(path string) bool {
-	if path == homePath {
-		return true
+	if path == homePath || IsProxied(path) {
+		return path == homePath || len(path) <= 512 && cleanTarget(path) && !strings.Contains(path, "?")
 	}
 	return strings.HasPrefix(path, launchPath) && len(path) > len(launchPath) && len(path) <= 512 && cleanTarget(path) && !strings.Contains(path, "?")
 }

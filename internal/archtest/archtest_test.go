@@ -51,6 +51,7 @@ var floors = []struct {
 	{"internal/archtest", 0},
 	{"web/admin", 80},
 	{"jobs", 70},
+	{"gateway/proxy", 62},
 	{"gateway", 60},
 	{"mapping", 55},
 	{"web", 50},

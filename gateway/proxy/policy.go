@@ -1,0 +1,178 @@
+package proxy
+
+import (
+	"strings"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Patterns are lower case, below /K3Cloud/, and * stands for any text.
+var (
+	// neverOpen is closed whatever the configuration says (T56): the management
+	// centre, and every way to log in that is not this gateway.
+	neverOpen = []string{
+		"manager", "manager/*", "managesite", "managesite/*",
+		"*.authservice.*", "*logoutbyothersystem*", "*userservice.validatelogin*", "*.loginby*",
+	}
+	// closedAtFirst may be opened: the Web API for programs, which no page needs;
+	// the list of data centres, answered without login; uploads beside the pages'
+	// own; and a report service known for reading objects out of requests.
+	closedAtFirst = []string{
+		"kingdee.bos.webapi.*", "*getdatacenterlist*", "*devreportservice.*",
+		"*fileservice*upload*", "fileuploadservices/upload*", "*scpsupreghandler*",
+	}
+	// stillOpen is inside neverOpen and harmless: a session may end itself.
+	stillOpen = []string{"*.authservice.logout.common.kdsvc", "*.authservice.logout,*"}
+	// entrances are Kingdee's own ways in: its login page, and every page that
+	// redeems a link. Nobody needs them here; who comes to one is launched.
+	entrances = []string{
+		"", "index.*", "default.*", "login.*", "html5", "html5/", "html5/index.*", "html5/login.*", "html5/lightstartapp.*",
+		"silverlight/index*", "mobile/k3cloudforphone.*",
+	}
+)
+
+type policy struct{ never, still, deny, allow, entrances []string }
+
+func newPolicy(deny, allow []string) policy {
+	return policy{
+		never: neverOpen, still: stillOpen, entrances: entrances,
+		deny: append(lowered(deny), closedAtFirst...), allow: lowered(allow),
+	}
+}
+
+func lowered(patterns []string) []string {
+	out := make([]string, 0, len(patterns)+len(closedAtFirst))
+	for _, pattern := range patterns {
+		out = append(out, strings.TrimPrefix(strings.ToLower(pattern), strings.ToLower(basePath)))
+	}
+	return out
+}
+
+// verdicts on a path.
+type verdict int
+
+const (
+	open verdict = iota
+	closed
+	entrance
+	malformed
+)
+
+// judge reads the decoded path, the one that routing saw, and the query.
+func (p policy) judge(path, query string) verdict {
+	place, ok := placeOf(path)
+	if !ok {
+		return malformed
+	}
+	switch {
+	case matches(p.never, place) && !matches(p.still, place):
+		return closed
+	case matches(p.deny, place) && !matches(p.allow, place):
+		return closed
+	case matches(p.entrances, place):
+		return entrance
+	}
+	return judgeQuery(query)
+}
+
+// judgeQuery closes the binary message format, which makes the server build
+// objects that the sender describes (T56), and turns a link that somebody
+// brought along into a launch of the person's own.
+func judgeQuery(query string) verdict {
+	found := open
+	if query == "" {
+		return found
+	}
+	eachParameter(query, func(name, value string) {
+		switch {
+		case strings.EqualFold(name, "format") && (value == "3" || strings.EqualFold(value, "binary")):
+			found = closed
+		case strings.EqualFold(name, "ud") && found == open:
+			found = entrance
+		}
+	})
+	return found
+}
+
+// placeOf is the path below /K3Cloud/ as a Windows server would understand it:
+// no letter case, and no dots or spaces at the end of a segment. It is not ok
+// where IIS, NTFS or ASP.NET are known to read something else than they say:
+// a stream behind a colon, a short name with a tilde, a cookieless session in
+// parentheses, or the characters that ASP.NET itself refuses.
+func placeOf(path string) (string, bool) {
+	if len(path) < len(basePath) {
+		return "", strings.EqualFold(path+"/", basePath)
+	}
+	place := path[len(basePath):]
+	if plain(place) {
+		return place, true
+	}
+	if strings.ContainsAny(place, `:*<>|"\%&?`) {
+		return "", false
+	}
+	place = strings.ToLower(norm.NFKC.String(place))
+	segments := strings.Split(place, "/")
+	for i, segment := range segments {
+		segment = strings.TrimRight(segment, ". \u00a0")
+		if strings.HasPrefix(segment, "(") || shortName(segment) || strings.ContainsAny(segment, `:*<>|"\%&?`) {
+			return "", false
+		}
+		segments[i] = segment
+	}
+	return strings.Join(segments, "/"), true
+}
+
+// plain reports text that needs no second look, which is most of it.
+func plain(place string) bool {
+	for i := range len(place) {
+		switch b := place[i]; {
+		case b >= 'a' && b <= 'z', b >= '0' && b <= '9', b == '-', b == '_':
+		case b == '/' || b == '.':
+			if i > 0 && place[i-1] == '.' || b == '.' && i == len(place)-1 {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// shortName is NAME~1, by which NTFS also knows a longer name.
+func shortName(segment string) bool {
+	_, rest, found := strings.Cut(segment, "~")
+	return found && rest != "" && rest[0] >= '0' && rest[0] <= '9'
+}
+
+func matches(patterns []string, place string) bool {
+	for _, pattern := range patterns {
+		if glob(pattern, place) {
+			return true
+		}
+	}
+	return false
+}
+
+// glob reports whether text is pattern, with * for any text. It looks at each
+// byte of text at most once for each star.
+func glob(pattern, text string) bool {
+	head, rest, star := strings.Cut(pattern, "*")
+	if !star {
+		return text == pattern
+	}
+	if !strings.HasPrefix(text, head) {
+		return false
+	}
+	text = text[len(head):]
+	for {
+		part, next, more := strings.Cut(rest, "*")
+		if !more {
+			return strings.HasSuffix(text, part)
+		}
+		i := strings.Index(text, part)
+		if i < 0 {
+			return false
+		}
+		text, rest = text[i+len(part):], next
+	}
+}

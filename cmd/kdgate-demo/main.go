@@ -32,6 +32,7 @@ type flags struct {
 	data, redis, only               string
 	people                          int
 	quiet                           bool
+	mode                            string
 	qps                             int
 }
 
@@ -66,6 +67,7 @@ func parse(args []string, stderr io.Writer) (flags, error) {
 	set.IntVar(&f.people, "people", 0, "so many invented people beside the cast")
 	set.BoolVar(&f.quiet, "quiet", false, "do not show the gateway's log")
 	set.IntVar(&f.qps, "qps", 0, "calls a second the simulated DingTalk allows each API: 0 its own 20, negative no limit")
+	set.StringVar(&f.mode, "mode", "link", "how people reach Kingdee: link, by a redirect, or proxy, through the gateway")
 	if err := set.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return f, err
@@ -77,6 +79,9 @@ func parse(args []string, stderr io.Writer) (flags, error) {
 	}
 	if f.only != "" && f.only != "dingtalk" && f.only != "kingdee" {
 		return f, fmt.Errorf("%w: --only is dingtalk or kingdee", errUsage)
+	}
+	if f.mode != "link" && f.mode != "proxy" {
+		return f, fmt.Errorf("%w: --mode is link or proxy", errUsage)
 	}
 	for _, address := range []string{f.gateway, f.dingtalk, f.kingdee, f.ops} {
 		if err := loopbackOnly(address); err != nil {
@@ -251,7 +256,7 @@ func (d *demo) configure(folder, dingSecret, kingdeeSecret string) (*config.Conf
 		qps = map[bool]int{true: 20, false: 100000}[qps == 0]
 	}
 	text := fmt.Sprintf(template, d.gateway, d.gateway, d.ops, store, seal, corpID, appKey, agentID, d.dingtalk, d.dingtalk,
-		d.dingtalk, d.dingtalk, qps, centreID, centreName, d.kingdee, dbID, appID, integrator)
+		d.dingtalk, d.dingtalk, qps, centreID, centreName, d.kingdee, d.mode, dbID, appID, integrator)
 	for _, p := range d.people {
 		if p.role != "" {
 			text += fmt.Sprintf("  - {corp: %s, userid: %s, role: %s}\n", corpID, p.userid, p.role)
@@ -298,6 +303,7 @@ data_centres:
   - id: %s
     name: %s
     url: http://%s/K3Cloud/
+    mode: %s
     db_id: %s
     app_id: %s
     app_secret_file: kingdee.secret

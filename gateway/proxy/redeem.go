@@ -154,7 +154,7 @@ func (p *Proxy) landingPath(res *http.Response, address string) (string, bool) {
 
 // consoleAddress finds the console's address in a landing page's script: a
 // quoted text that names a page and the user token.
-var consoleAddress = regexp.MustCompile(`["']([^"'<>\s]{1,2048}usertoken[^"'<>\s]{1,2048})["']`)
+var consoleAddress = regexp.MustCompile(`["']([^"'<>\s]*usertoken[^"'<>\s]*)["']`)
 
 // scriptTarget is the address that a page's script goes to, empty when none is found.
 func scriptTarget(page string) string {

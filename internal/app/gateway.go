@@ -1,11 +1,13 @@
 package app
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
 
 	"kdgate/gateway"
+	"kdgate/gateway/proxy"
 	"kdgate/internal/config"
 )
 
@@ -20,11 +22,15 @@ func (s *Server) newGateway(r *rooms) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	centres, err := s.gatewayCentres(r, public)
+	if err != nil {
+		return nil, err
+	}
 	return gateway.New(gateway.Config{
-		PublicURL: public, Corps: gatewayCorps(cfg, r), DataCentres: gatewayCentres(cfg, r), Forms: gatewayForms(cfg),
+		PublicURL: public, Corps: gatewayCorps(cfg, r), DataCentres: centres, Forms: gatewayForms(cfg),
 		TrustedProxies: proxies, Store: s.store, Sessions: s.sessions, Resolver: r.table,
 		Recorder: recorder{s.log, s.metrics}, Observer: s.metrics, Logger: s.options.Logger,
-		Secret: s.secret, Limits: gatewayLimits(cfg.Limits), Now: s.options.Now,
+		Secret: s.secret, Limits: gatewayLimits(cfg.Limits), ForwardAuth: cfg.ForwardAuth.Origins, Now: s.options.Now,
 		DevInsecure: public.Scheme == "http", // the configuration allows that on loopback only
 	})
 }
@@ -51,18 +57,44 @@ func gatewayCorps(cfg *config.Config, r *rooms) []gateway.Corp {
 	return list
 }
 
-func gatewayCentres(cfg *config.Config, r *rooms) []gateway.DataCentre {
-	list := make([]gateway.DataCentre, 0, len(cfg.DataCentres))
-	for _, dc := range cfg.DataCentres {
+func (s *Server) gatewayCentres(r *rooms, public *url.URL) ([]gateway.DataCentre, error) {
+	list := make([]gateway.DataCentre, 0, len(r.config.DataCentres))
+	for _, dc := range r.config.DataCentres {
 		name := dc.Name
 		if name == "" {
 			name = dc.ID
 		}
-		list = append(list, gateway.DataCentre{
+		centre := gateway.DataCentre{
 			ID: dc.ID, Name: name, Origin: originOf(dc.URL), ServiceProvider: serviceProvider{r.vendors.kingdee[dc.ID].api},
-		})
+		}
+		if dc.Mode == "proxy" {
+			through, err := s.newProxy(dc, public)
+			if err != nil {
+				return nil, fmt.Errorf("data centre %s: %w", dc.ID, err)
+			}
+			centre.Origin, centre.Proxy = "", through // people land on our own host
+		}
+		list = append(list, centre)
 	}
-	return list
+	return list, nil
+}
+
+// newProxy is the way through to one data centre.
+func (s *Server) newProxy(dc config.DataCentre, public *url.URL) (*proxy.Proxy, error) {
+	upstream, err := url.Parse(dc.URL)
+	if err != nil {
+		return nil, err
+	}
+	tlsConfig, err := clientTLS(dc.CAFile, dc.ClientCert, dc.ClientKey)
+	if err != nil {
+		return nil, err
+	}
+	return proxy.New(proxy.Config{
+		Centre: dc.ID, Upstream: upstream, PublicURL: public, KeepHost: dc.Proxy.Host == "public", TLS: tlsConfig,
+		AllowHeaders: dc.Proxy.AllowHeaders, DenyPaths: dc.Proxy.DenyPaths, AllowPaths: dc.Proxy.AllowPaths,
+		Store: s.store, Sessions: s.sessions, Recorder: recorder{s.log, s.metrics}, Observer: s.metrics,
+		Logger: s.options.Logger, Now: s.options.Now,
+	})
 }
 
 // originOf is scheme://host of an address that the configuration has checked.

@@ -34,6 +34,7 @@ func (c *Config) check(m *Mistakes) {
 	c.checkCorps(m)
 	c.checkDataCentres(m)
 	c.checkForms(m)
+	c.checkForwardAuth(m)
 	c.checkMapping(m)
 	c.checkAdmins(m)
 	c.checkUnsupported(m)
@@ -213,11 +214,8 @@ func (c *Config) checkDataCentres(m *Mistakes) {
 		if !slices.Contains([]int{2052, 1033, 3076}, dc.LCID) {
 			m.add("%s.lcid: %d is none of 2052, 1033, 3076", at, dc.LCID)
 		}
-		if dc.Mode == "proxy" {
-			m.add("%s.mode: proxy is not available yet; use link", at)
-		} else {
-			oneOf(m, at+".mode", dc.Mode, "link")
-		}
+		oneOf(m, at+".mode", dc.Mode, "link", "proxy")
+		checkProxy(m, at, dc)
 		if (dc.ClientCert == "") != (dc.ClientKey == "") {
 			m.add("%s: client_cert and client_key belong together; name both files", at)
 		}
@@ -229,6 +227,7 @@ func (c *Config) checkDataCentres(m *Mistakes) {
 		c.checkLink(m, at+".link", dc.Link)
 		checkAPI(m, at, dc)
 	}
+	c.checkOneProxy(m)
 }
 
 func (c *Config) checkLink(m *Mistakes, at string, link Link) {

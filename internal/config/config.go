@@ -22,6 +22,7 @@ type Config struct {
 	Forms       []Form       `mapstructure:"forms" doc:"what a deep link may name; everything else is refused"`
 	Mapping     Mapping      `mapstructure:"mapping" doc:"how userid becomes FStaffNumber"`
 	Admins      []Admin      `mapstructure:"admins" doc:"who may use the console"`
+	ForwardAuth ForwardAuth  `mapstructure:"forward_auth" doc:"applications behind nginx, Traefik or Caddy that ask /forward-auth"`
 	Log         Log          `mapstructure:"log" doc:"the program's own log, on standard error"`
 	Directory   Unsupported  `mapstructure:"directory" doc:"directory sync"`
 	Approvals   Unsupported  `mapstructure:"approvals" doc:"approvals to bills"`
@@ -181,11 +182,25 @@ type DataCentre struct {
 	Link            Link            `mapstructure:"link" doc:"the sign-on link"`
 	Users           Users           `mapstructure:"users" doc:"from staff number to login user"`
 	API             API             `mapstructure:"api" doc:"the Web API session"`
-	Mode            string          `mapstructure:"mode" default:"link" doc:"link: the browser is redirected to Kingdee"`
+	Mode            string          `mapstructure:"mode" default:"link" doc:"link: the browser is redirected to Kingdee; proxy: Kingdee is reached through the gateway only, one data centre at most"`
+	Proxy           Proxy           `mapstructure:"proxy" doc:"the reverse proxy, when mode is proxy"`
 	CAFile          string          `mapstructure:"ca_file" doc:"PEM roots instead of the system's"`
 	ClientCert      string          `mapstructure:"client_cert" doc:"PEM client certificate"`
 	ClientKey       string          `mapstructure:"client_key" doc:"PEM client key"`
 	Insecure        bool            `mapstructure:"insecure" doc:"allow http to this server off loopback"`
+}
+
+// Proxy is what passes through the reverse proxy of a data centre.
+type Proxy struct {
+	Host         string   `mapstructure:"host" default:"upstream" doc:"the Host that Kingdee sees: upstream, its own name, or public, ours"`
+	AllowHeaders []string `mapstructure:"allow_headers" default:"accept-encoding_wpf" doc:"request headers with an underscore that pass; every other is refused"`
+	DenyPaths    []string `mapstructure:"deny_paths" doc:"paths below /K3Cloud/ to close beside those closed by default; * stands for any text"`
+	AllowPaths   []string `mapstructure:"allow_paths" doc:"paths below /K3Cloud/ to open that are closed by default; the management centre and logins stay closed"`
+}
+
+// ForwardAuth is the door for applications behind another proxy.
+type ForwardAuth struct {
+	Origins []string `mapstructure:"origins" doc:"addresses, as https://app.example.com, that a sign-in may lead back to"`
 }
 
 // Link is how sign-on links are made. What Kingdee leaves uncertain is a setting.

@@ -88,7 +88,11 @@ func TestMistakesAllAtOnce(t *testing.T) {
 		"off loopback":       {`"127.0.0.1:8080"`, `":8080"`, nil, []string{"plain HTTP off loopback"}},
 		"trusts everybody":   {"trusted_proxies: []", `trusted_proxies: ["0.0.0.0/0"]`, nil, []string{"trusts everybody"}},
 		"no secret file":     {"kd.secret", "nothere", nil, []string{"data_centres[0].app_secret_file: there is no file"}},
-		"proxy mode":         {"link: {", "mode: proxy\n    link: {", nil, []string{"proxy is not available yet"}},
+		"unknown mode":       {"link: {", "mode: tunnel\n    link: {", nil, []string{`mode: "tunnel" is none of link, proxy`}},
+		"proxied elsewhere":  {"url: https://erp.example.com/K3Cloud/", "mode: proxy\n    url: https://erp.example.com/erp/", nil, []string{"mode proxy wants /K3Cloud/"}},
+		"proxied desktop":    {"entry: html5}", "entry: wpf}\n    mode: proxy", nil, []string{"link.entry: wpf starts the desktop client"}},
+		"proxied wide open":  {"link: {", "mode: proxy\n    proxy: {host: theirs, allow_headers: [X_Staff_Id, plain], allow_paths: ['*']}\n    link: {", nil, []string{"proxy.host", `"X_Staff_Id"`, `"plain"`, `proxy.allow_paths: "*"`}},
+		"a page to return":   {"forms:", "forward_auth: {origins: ['https://app.example.com/', 'http://app.example.com']}\nforms:", nil, []string{"origins[0]", "origins[1]"}},
 		"foreign admin":      {"admins: [{corp: dingcorp1", "admins: [{corp: dingother", nil, []string{"not one of corps"}},
 		"unknown variable":   {"", "", []string{"KDGATE_PUBLIC_ULR=https://x"}, []string{"KDGATE_PUBLIC_ULR: this environment variable names no key"}},
 		"not yaml":           {"corps:", "corps: [", nil, []string{"not YAML"}},
@@ -257,4 +261,36 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte, env string) {
 		_, _ = Parse(text, "/nonexistent", []string{env})
 	})
+}
+
+// TestProxyMode: the defaults of a proxied data centre, and no second one (F8).
+func TestProxyMode(t *testing.T) {
+	dir := install(t, "forward_auth: {origins: ['https://app.example.com', 'http://localhost:8090']}\n")
+	path := filepath.Join(dir, "kdgate.yaml")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxied := strings.Replace(string(whole), "    link: {", "    mode: proxy\n    link: {", 1)
+	if err := os.WriteFile(path, []byte(proxied), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := load(t, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := cfg.DataCentres[0].Proxy; p.Host != "upstream" || len(p.AllowHeaders) != 1 || p.AllowHeaders[0] != "accept-encoding_wpf" {
+		t.Errorf("defaults: %+v", p)
+	}
+	if len(cfg.ForwardAuth.Origins) != 2 {
+		t.Errorf("origins %q", cfg.ForwardAuth.Origins)
+	}
+	from, to := strings.Index(proxied, "  - id: live"), strings.Index(proxied, "forms:")
+	second := strings.Replace(proxied[from:to], "id: live", "id: test", 1)
+	if err := os.WriteFile(path, []byte(proxied[:to]+second+proxied[to:]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := load(t, dir); err == nil || !strings.Contains(err.Error(), "live and test have mode proxy") {
+		t.Errorf("two proxied data centres: %v", err)
+	}
 }

@@ -23,6 +23,7 @@ type Metrics struct {
 	calls    *prometheus.CounterVec
 	peers    *prometheus.HistogramVec
 	store    *prometheus.HistogramVec
+	proxy    prometheus.Histogram
 	records  prometheus.Counter
 	tampered prometheus.Counter
 }
@@ -50,6 +51,9 @@ func New() *Metrics {
 		store: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "kdgate_store_seconds", Help: "Time of store operations.", Buckets: seconds,
 		}, []string{"driver", "op"}),
+		proxy: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "kdgate_proxy_seconds", Help: "Time of requests passed on to a proxied Kingdee.", Buckets: seconds,
+		}),
 		records: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "kdgate_audit_records_total", Help: "Audit records written.",
 		}),
@@ -57,7 +61,7 @@ func New() *Metrics {
 			Name: "kdgate_store_tampered_total", Help: "Stored values whose seal did not verify; must stay 0.",
 		}),
 	}
-	m.registry.MustRegister(m.signIns, m.signIn, m.launches, m.calls, m.peers, m.store, m.records, m.tampered,
+	m.registry.MustRegister(m.signIns, m.signIn, m.launches, m.calls, m.peers, m.store, m.proxy, m.records, m.tampered,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -77,6 +81,9 @@ func (m *Metrics) SignIn(door identity.Door, result, fault string, took time.Dur
 func (m *Metrics) Launch(target, result string) {
 	m.launches.WithLabelValues(target, result).Inc()
 }
+
+// Proxied times one request that was passed on to Kingdee (proxy.Observer).
+func (m *Metrics) Proxied(took time.Duration) { m.proxy.Observe(took.Seconds()) }
 
 // Peer counts the calls to one vendor.
 func (m *Metrics) Peer(name string) Peer { return Peer{m, name} }

@@ -1,6 +1,7 @@
 package kingdee
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -19,6 +20,8 @@ type clock struct {
 	mu     sync.Mutex
 	known  bool
 	skew   time.Duration // Kingdee minus ours
+	told   time.Time     // when it was learnt, by our clock
+	asked  time.Time     // when ReadClock last asked
 	warned bool
 }
 
@@ -32,7 +35,7 @@ func (k *clock) note(header http.Header, window time.Duration) {
 	skew := date.Sub(k.now()).Round(time.Second)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.known, k.skew = true, skew
+	k.known, k.skew, k.told = true, skew, k.now()
 	off := skew.Abs() >= window/2
 	if off && !k.warned {
 		k.log.Error("kingdee: clocks differ; links may be refused", "kingdee_ahead_by", skew.String(),
@@ -58,13 +61,57 @@ func (k *clock) stamp(window time.Duration) time.Time {
 	return now
 }
 
+// trusted is how long a difference that refuses people is believed without
+// being told again: nobody stays locked out by a clock that was set meanwhile.
+const trusted = time.Minute
+
 // check refuses when the clocks are known to differ by the window or more.
 func (k *clock) check(window time.Duration) error {
+	now := k.now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.known && k.skew.Abs() >= window {
+	if k.known && k.skew.Abs() >= window && now.Sub(k.told) < trusted {
 		return identity.Fail(identity.Misconfigured, identity.CodeKingdeeSetup,
 			"kingdee: its clock is %s ahead of ours, a link would be refused: set both to one time source (NTP)", k.skew)
 	}
 	return nil
+}
+
+// due reports, to one caller, that nothing was learnt and nobody asked lately.
+func (k *clock) due(every time.Duration) bool {
+	now := k.now()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	recent := func(at time.Time) bool { age := now.Sub(at); return age >= 0 && age < every }
+	if (k.known && recent(k.told)) || recent(k.asked) {
+		return false
+	}
+	k.asked = now
+	return true
+}
+
+const (
+	clockEvery = 10 * time.Second // how old knowledge of Kingdee's clock may be when a link is made
+	clockWait  = time.Second      // what asking may cost a person
+)
+
+// ReadClock makes sure that what MintLink believes of Kingdee's clock is at most
+// ten seconds old: a chain that is remembered asks Kingdee nothing, and a link
+// would be dated by old knowledge. One caller asks, with a request that needs no
+// session, for a second at most; the others go on. An answer that does not come
+// changes nothing.
+func (c *Client) ReadClock(ctx context.Context) {
+	if !c.clock.due(clockEvery) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, clockWait)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, c.base.String(), http.NoBody)
+	if err != nil {
+		return
+	}
+	req.Header.Set("User-Agent", "kdgate")
+	if res, err := c.peer.Do(ctx, req); err == nil {
+		c.clock.note(res.Header, c.cfg.Link.Window)
+	}
 }

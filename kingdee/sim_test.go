@@ -1,6 +1,7 @@
 package kingdee_test
 
 import (
+	"errors"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -104,6 +105,50 @@ func TestClocksApart(t *testing.T) {
 				t.Errorf("the link does not land: %.300s", page)
 			}
 		})
+	}
+}
+
+// TestReadClock proves R49 for people whose chain is remembered: the first link
+// after Kingdee's clock was set back lands, one too far off is refused as that,
+// a clock that was set right lets people in again, and asking is rare.
+func TestReadClock(t *testing.T) {
+	s := newStage(t, nil)
+	c := s.client(t, nil)
+	click := func() error {
+		c.ReadClock(t.Context())
+		link, err := c.MintLink("zhangsan", kingdee.Place{})
+		if err != nil {
+			return err
+		}
+		if page := land(t, link); !landedAs(page, "zhangsan") {
+			return errors.New("the link does not land")
+		}
+		return nil
+	}
+	for _, tc := range []struct {
+		skew time.Duration
+		ok   bool
+	}{{-5 * time.Minute, true}, {-15 * time.Minute, false}, {0, true}, {15 * time.Minute, false}, {5 * time.Minute, true}} {
+		s.sim.SetSkew(tc.skew)
+		if err := click(); (err == nil) != tc.ok {
+			t.Errorf("Kingdee's clock off by %s: %v", tc.skew, err)
+		}
+		s.at.move(11 * time.Second)
+	}
+	s.sim.SetSkew(0)
+	s.at.move(11 * time.Second)
+	s.sim.ForgetCalls()
+	for range 20 {
+		c.ReadClock(t.Context())
+	}
+	if n := len(s.sim.Calls()); n != 1 {
+		t.Errorf("Kingdee was asked for its time %d times", n)
+	}
+	s.web.Close()
+	s.at.move(11 * time.Second)
+	c.ReadClock(t.Context())
+	if _, err := c.MintLink("zhangsan", kingdee.Place{}); err != nil {
+		t.Errorf("no answer to the question for the time: %v", err)
 	}
 }
 

@@ -1,12 +1,14 @@
 package kingdee
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/text/encoding/simplifiedchinese"
 
@@ -14,13 +16,24 @@ import (
 )
 
 // MintLink builds a third-party sign-on link (SimPas) for the login user (FName,
-// byte for byte as Kingdee spells it), landing on place. It calls nobody; the
+// byte for byte as Kingdee spells it), landing on place. It is MintSharedLink for
+// a process that shares no store, and calls nobody.
+func (c *Client) MintLink(user string, place Place) (identity.Secret, error) {
+	return c.mint(user, place, func(now time.Time) (int64, error) { return c.stamps.next(user, now), nil })
+}
+
+// MintSharedLink is MintLink beside other replicas: it asks Config.Claim. The
 // timestamp is now (Kingdee's now where its clock is behind, see clock; a second
 // earlier when that is taken, see stamps). The link is a credential: redirect to
 // it once, with no-store and no-referrer, and never write it down. A place that cannot be
 // right is KD-301, a user that cannot be signed or is not listed is KD-402 or
 // KD-204, and a clock too far from Kingdee's is KD-402.
-func (c *Client) MintLink(user string, place Place) (identity.Secret, error) {
+func (c *Client) MintSharedLink(ctx context.Context, user string, place Place) (identity.Secret, error) {
+	return c.mint(user, place, func(now time.Time) (int64, error) { return c.claimed(ctx, user, now) })
+}
+
+// mint builds the link once stamp has said of which second it is.
+func (c *Client) mint(user string, place Place, stamp func(now time.Time) (int64, error)) (identity.Secret, error) {
 	if place.Entry == "" {
 		place.Entry = c.cfg.Link.Entry
 	}
@@ -33,7 +46,11 @@ func (c *Client) MintLink(user string, place Place) (identity.Secret, error) {
 	if err := c.clock.check(c.cfg.Link.Window); err != nil {
 		return identity.Secret{}, err
 	}
-	timestamp := strconv.FormatInt(c.stamps.next(user, c.clock.stamp(c.cfg.Link.Window)), 10) // text of seconds; milliseconds fall outside Kingdee's window
+	second, err := stamp(c.clock.stamp(c.cfg.Link.Window))
+	if err != nil {
+		return identity.Secret{}, err
+	}
+	timestamp := strconv.FormatInt(second, 10) // text of seconds; milliseconds fall outside Kingdee's window
 	if place.Entry == EntryMobile {
 		return identity.NewSecret(c.mobileURL(user, place, timestamp)), nil
 	}

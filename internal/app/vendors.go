@@ -119,7 +119,8 @@ func (c *Core) newKingdee(dc config.DataCentre) (client[*kingdee.Client, config.
 			SessionIdle: dc.API.SessionIdle, MaxSessions: dc.API.MaxSessions, MaxConcurrency: dc.API.MaxSessions,
 			AcceptMinus5: dc.API.AcceptMinus5,
 		},
-		Peer: made.peer, Now: c.options.Now, Logger: c.options.Logger,
+		Claim: c.linkClaim(dc.ID),
+		Peer:  made.peer, Now: c.options.Now, Logger: c.options.Logger,
 		Observer: c.metrics.Peer("kingdee").PeerCall,
 	})
 	return made, err
@@ -165,8 +166,8 @@ func (v vendors) profilers() map[string]mapping.Profiler {
 type serviceProvider struct{ client *kingdee.Client }
 
 // MintLink implements gateway.ServiceProvider.
-func (p serviceProvider) MintLink(_ context.Context, account identity.Account, place gateway.Place) (identity.Secret, error) {
-	return p.client.MintLink(account.LoginUser, kingdee.Place{
+func (p serviceProvider) MintLink(ctx context.Context, account identity.Account, place gateway.Place) (identity.Secret, error) {
+	return p.client.MintSharedLink(ctx, account.LoginUser, kingdee.Place{
 		Entry: kingdee.Entry(place.Entry), FormID: place.FormID, FormType: place.Type, PK: place.PK,
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"os/exec"
@@ -13,6 +15,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"kdgate/kingdee/kingdeesim"
 )
 
 // window is one tab of a real Chromium.
@@ -81,16 +85,46 @@ func (w window) press(button, result string) string {
 	return w.result(result)
 }
 
-// TestConsoleInChromium proves SIM-K98–K100 with a real browser and nothing in
-// between: every part of the console works when nothing disturbs it.
+// TestConsoleInChromium proves SIM-K98–K100 with a real browser: every part of
+// the console works with nothing in between, and at another address behind a
+// proxy that changes nothing but the connection.
 func TestConsoleInChromium(t *testing.T) {
+	t.Run("direct", func(t *testing.T) {
+		w := startNow(t)
+		w.clickThrough(t, w.web.URL)
+	})
+	t.Run("behind a proxy", func(t *testing.T) {
+		w := startNow(t)
+		behind, err := url.Parse(w.web.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		front := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(behind)
+			r.Out.Host = r.In.Host
+		}})
+		t.Cleanup(front.Close)
+		w.sim.SetSwitches(kingdeesim.Switches{StrictHeaders: true, StrictHost: true})
+		w.clickThrough(t, front.URL)
+	})
+}
+
+// startNow is the office at the time of the browser's clock.
+func startNow(t *testing.T) *world {
+	t.Helper()
 	cfg := office()
 	cfg.Now = time.Now
 	w := start(t, cfg)
 	w.now.add(time.Since(w.now.Now()))
+	return w
+}
+
+// clickThrough uses every part of the console, as the browser sees it at origin.
+func (w *world) clickThrough(t *testing.T, origin string) {
+	t.Helper()
 	win := chromium(t)
-	win.do(chromedp.Navigate(w.url(w.ticket("zhangsan").path())))
-	host := strings.TrimPrefix(w.web.URL, "http://")
+	win.do(chromedp.Navigate(origin + w.ticket("zhangsan").path()))
+	host := strings.TrimPrefix(origin, "http://")
 
 	for _, test := range []struct{ button, result, want string }{
 		{"", "page-state", "zhangsan"},

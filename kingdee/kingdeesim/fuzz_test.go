@@ -2,8 +2,11 @@ package kingdeesim
 
 import (
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"unicode/utf16"
 )
@@ -78,6 +81,32 @@ func FuzzDuplicateKey(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if out := duplicateKey(body); len(out) <= len(body) {
 			t.Fatalf("%q became %q", body, out)
+		}
+	})
+}
+
+// FuzzPageCall proves that no page call panics, and that none without a
+// checksum is taken.
+func FuzzPageCall(f *testing.F) {
+	s, err := New(Config{DataCentres: []DataCentre{{ID: "61cd78fbc6aa78", Tables: Tables{Users: []User{{Name: "kdgate"}}}}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	user, _ := s.centres[0].user("kdgate", false)
+	current := s.sessions.open(s.centres[0], user, byLink, "test", s.now())
+	f.Add("ap0=x&nonce=1&clientinfo=%7B%7D", `{"pageId":"1"}`)
+	f.Add("ap0=%zz&ap1={", "\xff")
+	f.Add("clientinfo=%7B%22EntryPageUrl%22%3A%22http%3A%2F%2F%5B%22%7D", "null")
+	f.Fuzz(func(t *testing.T, body, biz string) {
+		for name, call := range s.pageMethods() {
+			r := httptest.NewRequest(http.MethodPost, "/K3Cloud/x.kdsvc", nil)
+			r.Header["Cookie"] = []string{sessionCookie + "=" + current.id + "; " + aspCookie + "=" + current.aspID}
+			r.Header["Kdbiz-Info"] = []string{biz}
+			w := httptest.NewRecorder()
+			call(w, &request{Request: r, body: []byte(body)}, arguments{})
+			if !strings.Contains(w.Body.String(), `"IsSuccess":false`) {
+				t.Fatalf("%s took %q: %s", name, body, w.Body)
+			}
 		}
 	})
 }

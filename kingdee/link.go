@@ -22,13 +22,15 @@ func (c *Client) MintLink(user string, place Place) (identity.Secret, error) {
 	return c.mint(user, place, func(now time.Time) (int64, error) { return c.stamps.next(user, now), nil })
 }
 
-// MintSharedLink is MintLink beside other replicas: it asks Config.Claim. The
+// MintSharedLink is MintLink beside other replicas: it asks Config.Claim, and
+// Kingdee for its time where that was not told lately (ReadClock). The
 // timestamp is now (Kingdee's now where its clock is behind, see clock; a second
 // earlier when that is taken, see stamps). The link is a credential: redirect to
 // it once, with no-store and no-referrer, and never write it down. A place that cannot be
 // right is KD-301, a user that cannot be signed or is not listed is KD-402 or
 // KD-204, and a clock too far from Kingdee's is KD-402.
 func (c *Client) MintSharedLink(ctx context.Context, user string, place Place) (identity.Secret, error) {
+	c.ReadClock(ctx)
 	return c.mint(user, place, func(now time.Time) (int64, error) { return c.claimed(ctx, user, now) })
 }
 

@@ -115,8 +115,7 @@ func TestReadClock(t *testing.T) {
 	s := newStage(t, nil)
 	c := s.client(t, nil)
 	click := func() error {
-		c.ReadClock(t.Context())
-		link, err := c.MintLink("zhangsan", kingdee.Place{})
+		link, err := c.MintSharedLink(t.Context(), "zhangsan", kingdee.Place{})
 		if err != nil {
 			return err
 		}
@@ -146,8 +145,7 @@ func TestReadClock(t *testing.T) {
 	}
 	s.web.Close()
 	s.at.move(11 * time.Second)
-	c.ReadClock(t.Context())
-	if _, err := c.MintLink("zhangsan", kingdee.Place{}); err != nil {
+	if _, err := c.MintSharedLink(t.Context(), "zhangsan", kingdee.Place{}); err != nil {
 		t.Errorf("no answer to the question for the time: %v", err)
 	}
 }

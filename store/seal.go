@@ -222,7 +222,7 @@ func (s *Sealed) open(raw Entry, mark uint64) (Entry, error) {
 		return Entry{}, s.tampered(raw.Key, err)
 	}
 	if known := s.floors.see(raw.Key, entry.Version, mark); known != 0 {
-		return Entry{}, s.tampered(raw.Key, fmt.Errorf("version %d is older than %d, seen before", entry.Version, known))
+		return Entry{}, s.tampered(raw.Key, fmt.Errorf("%w: version %d, after %d", ErrOutdated, entry.Version, known))
 	}
 	return entry, nil
 }

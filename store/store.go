@@ -13,6 +13,10 @@ var (
 	ErrUnavailable = errors.New("store: could not ask")        // no answer, or no trustworthy one; nothing is known
 	ErrTampered    = errors.New("store: seal does not verify") // the value is not what was written under this key
 	ErrInvalid     = errors.New("store: invalid operation")    // bad key, too large a value, empty or self-contradicting commit
+
+	// ErrOutdated comes with ErrTampered: the value is genuine, but a newer one
+	// was seen before. Somebody put it back, or a failover lost the newer one.
+	ErrOutdated = errors.New("store: older than what was seen")
 )
 
 // Version orders the writes of one key. It grows with every put, also across a

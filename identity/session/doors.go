@@ -2,13 +2,11 @@ package session
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"sync"
 	"time"
 
 	"kdgate/identity"
-	"kdgate/store"
 )
 
 const (
@@ -115,7 +113,7 @@ func (m *Manager) Attend(r *http.Request) (identity.Principal, <-chan struct{}, 
 // keeps nobody signed in.
 func (m *Manager) judge(ctx context.Context, hash string) (answered bool) {
 	s, err := m.look(ctx, hash)
-	if errors.Is(err, store.ErrNotFound) || err == nil && !m.alive(s) {
+	if isOver(err) || err == nil && !m.alive(s) {
 		m.doors.shut(hash)
 		return true
 	}

@@ -146,7 +146,7 @@ func (m *Manager) earlier(r *http.Request, hash string) ([]store.Op, error) {
 		return nil, nil
 	}
 	s, err := m.load(r.Context(), hashOf(token))
-	if errors.Is(err, store.ErrNotFound) || err == nil && s.Ended {
+	if isOver(err) || err == nil && s.Ended {
 		return nil, nil
 	}
 	if err != nil {
@@ -155,12 +155,21 @@ func (m *Manager) earlier(r *http.Request, hash string) ([]store.Op, error) {
 	return m.ended(s)
 }
 
+// isOver reports a session that cannot be gone on with though the store was
+// asked: it is not there, or what is there is older than what was seen. A
+// failover that lost the last writes leaves such records, and the lost write may
+// have been the end; so the person signs in again, rather than be told for hours
+// that the store is down (R6, R14).
+func isOver(err error) bool {
+	return errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrOutdated)
+}
+
 // find gives the session of a hash, from memory while Run watches, and notes
 // its use. The store is written at most once in touchEvery.
 func (m *Manager) find(ctx context.Context, hash string) (s stored, live bool, err error) {
 	for range commitTries {
 		if s, err = m.look(ctx, hash); err != nil {
-			if errors.Is(err, store.ErrNotFound) {
+			if isOver(err) {
 				return stored{}, false, nil
 			}
 			return stored{}, false, down(err)

@@ -88,6 +88,9 @@ func testRolledBack(t *testing.T, b *bench) {
 	get(t, b.other, "k")
 	b.Overwrite(t, old)
 	b.refused(t, b.store, "k", "rolled back, seen by its writer")
+	if _, err := b.store.Get(t.Context(), "k"); !errors.Is(err, store.ErrOutdated) {
+		t.Errorf("rolled back: not told from a forgery: %v", err)
+	}
 	b.refused(t, b.other, "k", "rolled back, seen by a reader")
 	for name, op := range map[string]store.Op{
 		"replace": store.Replace("k", nil, old.Version),

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"kdgate/dingtalk"
+	"kdgate/identity"
 	"kdgate/internal/app"
 	"kdgate/internal/config"
 	"kdgate/mapping"
@@ -146,6 +147,14 @@ func addPeople(tb testing.TB, r *replica, people int) {
 	}
 	_, err = r.Table().Apply(tb.Context(), by, plan, mapping.ApplyOptions{})
 	must(tb, err)
+}
+
+// suspend takes a person's row out of force by way of r.
+func suspend(tb testing.TB, r *replica, number int) error {
+	tb.Helper()
+	subject := identity.Subject{Corp: corpID, UserID: userid(number)}
+	_, err := r.Table().Suspend(tb.Context(), mapping.Actor{Name: "cli:chaos", Admin: true}, mapping.KeyOf(subject, centreID), "left")
+	return err
 }
 
 func must(tb testing.TB, err error) {

@@ -35,6 +35,7 @@ type person struct {
 	vendors *vendors
 	agent   string
 	cookies map[string]string
+	code    string              // the last one got from DingTalk
 	pause   func(time.Duration) // before coming again when told to
 }
 
@@ -152,6 +153,7 @@ func (p *person) signIn(by door) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	p.code = code
 	page.Set("code", code)
 	return p.finish(page)
 }
@@ -209,6 +211,7 @@ func (p *person) finishInBrowser(form url.Values) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	p.code = code
 	back := url.Values{"authCode": {code}, "state": there.Query()["state"]}
 	if a, err = p.ask("/signin/dingtalk/callback?"+back.Encode(), nil); err != nil {
 		return "", err
@@ -229,6 +232,15 @@ func (p *person) launch(target string) (string, error) {
 		return "", refuse("launch", a)
 	}
 	return p.landed(a.location)
+}
+
+// signOut ends the session.
+func (p *person) signOut() error {
+	a, err := p.ask("/signout", url.Values{})
+	if err == nil && a.status >= http.StatusBadRequest {
+		err = refuse("sign-out", a)
+	}
+	return err
 }
 
 // landed opens a link the way a fresh browser does and reads the name on the page.

@@ -22,6 +22,10 @@ func IsProxied(path string) bool {
 	return len(path) >= bare && strings.EqualFold(path[:bare], proxiedBase[:bare]) && (len(path) == bare || path[bare] == '/')
 }
 
+// IsCleanTarget reports whether a path with its query has exactly one reading,
+// as the edge asks of every request (T47).
+func IsCleanTarget(target string) bool { return cleanTarget(target) }
+
 // IsNavigation reports a person who opens a page, as opposed to a page that
 // calls its server: only the former can be sent to a sign-in.
 func IsNavigation(r *http.Request) bool {

@@ -53,8 +53,9 @@ func (p *Proxy) Enter(w http.ResponseWriter, r *http.Request, who identity.Princ
 // wanted is the page that an automatic launch interrupted, when it can be opened
 // again: pages of the console belong to the session that is gone.
 func (p *Proxy) wanted(r *http.Request) (string, bool) {
-	target, err := url.Parse(r.URL.Query().Get(gateway.WantedParameter))
-	if err != nil || target.IsAbs() || target.Host != "" || target.Opaque != "" || !gateway.IsProxied(target.Path) {
+	text := r.URL.Query().Get(gateway.WantedParameter)
+	target, err := url.Parse(text)
+	if err != nil || !gateway.IsCleanTarget(text) || target.IsAbs() || target.Host != "" || target.Opaque != "" || !gateway.IsProxied(target.Path) {
 		return "", false
 	}
 	lost := p.policy.judge(target.Path, target.RawQuery) != open

@@ -111,7 +111,7 @@ func (g *Gateway) redeem(r *http.Request, a attempt) (claim, error) {
 // double tap cancels the first request, and the code would be lost with it.
 func (g *Gateway) redeemFirst(r *http.Request, a attempt, key string) (claim, bool, error) {
 	ctx := context.WithoutCancel(r.Context())
-	leave, err := g.limiter.enter(ctx, visitOf(r).address)
+	leave, err := g.limiter.enter(ctx, visitOf(r).address, a.st.Browser)
 	if err != nil {
 		g.noteSignIn(r, a, err)
 		return claim{}, false, err

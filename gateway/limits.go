@@ -17,15 +17,25 @@ const (
 	inFlight     = 64              // exchanges at once behind one address
 	allInFlight  = 128             // exchanges at once: what DingTalk's 20 a second can finish within a deadline
 
+	browserTries    = 5               // refused codes of one browser …
+	browserMemory   = 5 * time.Minute // … within this time, then it waits
+	browserInFlight = 2               // exchanges at once of one browser
+	maxBrowsers     = 1024            // remembered behind one address; the rest share one memory
+
+	spareRate  = 10 // exchanges a second for clean browsers behind an address that has used up its refusals
+	spareBurst = 5
+
 	notesPerSecond = 5   // audit records of failed sign-ins per address
 	notesAtOnce    = 100 // burst of them
 )
 
 // limiter protects DingTalk's quota (T7). An office often stands behind one
-// address and comes all at once at 09:00, so what an address is charged for is
-// refused codes, not sign-ins; exchanges at once are bounded, and the rest
-// queues: here for a moment, then in the page, which posts its code again.
-// A global bucket counts every exchange.
+// address and comes all at once at 09:00, so what an address and a browser are
+// charged for is refused codes, not sign-ins. A browser that sends refused codes
+// stops itself first; when its whole address has used up its refusals, browsers
+// without any still get a share, so that one bad client locks out nobody beside
+// it. Exchanges at once are bounded, and the rest queues: here for a moment,
+// then in the page, which posts its code again. A global bucket counts every exchange.
 type limiter struct {
 	limits Limits
 	now    func() time.Time
@@ -42,9 +52,19 @@ type limiter struct {
 type caller struct {
 	failures *rate.Limiter
 	notes    *rate.Limiter
+	spare    *rate.Limiter
 	slots    chan struct{}
-	waiting  int // callers that hold a reference; under limiter.mu
-	leftOut  int // failures without a record; under limiter.mu
+	browsers map[string]*visitor // with something under way or refused; under limiter.mu
+	waiting  int                 // callers that hold a reference; under limiter.mu
+	leftOut  int                 // failures without a record; under limiter.mu
+}
+
+// visitor is what is known about one browser behind an address.
+type visitor struct {
+	slots   chan struct{}
+	waiting int // under limiter.mu, like the rest
+	refused int
+	last    time.Time // of the refused codes
 }
 
 func newLimiter(limits Limits, now func() time.Time) *limiter {
@@ -61,41 +81,115 @@ func (l *limiter) newCaller() *caller {
 	return &caller{
 		failures: rate.NewLimiter(rate.Limit(l.limits.PerAddress), l.limits.AddressSize),
 		notes:    rate.NewLimiter(notesPerSecond, notesAtOnce),
+		spare:    rate.NewLimiter(spareRate, spareBurst),
 		slots:    make(chan struct{}, inFlight),
+		browsers: map[string]*visitor{},
 	}
 }
 
-// enter lets one exchange begin. The caller gives leave the code's fate.
-func (l *limiter) enter(ctx context.Context, address netip.Addr) (leave func(refused bool), err error) {
+// enter lets one exchange of a browser begin. The caller gives leave the code's fate.
+func (l *limiter) enter(ctx context.Context, address netip.Addr, browser string) (leave func(refused bool), err error) {
 	c := l.hold(address)
-	ctx, cancel := context.WithTimeout(ctx, queueLimit)
-	defer cancel()
-	if !wait(ctx, c.slots) {
-		l.release(c)
-		return nil, tooMany("queue of the address")
-	}
-	if !wait(ctx, l.slots) {
-		<-c.slots
-		l.release(c)
-		return nil, tooMany("queue of all addresses")
-	}
+	b := l.meet(c, browser)
+	var taken []chan struct{}
 	leave = func(refused bool) {
+		for _, slots := range taken {
+			<-slots
+		}
 		if refused {
 			c.failures.AllowN(l.now(), 1)
 		}
-		<-l.slots
-		<-c.slots
+		l.part(c, b, browser, refused)
 		l.release(c)
 	}
-	if c.failures.TokensAt(l.now()) < 1 {
-		leave(false)
-		return nil, tooMany("refused codes of the address")
+	ctx, cancel := context.WithTimeout(ctx, queueLimit)
+	defer cancel()
+	for _, slots := range []chan struct{}{b.slots, c.slots, l.slots} {
+		if !wait(ctx, slots) {
+			leave(false)
+			return nil, tooMany("queue")
+		}
+		taken = append(taken, slots)
 	}
-	if !l.global.AllowN(l.now(), 1) {
+	if err := l.admit(ctx, c, b); err != nil {
 		leave(false)
-		return nil, tooMany("all addresses")
+		return nil, err
 	}
 	return leave, nil
+}
+
+// admit judges a browser that has its turn.
+func (l *limiter) admit(ctx context.Context, c *caller, b *visitor) error {
+	refused := l.refusals(b)
+	if refused >= browserTries {
+		return tooMany("refused codes of the browser")
+	}
+	if c.failures.TokensAt(l.now()) < 1 && (refused > 0 || !l.share(ctx, c)) {
+		return tooMany("refused codes of the address")
+	}
+	if !l.global.AllowN(l.now(), 1) {
+		return tooMany("all addresses")
+	}
+	return nil
+}
+
+// share waits for a turn in what is left to the clean browsers of an address.
+func (l *limiter) share(ctx context.Context, c *caller) bool {
+	now := l.now()
+	turn := c.spare.ReserveN(now, 1)
+	delay := turn.DelayFrom(now)
+	if delay > queueLimit/2 {
+		turn.CancelAt(now)
+		return false
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// meet is the memory of a browser. Past maxBrowsers all share one.
+func (l *limiter) meet(c *caller, browser string) *visitor {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, known := c.browsers[browser]; !known && len(c.browsers) >= maxBrowsers {
+		browser = ""
+	}
+	b := c.browsers[browser]
+	if b == nil {
+		b = &visitor{slots: make(chan struct{}, browserInFlight)}
+		c.browsers[browser] = b
+	}
+	b.waiting++
+	return b
+}
+
+// part forgets a browser that owes nothing.
+func (l *limiter) part(c *caller, b *visitor, browser string, refused bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b.waiting--
+	if refused {
+		b.refused++
+		b.last = l.now()
+	}
+	if b.waiting == 0 && b.refused == 0 && c.browsers[browser] == b {
+		delete(c.browsers, browser)
+	}
+}
+
+// refusals are the browser's refused codes that are not forgotten yet.
+func (l *limiter) refusals(b *visitor) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.now().Sub(b.last) >= browserMemory {
+		b.refused = 0
+	}
+	return b.refused
 }
 
 // wait takes a slot, or reports that there was none in time.
@@ -165,6 +259,11 @@ func (l *limiter) find(key netip.Prefix) *caller {
 func (l *limiter) sweep() {
 	now := l.now()
 	for key, c := range l.table {
+		for browser, b := range c.browsers {
+			if b.waiting == 0 && now.Sub(b.last) >= browserMemory {
+				delete(c.browsers, browser)
+			}
+		}
 		if c.waiting == 0 && c.leftOut == 0 && c.failures.TokensAt(now) >= float64(l.limits.AddressSize) {
 			delete(l.table, key)
 		}

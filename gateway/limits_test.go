@@ -22,7 +22,7 @@ func TestFloodOfBadCodes(t *testing.T) {
 	l := h.gateway.limiter
 	refusedBefore := 0
 	for range 5000 {
-		leave, err := l.enter(t.Context(), mustAddr("198.51.100.7"))
+		leave, err := l.enter(t.Context(), mustAddr("198.51.100.7"), "b")
 		if err != nil {
 			if identity.KindOf(err) != identity.Throttled {
 				t.Fatal(err)
@@ -32,16 +32,16 @@ func TestFloodOfBadCodes(t *testing.T) {
 		}
 		leave(true)
 	}
-	if asked := 5000 - refusedBefore; asked > 20+inFlight {
+	if asked := 5000 - refusedBefore; asked > browserTries {
 		t.Errorf("%d codes went upstream", asked)
 	}
-	leave, err := l.enter(t.Context(), mustAddr("198.51.100.8"))
+	leave, err := l.enter(t.Context(), mustAddr("198.51.100.8"), "c")
 	if err != nil {
 		t.Fatalf("another address: %v", err)
 	}
 	leave(false)
 	h.clock.advance(time.Minute)
-	if leave, err = l.enter(t.Context(), mustAddr("198.51.100.7")); err != nil {
+	if leave, err = l.enter(t.Context(), mustAddr("198.51.100.7"), "d"); err != nil {
 		t.Fatalf("the same address a minute later: %v", err)
 	}
 	leave(false)
@@ -107,15 +107,15 @@ func TestQueueAtNine(t *testing.T) {
 	l.slots = make(chan struct{}) // nobody may be in flight
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := l.enter(ctx, mustAddr("192.0.2.1")); identity.CodeOf(err) != identity.CodeTooManyTries {
+	if _, err := l.enter(ctx, mustAddr("192.0.2.1"), "b"); identity.CodeOf(err) != identity.CodeTooManyTries {
 		t.Fatalf("full: %v", err)
 	}
-	h.gateway.limiter = newLimiter(Limits{PerAddress: 0.2, AddressSize: 1}.withDefaults(), h.clock.now)
-	leave, err := h.gateway.limiter.enter(t.Context(), mustAddr("127.0.0.1"))
+	h.gateway.limiter = newLimiter(Limits{Global: 0.2, GlobalSize: 1}.withDefaults(), h.clock.now)
+	leave, err := h.gateway.limiter.enter(t.Context(), mustAddr("127.0.0.1"), "b")
 	if err != nil {
 		t.Fatal(err)
 	}
-	leave(true) // the one failure that the address has
+	leave(false) // the one exchange that there is for now
 	a := b.post(form, "Accept", "application/json")
 	if a.StatusCode != 429 || !strings.Contains(a.text, `"retry":"5"`) || a.Header.Get("Retry-After") != "5" || len(h.dingtalk.called()) != 0 {
 		t.Fatalf("%d %s", a.StatusCode, a.text)
@@ -123,6 +123,33 @@ func TestQueueAtNine(t *testing.T) {
 	h.clock.advance(10 * time.Second)
 	if a := b.post(form, "Accept", "application/json"); a.StatusCode != 200 {
 		t.Errorf("later: %d %s", a.StatusCode, a.text)
+	}
+}
+
+// T7: one bad client behind an address stops itself, and the people beside it
+// still get in.
+func TestBadNeighbour(t *testing.T) {
+	h := newHouse(t, func(cfg *Config) { cfg.Limits = Limits{PerAddress: 0.001, AddressSize: 8} })
+	bad := h.browser(t)
+	for i := range 40 {
+		bad.post(bad.form(bad.open("/launch/kingdee"), fmt.Sprintf("never-issued-%d", i)))
+	}
+	if n := len(h.dingtalk.called()); n != browserTries {
+		t.Errorf("%d codes of one browser reached DingTalk, want %d", n, browserTries)
+	}
+	for i := range 20 { // as many bad browsers as use up what the address has
+		b := h.browser(t)
+		b.post(b.form(b.open("/launch/kingdee"), fmt.Sprintf("other-%d", i)))
+	}
+	h.browser(t).signIn("zhang1")
+	if h.sessions.count() != 1 {
+		t.Errorf("%d sessions: a neighbour is locked out", h.sessions.count())
+	}
+	h.clock.advance(browserMemory)
+	before := len(h.dingtalk.called())
+	bad.post(bad.form(bad.open("/launch/kingdee"), "never-issued-again"))
+	if len(h.dingtalk.called()) != before+1 {
+		t.Error("a browser is never forgiven")
 	}
 }
 
@@ -134,7 +161,7 @@ func TestLimiterTable(t *testing.T) {
 	l.global.SetBurst(1 << 20)
 	l.global.SetLimit(1 << 20)
 	for i := range maxAddresses + 50 {
-		leave, err := l.enter(t.Context(), mustAddr(fmt.Sprintf("2001:db8:%x:%x::1", i>>16, i&0xffff)))
+		leave, err := l.enter(t.Context(), mustAddr(fmt.Sprintf("2001:db8:%x:%x::1", i>>16, i&0xffff)), fmt.Sprint("b", i))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,7 +171,7 @@ func TestLimiterTable(t *testing.T) {
 		t.Errorf("%d addresses", len(l.table))
 	}
 	c.advance(time.Hour)
-	leave, err := l.enter(t.Context(), mustAddr("192.0.2.1"))
+	leave, err := l.enter(t.Context(), mustAddr("192.0.2.1"), "b")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -142,7 +142,7 @@ func TestOneQuestionForMany(t *testing.T) {
 
 // TestNoMixOfNeighbours proves T24 for concatenation: a+bc is not ab+c.
 func TestNoMixOfNeighbours(t *testing.T) {
-	r := newRig(t)
+	r := newRig(t, func(c *mapping.Config) { c.Profiles = nil })
 	dirs := map[string]mapping.Directory{}
 	pairs := []mapping.Key{
 		{DataCentre: live, Corp: "a", UserID: "bc"},

@@ -146,7 +146,7 @@ func FuzzParseCSV(f *testing.F) {
 
 // TestInertCells proves T103 as a property of notes of any text.
 func TestInertCells(t *testing.T) {
-	r, n := newRig(t, func(c *mapping.Config) { c.Recorder = quiet{} }), 0
+	r, n := newRig(t, func(c *mapping.Config) { c.Recorder, c.Directories = quiet{}, nil }), 0
 	rapid.Check(t, func(rt *rapid.T) {
 		n++
 		k := mapping.Key{DataCentre: fmt.Sprint("dc", n), Corp: corp, UserID: "u1"}

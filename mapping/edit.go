@@ -12,6 +12,9 @@ func (t *Table) create(ctx context.Context, x *tx, a act, d Draft) (*Entry, erro
 	if err := checkKey(d.Key); err != nil {
 		return nil, err
 	}
+	if err := t.knows(d.Key); err != nil {
+		return nil, err
+	}
 	before, err := row(ctx, x, d.Key)
 	if err != nil {
 		return nil, err
@@ -38,6 +41,18 @@ func (t *Table) create(ctx context.Context, x *tx, a act, d Draft) (*Entry, erro
 		return nil, err
 	}
 	return stage(ctx, x, a, before, after)
+}
+
+// knows refuses a row for an organisation or a data centre that is not
+// configured: nobody could ever come in by it, so it is a slip of the pen.
+func (t *Table) knows(k Key) error {
+	if _, configured := t.cfg.Directories[k.DataCentre]; !configured && len(t.cfg.Directories) > 0 {
+		return refuse(identity.Invalid, "data_centre", ReasonUnknown, k.DataCentre)
+	}
+	if _, configured := t.cfg.Profiles[k.Corp]; !configured && len(t.cfg.Profiles) > 0 {
+		return refuse(identity.Invalid, "corp", ReasonUnknown, k.Corp)
+	}
+	return nil
 }
 
 // change stages an edit of a row.

@@ -383,3 +383,21 @@ func BenchmarkSearch(b *testing.B) {
 	must(b, err)
 	b.ReportMetric(time.Since(begun).Seconds(), "s/undo")
 }
+
+// TestUnknownPlace: a row for an organisation or a data centre that is not
+// configured is a slip of the pen, and refused before it hides in the table.
+func TestUnknownPlace(t *testing.T) {
+	r := newRig(t)
+	for field, file := range map[string]string{
+		"corp":        "corp,userid,data_centre,staff_number\ndingother,u1,live,1001\n",
+		"data_centre": "corp,userid,data_centre,staff_number\n" + corp + ",u1,livee,1001\n",
+	} {
+		sheet, err := mapping.ParseCSV(strings.NewReader(file))
+		must(t, err)
+		plan, err := r.Plan(t.Context(), admin, sheet, nil)
+		must(t, err)
+		if plan.Refused != 1 || plan.Rows[0].Refusal.Field != field || plan.Rows[0].Refusal.Reason != mapping.ReasonUnknown {
+			t.Errorf("%s: %+v", field, plan.Rows)
+		}
+	}
+}

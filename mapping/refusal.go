@@ -26,6 +26,7 @@ const (
 	ReasonTaken         Reason = "taken"         // held by another row (T17)
 	ReasonExists        Reason = "exists"        // there is a row for this person
 	ReasonAbsent        Reason = "absent"        // there is no such row
+	ReasonUnknown       Reason = "unknown"       // no organisation or data centre of the configuration
 	ReasonVersion       Reason = "version"       // the row changed meanwhile (T26)
 	ReasonAdminNeeded   Reason = "admin-needed"  // only the role admin may
 	ReasonPrivileged    Reason = "privileged"    // needs two approvals, so not by this way (T18)

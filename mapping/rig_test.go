@@ -61,7 +61,7 @@ func newRigOn(tb testing.TB, driver store.Driver, adjust ...func(*mapping.Config
 	tb.Cleanup(func() { must(tb, r.log.Close()) })
 	r.cfg = mapping.Config{
 		Store: r.store, Recorder: r.log, Now: r.clock.Now,
-		Directories: map[string]mapping.Directory{live: r.kingdee},
+		Directories: map[string]mapping.Directory{live: r.kingdee, "test": r.kingdee},
 		Profiles:    map[string]mapping.Profiler{corp: r.people},
 		Privileged:  []string{"财务总账"},
 	}

@@ -352,7 +352,7 @@ func TestStoreFailsTheCommit(t *testing.T) {
 // done in whatever order, no two rows in force hold one account or staff number
 // unless one is shared, no two ids fold alike, and the indexes say what the rows say.
 func TestUniqueUnderRandomOperations(t *testing.T) {
-	r, world := newRig(t, func(c *mapping.Config) { c.Recorder = quiet{} }), 0
+	r, world := newRig(t, func(c *mapping.Config) { c.Recorder, c.Directories = quiet{}, nil }), 0
 	rapid.Check(t, func(rt *rapid.T) {
 		world++ // a data centre for each case: opening a store for each costs more than the case
 		key := func(userid string) mapping.Key {

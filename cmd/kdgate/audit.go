@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -133,17 +134,24 @@ type query struct{ from, to, person, action string }
 func (q *query) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&q.from, "from", "", "first day (2026-01-31) or time (2026-01-31T08:00:00+08:00)")
 	cmd.Flags().StringVar(&q.to, "to", "", "day or time before which to stop")
-	cmd.Flags().StringVar(&q.person, "person", "", "actor or target, as corp/userid")
+	cmd.Flags().StringVar(&q.person, "person", "", "actor or target: a userid, or corp/userid")
 	cmd.Flags().StringVar(&q.action, "action", "", "for example signin, mint, mapping.change")
 }
 
-func (q *query) parse() (audit.Query, error) {
+func (q *query) parse(cfg *config.Config) (audit.Query, error) {
 	from, err := parseTime(q.from)
 	if err != nil {
 		return audit.Query{}, err
 	}
+	person := q.person
+	if person != "" && !strings.ContainsAny(person, "/:") {
+		if len(cfg.Corps) > 1 {
+			return audit.Query{}, fmt.Errorf("%w: there are several organisations; write --person CORP/%s", errUsage, person)
+		}
+		person = cfg.Corps[0].ID + "/" + person
+	}
 	to, err := parseTime(q.to)
-	return audit.Query{From: from, To: to, Person: q.person, Action: audit.Action(q.action)}, err
+	return audit.Query{From: from, To: to, Person: person, Action: audit.Action(q.action)}, err
 }
 
 // china is the zone people think in; days begin there.
@@ -172,11 +180,11 @@ func (p *program) auditExport() *cobra.Command {
 			if format != "jsonl" && format != "csv" {
 				return fmt.Errorf("%w: --format %s is neither csv nor jsonl", errUsage, format)
 			}
-			q, err := chosen.parse()
-			if err != nil {
-				return err
-			}
-			return p.withReader(cmd.Context(), func(reader *audit.Reader) error {
+			return p.withReader(cmd.Context(), func(reader *audit.Reader, cfg *config.Config) error {
+				q, err := chosen.parse(cfg)
+				if err != nil {
+					return err
+				}
 				return p.exportRecords(cmd.Context(), reader, q, format)
 			})
 		},
@@ -203,7 +211,7 @@ func (p *program) auditTail() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "tail", Short: "Show the newest records, and with --follow those to come", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.withReader(cmd.Context(), func(reader *audit.Reader) error {
+			return p.withReader(cmd.Context(), func(reader *audit.Reader, _ *config.Config) error {
 				return p.tail(cmd.Context(), reader, lines, follow)
 			})
 		},
@@ -245,7 +253,7 @@ func (p *program) printRecord(r audit.Record) error {
 	return err
 }
 
-func (p *program) withReader(ctx context.Context, use func(*audit.Reader) error) (err error) {
+func (p *program) withReader(ctx context.Context, use func(*audit.Reader, *config.Config) error) (err error) {
 	cfg, err := p.load()
 	if err != nil {
 		return err
@@ -255,7 +263,7 @@ func (p *program) withReader(ctx context.Context, use func(*audit.Reader) error)
 		return err
 	}
 	defer func() { err = errors.Join(err, reader.Close()) }()
-	return use(reader)
+	return use(reader, cfg)
 }
 
 func (p *program) openReader(ctx context.Context, cfg *config.Config) (*audit.Reader, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,10 @@ import (
 )
 
 func (p *program) mapping() *cobra.Command {
-	return group("mapping", "Look at and change the mapping table", p.mappingList(), p.mappingGet(), p.mappingImport(), p.mappingExport())
+	return group("mapping", "Look at and change the mapping table", p.mappingList(), p.mappingGet(), p.mappingImport(), p.mappingExport(),
+		p.mappingDecide(localapi.ActSuspend, "Take a person's row out of force: nobody comes in by it until it is resumed"),
+		p.mappingDecide(localapi.ActResume, "Put a suspended row back in force"),
+		p.mappingDecide(localapi.ActRebind, "Give a row to whoever signs in next with this userid, after a re-hire (KD-210)"))
 }
 
 // filter are the flags that choose rows.
@@ -104,25 +108,58 @@ func lastCheck(c mapping.Check) string {
 }
 
 func (p *program) mappingGet() *cobra.Command {
-	var corp, dataCentre string
+	var at place
 	cmd := &cobra.Command{
 		Use: "get USERID", Short: "Walk one person's chain and tell every link; exit 1 when it is broken", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.withTable(cmd.Context(), func(c *localapi.Client, cfg *config.Config) error {
-				key := mapping.Key{DataCentre: dataCentre, Corp: corp, UserID: args[0]}
-				if key.Corp == "" {
-					key.Corp = cfg.Corps[0].ID
-				}
-				if key.DataCentre == "" {
-					key.DataCentre = cfg.DataCentres[0].ID
-				}
-				return p.get(cmd.Context(), c, key)
+				return p.get(cmd.Context(), c, at.key(cfg, args[0]))
 			})
 		},
 	}
-	cmd.Flags().StringVar(&corp, "corp", "", "corpId; the first of the configuration when left out")
-	cmd.Flags().StringVar(&dataCentre, "data-centre", "", "id; the first of the configuration when left out")
+	at.flags(cmd)
 	return cmd
+}
+
+// mappingDecide is one act on one row.
+func (p *program) mappingDecide(act localapi.Act, short string) *cobra.Command {
+	var at place
+	var reason string
+	cmd := &cobra.Command{
+		Use: string(act) + " USERID", Short: short, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return p.withTable(cmd.Context(), func(c *localapi.Client, cfg *config.Config) error {
+				row, err := c.Decide(cmd.Context(), at.key(cfg, args[0]), act, reason)
+				if err != nil {
+					return err
+				}
+				if p.json {
+					return p.printRows(row)
+				}
+				fmt.Fprintf(p.stdout, "%s is %s\n", row.Key(), row.Status)
+				return nil
+			})
+		},
+	}
+	at.flags(cmd)
+	if act == localapi.ActSuspend {
+		cmd.Flags().StringVar(&reason, "reason", "", "why, for the history")
+	}
+	return cmd
+}
+
+// place says which of a person's rows is meant.
+type place struct{ corp, dataCentre string }
+
+func (at *place) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&at.corp, "corp", "", "corpId; the first of the configuration when left out")
+	cmd.Flags().StringVar(&at.dataCentre, "data-centre", "", "id; the first of the configuration when left out")
+}
+
+func (at *place) key(cfg *config.Config, userid string) mapping.Key {
+	return mapping.Key{
+		DataCentre: cmp.Or(at.dataCentre, cfg.DataCentres[0].ID), Corp: cmp.Or(at.corp, cfg.Corps[0].ID), UserID: userid,
+	}
 }
 
 func (p *program) get(ctx context.Context, c *localapi.Client, key mapping.Key) error {
@@ -138,7 +175,7 @@ func (p *program) get(ctx context.Context, c *localapi.Client, key mapping.Key) 
 		p.printChain(found)
 	}
 	if found.Code != "" {
-		return fmt.Errorf("%s: %s", found.Code, found.Cause)
+		return errors.New(found.Cause) // it begins with the code
 	}
 	return nil
 }

@@ -209,3 +209,29 @@ func TestProgressIsForTerminals(t *testing.T) {
 		t.Errorf("a bar in a pipe: %q", piped.stderr)
 	}
 }
+
+// TestSuspendAndResume proves T23 and T41: a suspended row opens nothing from
+// that moment, also for a live session, and only the explicit act brings it back.
+func TestSuspendAndResume(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	g := h.start()
+	defer g.stop()
+	h.run("mapping", "import", h.put("rows.csv", csvHeader+"dingcorp1,zhangsan,live,1001,zhangsan\n")).want(t, 0)
+	v := g.wantSignIn("zhangsan", "zhangsan")
+	h.run("mapping", "suspend", "zhangsan", "--reason", "left").want(t, 0, "live/dingcorp1/zhangsan is suspended")
+	res, body, err := v.ask(http.MethodGet, "/launch/kingdee", nil)
+	must(t, err)
+	if res.StatusCode != http.StatusForbidden || !strings.Contains(body, "KD-206") {
+		t.Errorf("a live session after the suspension: %d", res.StatusCode)
+	}
+	h.run("mapping", "get", "zhangsan").want(t, 1, "suspended", "KD-206")
+	h.run("mapping", "import", h.put("again.csv", csvHeader+"dingcorp1,zhangsan,live,1001,zhangsan2\n")).want(t, 1, "refused")
+	h.run("mapping", "resume", "zhangsan").want(t, 0, "is active")
+	h.run("mapping", "resume", "zhangsan").want(t, 1, "not-suspended")
+	h.run("mapping", "rebind", "zhangsan").want(t, 0, "is active")
+	h.run("mapping", "suspend", "nobody").want(t, 1, "absent")
+	g.wantSignIn("zhangsan", "zhangsan")
+	h.run("audit", "tail").want(t, 0, "mapping.suspend", "mapping.resume", "mapping.change")
+	h.run("audit", "export", "--person", "zhangsan").want(t, 0, `"action":"signin"`)
+}

@@ -15,11 +15,32 @@ const Prefix = "/local/"
 // at every request, because a reload replaces it.
 type Table interface {
 	List(ctx context.Context, f mapping.Filter, cursor string, limit int) ([]mapping.Entry, string, error)
+	Get(ctx context.Context, key mapping.Key) (mapping.Entry, error)
+	Change(ctx context.Context, by mapping.Actor, key mapping.Key, e mapping.Edit) (mapping.Entry, error)
+	Suspend(ctx context.Context, by mapping.Actor, key mapping.Key, reason string) (mapping.Entry, error)
+	Reinstate(ctx context.Context, by mapping.Actor, key mapping.Key, version uint64) (mapping.Entry, error)
 	Explain(ctx context.Context, a identity.Assertion, dataCentre string) (mapping.Chain, error)
 	ExportCSV(ctx context.Context, by mapping.Actor, w io.Writer, f mapping.Filter, p mapping.Progress) error
 	Plan(ctx context.Context, by mapping.Actor, sheet *mapping.Sheet, p mapping.Progress) (*mapping.Plan, error)
 	Apply(ctx context.Context, by mapping.Actor, plan *mapping.Plan, o mapping.ApplyOptions) (mapping.Run, error)
 	Undo(ctx context.Context, by mapping.Actor, run string, p mapping.Progress) (mapping.Run, error)
+}
+
+// Act is what a person decides about one row.
+type Act string
+
+// The acts.
+const (
+	ActSuspend Act = "suspend" // nobody comes in by this row until it is resumed
+	ActResume  Act = "resume"  // the one way back (T23)
+	ActRebind  Act = "rebind"  // the row belongs to whoever signs in next: after a re-hire (T19)
+)
+
+// decision is the body of an act.
+type decision struct {
+	Key    mapping.Key `json:"key"`
+	Act    Act         `json:"act"`
+	Reason string      `json:"reason,omitempty"`
 }
 
 // Page is one page of rows.

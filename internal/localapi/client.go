@@ -1,6 +1,7 @@
 package localapi
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -107,6 +108,24 @@ func (c *Client) Explain(ctx context.Context, key mapping.Key) (Explanation, err
 	q := url.Values{"corp": {key.Corp}, "userid": {key.UserID}, "data_centre": {key.DataCentre}}
 	var found Explanation
 	return found, c.get(ctx, "mappings/chain", q, &found)
+}
+
+// Decide acts on one row and returns it as it then is.
+func (c *Client) Decide(ctx context.Context, key mapping.Key, act Act, reason string) (mapping.Entry, error) {
+	var row mapping.Entry
+	body, err := json.Marshal(decision{Key: key, Act: act, Reason: reason})
+	if err != nil {
+		return row, fmt.Errorf("localapi: %w", err)
+	}
+	res, err := c.send(ctx, http.MethodPost, "mappings/decide", nil, bytes.NewReader(body))
+	if err != nil {
+		return row, err
+	}
+	defer res.Body.Close()
+	if err := json.UnmarshalRead(res.Body, &row); err != nil {
+		return row, fmt.Errorf("localapi: %w", err)
+	}
+	return row, nil
 }
 
 // Export copies the rows that match to w as CSV.

@@ -36,6 +36,7 @@ func NewHandler(cfg Config) http.Handler {
 	mux.HandleFunc("GET "+Prefix+"mappings/chain", h.explain)
 	mux.HandleFunc("POST "+Prefix+"mappings/import", h.importCSV)
 	mux.HandleFunc("POST "+Prefix+"mappings/undo", h.undo)
+	mux.HandleFunc("POST "+Prefix+"mappings/decide", h.decide)
 	door := http.NewServeMux()
 	door.HandleFunc("GET "+helloPath, h.hello)
 	door.Handle(Prefix, h.guard(mux))
@@ -128,6 +129,35 @@ func (h handler) export(w http.ResponseWriter, r *http.Request) {
 		h.Logger.Error("export", "error", err)
 		w.Header().Set("X-Fault", strings.ReplaceAll(err.Error(), "\n", " "))
 	}
+}
+
+// decide acts on one row as it stands now: the caller saw no version.
+func (h handler) decide(w http.ResponseWriter, r *http.Request) {
+	var d decision
+	if err := json.UnmarshalRead(http.MaxBytesReader(w, r.Body, 1<<16), &d); err != nil {
+		h.fail(w, identity.Fail(identity.Invalid, identity.CodeBadRequest, "localapi: %w", err))
+		return
+	}
+	table, by := h.Table(), actor(r)
+	row, err := table.Get(r.Context(), d.Key)
+	if err == nil {
+		switch d.Act {
+		case ActSuspend:
+			row, err = table.Suspend(r.Context(), by, d.Key, d.Reason)
+		case ActResume:
+			row, err = table.Reinstate(r.Context(), by, d.Key, row.Version)
+		case ActRebind:
+			nobody := ""
+			row, err = table.Change(r.Context(), by, d.Key, mapping.Edit{Version: row.Version, UnionID: &nobody})
+		default:
+			err = identity.Fail(identity.Invalid, identity.CodeBadRequest, "localapi: no act %q", d.Act)
+		}
+	}
+	if err != nil {
+		h.fail(w, err)
+		return
+	}
+	answer(w, http.StatusOK, row)
 }
 
 // importCSV answers with lines: progress while it works, the result at the end.

@@ -96,7 +96,7 @@ func (a *anchor) write(line []byte) error {
 	}
 	out = append(append(out, line...), '\n')
 	a.checked = false
-	f, err := os.OpenFile(a.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	f, err := os.OpenFile(a.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("audit: anchor: %w", err)
 	}

@@ -71,6 +71,17 @@ func (m *Manager) endUnder(ctx context.Context, prefix string) (ended int, err e
 	return ended, err
 }
 
+// Count is how many sessions nobody has ended and whose absolute end has not
+// come; one that is only idle still counts. For metrics, not for decisions.
+func (m *Manager) Count(ctx context.Context) (int, error) {
+	n := 0
+	err := m.each(ctx, indexPrefix, func(string) error {
+		n++
+		return nil
+	})
+	return n, err
+}
+
 // EndOne ends one session of a person by its handle. NotFound means that this
 // person has no live session of that name, whoever else may have one.
 func (m *Manager) EndOne(ctx context.Context, who identity.Subject, handle string) error {

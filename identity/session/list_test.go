@@ -77,6 +77,9 @@ func TestListAndEnd(t *testing.T) { // F9, T45
 	if got.Door != identity.DoorInClient || got.Source != "127.0.0.1" || got.UserAgent != "DingTalk/6.5 test" || !got.ExpiresAt.Equal(first.ExpiresAt) || got.Subject != who {
 		t.Errorf("info %+v", got)
 	}
+	if n, err := h.Count(t.Context()); n != 3 || err != nil {
+		t.Errorf("counted %d, %v", n, err)
+	}
 	if err := h.EndOne(t.Context(), who, first.SessionID); err != nil {
 		t.Fatal(err)
 	}

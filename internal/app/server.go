@@ -182,12 +182,32 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) background() []func(context.Context) {
 	work := []func(context.Context){
 		func(ctx context.Context) { _ = s.sessions.Run(ctx) }, // it has no error to give
-		s.health.watch, s.repair,
+		s.health.watch, s.repair, s.countSessions,
 	}
 	if s.cert != nil {
 		work = append(work, s.cert.watch)
 	}
 	return work
+}
+
+// countEvery is how often the sessions are counted for the metrics.
+const countEvery = 30 * time.Second
+
+// countSessions keeps kdgate_sessions near the truth. A count that fails leaves
+// the old one: the store's own trouble has a metric of its own.
+func (s *Server) countSessions(ctx context.Context) {
+	ticker := time.NewTicker(countEvery)
+	defer ticker.Stop()
+	for {
+		if n, err := s.sessions.Count(ctx); err == nil {
+			s.metrics.Sessions(n)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
 }
 
 func (s *Server) servePort(server *http.Server, at net.Listener, encrypted bool) error {

@@ -26,6 +26,7 @@ type Metrics struct {
 	proxy    prometheus.Histogram
 	records  prometheus.Counter
 	tampered prometheus.Counter
+	sessions prometheus.Gauge
 }
 
 // New registers the series.
@@ -61,7 +62,10 @@ func New() *Metrics {
 			Name: "kdgate_store_tampered_total", Help: "Stored values whose seal did not verify; must stay 0.",
 		}),
 	}
-	m.registry.MustRegister(m.signIns, m.signIn, m.launches, m.calls, m.peers, m.store, m.proxy, m.records, m.tampered,
+	m.sessions = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "kdgate_sessions", Help: "Sessions of all replicas that nobody has ended, counted now and then.",
+	})
+	m.registry.MustRegister(m.sessions, m.signIns, m.signIn, m.launches, m.calls, m.peers, m.store, m.proxy, m.records, m.tampered,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -93,6 +97,9 @@ func (m *Metrics) AuditRecord() { m.records.Inc() }
 
 // StoreTampered counts one broken seal.
 func (m *Metrics) StoreTampered() { m.tampered.Inc() }
+
+// Sessions sets how many sessions there are.
+func (m *Metrics) Sessions(n int) { m.sessions.Set(float64(n)) }
 
 // Store times one operation of a store driver.
 func (m *Metrics) Store(driver, op string, took time.Duration) {

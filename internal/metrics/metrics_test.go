@@ -17,6 +17,7 @@ func TestSeriesHaveTheirNames(t *testing.T) {
 	m.Peer("dingtalk").PeerCall("getuserinfo", "ok", time.Millisecond)
 	m.Store("sqlite", "commit", time.Millisecond)
 	m.AuditRecord()
+	m.Sessions(3)
 	srv := httptest.NewServer(m.Handler())
 	defer srv.Close()
 	res, err := srv.Client().Get(srv.URL)
@@ -34,6 +35,7 @@ func TestSeriesHaveTheirNames(t *testing.T) {
 		`kdgate_launch_total{result="KD-203",target="live"} 1`,
 		`kdgate_peer_calls_total{operation="getuserinfo",peer="dingtalk",result="ok"} 1`,
 		`kdgate_store_seconds_count{driver="sqlite",op="commit"} 1`,
+		"kdgate_sessions 3",
 		"kdgate_audit_records_total 1",
 		"kdgate_store_tampered_total 0",
 	} {

@@ -192,7 +192,7 @@ func (c *crowd) judge(windows []window) tally {
 		}
 		code := codeOf(a.err)
 		if code == "" {
-			code = "other"
+			code = a.err.Error()
 		}
 		s.codes[code]++
 	}

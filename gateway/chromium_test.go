@@ -57,7 +57,7 @@ func newStreet(t *testing.T, script string, change ...func(*Config)) *street {
 	s.house = buildHouse(t, change...)
 	s.live.base, s.test.base, s.dingtalk.login = s.outside.URL, s.outside.URL, s.outside.URL
 	s.Start()
-	t.Cleanup(s.house.Close)
+	t.Cleanup(s.Close)
 	s.URL = s.gateway.cfg.PublicURL.String()
 	return s
 }

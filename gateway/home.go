@@ -59,11 +59,12 @@ func isDesktopClient(r *http.Request) bool {
 // open: the session ends all the same, and the failure is in the program's log.
 func (g *Gateway) signOut(w http.ResponseWriter, r *http.Request) error {
 	who, err := g.cfg.Sessions.End(w, r)
-	if err != nil && identity.KindOf(err) != identity.Unauthenticated {
+	nobody := err != nil && identity.KindOf(err) == identity.Unauthenticated
+	if err != nil && !nobody {
 		return &failure{err: err, retry: homePath}
 	}
 	forgetBrowser(w)
-	if err != nil {
+	if nobody {
 		seeOther(w, signedOutPath)
 		return nil
 	}

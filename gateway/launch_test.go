@@ -197,8 +197,7 @@ func TestSafeLink(t *testing.T) {
 
 // F12: with several data centres a person chooses once; the choice is theirs.
 func TestChooser(t *testing.T) {
-	var h *house
-	h = newHouse(t, func(cfg *Config) {
+	h := newHouse(t, func(cfg *Config) {
 		cfg.DataCentres = append(cfg.DataCentres, DataCentre{ID: "test", Name: "测试账套", ServiceProvider: &kingdee{base: "https://test.kingdee.test"}})
 		cfg.Forms = append(cfg.Forms, Form{Name: "trial", FormID: "T", Types: []string{"list"}, Centres: []string{"test"}})
 	})

@@ -209,8 +209,10 @@ func (c *call) brokenStatus(f *Fault) answer {
 		return answer{status: status, ctype: typeHTML, code: "403", body: []byte("Forbidden")}
 	case status >= 500:
 		text := strconv.Itoa(status) + " " + http.StatusText(status)
-		return answer{status: status, ctype: typeHTML, code: strconv.Itoa(status),
-			body: []byte("<html>\n<head><title>" + text + "</title></head>\n<body>\n<center><h1>" + text + "</h1></center>\n<hr><center>Tengine</center>\n</body>\n</html>\n")}
+		return answer{
+			status: status, ctype: typeHTML, code: strconv.Itoa(status),
+			body: []byte("<html>\n<head><title>" + text + "</title></head>\n<body>\n<center><h1>" + text + "</h1></center>\n<hr><center>Tengine</center>\n</body>\n</html>\n"),
+		}
 	default:
 		return c.fail(status, "unknownError", "未知错误")
 	}

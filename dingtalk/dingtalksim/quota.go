@@ -183,8 +183,10 @@ func (s *Server) Ban(ip string, d time.Duration) {
 // banPage answers a banned address, whichever host it asked.
 func (c *call) banPage(asJSON bool) answer {
 	if asJSON {
-		return answer{status: http.StatusOK, ctype: typePlain, code: "punish",
-			body: []byte(`{"status":1111,"wait":5,"source":"x5","punish":"deny","uuid":"` + c.s.rand.hex(16) + `"}`)}
+		return answer{
+			status: http.StatusOK, ctype: typePlain, code: "punish",
+			body: []byte(`{"status":1111,"wait":5,"source":"x5","punish":"deny","uuid":"` + c.s.rand.hex(16) + `"}`),
+		}
 	}
 	return answer{status: http.StatusOK, ctype: typeHTML, code: "ban", body: []byte(banHTML)}
 }

@@ -181,7 +181,7 @@ func TestIdleAndAbsoluteEnd(t *testing.T) { // T44
 				h.run(t)
 			}
 			b := &browser{t: t}
-			p := b.signIn(h, "u1", "")
+			b.signIn(h, "u1", "")
 			h.clock.move(30 * time.Second) // used within the minute that is not written down
 			b.expect(h, "u1")
 			h.clock.move(30*time.Minute - time.Second)
@@ -191,7 +191,7 @@ func TestIdleAndAbsoluteEnd(t *testing.T) { // T44
 			b.expect(h, "") // and stays ended
 
 			b = &browser{t: t}
-			p = b.signIn(h, "u1", "")
+			p := b.signIn(h, "u1", "")
 			for h.clock.now().Add(20 * time.Minute).Before(p.ExpiresAt) {
 				h.clock.move(20 * time.Minute)
 				status, now := b.do("GET", h.url+"/me")

@@ -67,13 +67,7 @@ func (c *Config) checkListen(m *Mistakes) {
 	if err != nil {
 		m.add("listen.address: %q is not host:port, for example \":8443\"", c.Listen.Address)
 	}
-	for i, proxy := range c.Listen.TrustedProxies {
-		if prefix, err := ParsePrefix(proxy); err != nil {
-			m.add("listen.trusted_proxies[%d]: %q is neither an address nor a network such as 10.0.0.0/24", i, proxy)
-		} else if prefix.Bits() == 0 {
-			m.add("listen.trusted_proxies[%d]: %s trusts everybody; name the proxy's own address", i, proxy)
-		}
-	}
+	c.checkProxies(m)
 	switch {
 	case (c.Listen.Cert == "") != (c.Listen.Key == ""):
 		m.add("listen: cert and key belong together; name both files")
@@ -93,6 +87,16 @@ func (c *Config) checkListen(m *Mistakes) {
 		c.warn("listen.min_version: TLS 1.2 is allowed, for old webviews")
 	default:
 		m.add("listen.min_version: %q is neither 1.3 nor 1.2", c.Listen.MinVersion)
+	}
+}
+
+func (c *Config) checkProxies(m *Mistakes) {
+	for i, proxy := range c.Listen.TrustedProxies {
+		if prefix, err := ParsePrefix(proxy); err != nil {
+			m.add("listen.trusted_proxies[%d]: %q is neither an address nor a network such as 10.0.0.0/24", i, proxy)
+		} else if prefix.Bits() == 0 {
+			m.add("listen.trusted_proxies[%d]: %s trusts everybody; name the proxy's own address", i, proxy)
+		}
 	}
 }
 

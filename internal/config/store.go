@@ -77,6 +77,12 @@ func (c *Config) checkRedisShape(m *Mistakes) {
 	case len(addresses) == 0:
 		m.add("store.url: missing; write redis://host:6379/0, rediss://… for TLS, or unix:///path/to/redis.sock")
 	}
+	c.checkSentinel(m)
+}
+
+// checkSentinel: the master's name, and nothing of the sentinels without it.
+func (c *Config) checkSentinel(m *Mistakes) {
+	s := &c.Store
 	if strings.ContainsFunc(s.Sentinel, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		m.add("store.sentinel: %q is not a master's name; it stands in sentinel.conf: sentinel monitor NAME …", s.Sentinel)
 	}
@@ -104,9 +110,14 @@ func (c *Config) checkRedisAddresses(m *Mistakes) {
 			m.add("%s: differs from the first address in more than host and port; all lead to one Redis in one way", name)
 		}
 	}
-	if first == nil {
-		return
+	if first != nil {
+		c.checkRedisTarget(m, first)
 	}
+}
+
+// checkRedisTarget holds what all addresses share to the other settings.
+func (c *Config) checkRedisTarget(m *Mistakes, first *url.URL) {
+	s := &c.Store
 	if user := first.User.Username(); user != "" && s.Username != "" && user != s.Username {
 		m.add("store.username: %q, and another user stands in the address; keep one", s.Username)
 	}

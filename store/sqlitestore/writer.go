@@ -106,11 +106,14 @@ func (w *writer) apply(ctx context.Context, req *request) error {
 		if err != nil {
 			return err
 		}
-		if verdict := op.Verdict(req.batch.Now, entry, exists, w.deleted); verdict != nil {
-			req.err = verdict // the caller's answer; the group goes on
-			return nil
+		req.err = op.Verdict(req.batch.Now, entry, exists, w.deleted) // the caller's answer; the group goes on
+		if req.err != nil {
+			break
 		}
 		stored[i] = entry.Version
+	}
+	if req.err != nil {
+		return nil
 	}
 	for i, op := range req.batch.Writes {
 		if err := w.write(ctx, op, stored[i]); err != nil {

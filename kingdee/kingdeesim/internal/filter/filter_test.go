@@ -134,8 +134,10 @@ func TestArrayForm(t *testing.T) {
 		}
 	}
 	for _, bad := range []Condition{
-		{FieldName: "FNumber", Compare: "99"}, {FieldName: "FNumber", Compare: "67", Left: "("},
-		{FieldName: "FNumber", Compare: "67", Left: "x"}, {FieldName: "and", Compare: "67"},
+		{FieldName: "FNumber", Compare: "99"},
+		{FieldName: "FNumber", Compare: "67", Left: "("},
+		{FieldName: "FNumber", Compare: "67", Left: "x"},
+		{FieldName: "and", Compare: "67"},
 	} {
 		if _, err := FromConditions([]Condition{bad}); !errors.Is(err, ErrSyntax) {
 			t.Errorf("%+v: %v", bad, err)
@@ -177,7 +179,14 @@ func TestCompare(t *testing.T) {
 		a, b any
 		want int
 	}{
-		{nil, nil, 0}, {nil, "", -1}, {"a", nil, 1}, {"10", "9", -1}, {int64(10), "9", 1}, {Number("1.5"), int64(1), 1}, {int64(2), "x", -1}, {true, "1", 0},
+		{nil, nil, 0},
+		{nil, "", -1},
+		{"a", nil, 1},
+		{"10", "9", -1},
+		{int64(10), "9", 1},
+		{Number("1.5"), int64(1), 1},
+		{int64(2), "x", -1},
+		{true, "1", 0},
 		{int64(9007199254740993), int64(9007199254740992), 1},
 	} {
 		if got := Compare(test.a, test.b); got != test.want {

@@ -3,7 +3,7 @@ GOLANGCI := v2.15.0
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 export CGO_ENABLED ?= 0
 
-.PHONY: demo test check bench build tools docs
+.PHONY: demo test check bench chaos build tools docs
 
 demo: ## the trial: both simulators and the gateway on loopback
 	go run ./cmd/kdgate-demo
@@ -28,6 +28,9 @@ bench: tools ## clicks per second beside the floor, start, bursts, then the part
 	go test -run '^$$' -bench Burst -benchtime 1x -timeout 5m ./bench/
 	go test -run '^$$' -bench . -benchtime 300ms ./audit ./store/... ./kingdee ./identity/session
 	go test -run '^$$' -bench 'Import|Resolve' -benchtime 1x ./mapping
+
+chaos: tools ## 1,000 people sign in while Redis is killed, failed over, starved and made to lie; four minutes, loopback only
+	go test -count=1 -v -timeout 8m -run 'TestCampaign' ./bench/chaos -args -chaos
 
 docs: ## the generated pages
 	go run ./cmd/kdgate config-reference > docs/configuration.md

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"kdgate/identity"
 	"kdgate/store"
 	"kdgate/store/storetest"
 )
@@ -180,7 +181,14 @@ func TestClusterNodeDies(t *testing.T) {
 func TestPlannedFailover(t *testing.T) {
 	t.Parallel()
 	set := storetest.StartReplicaSet(t, time.Second)
-	s := sealTest(t, openTest(t, Config{Addrs: set.SentinelAddrs(), MasterName: storetest.MasterName}))
+	for _, sentinel := range set.Sentinels { // the rights that the operations guide lists for sentinels
+		sentinel.Do(append([]string{"ACL", "SETUSER", "look", "on", ">pw", "&*"}, strings.Fields("+sentinel|get-master-addr-by-name "+
+			"+sentinel|sentinels +subscribe +unsubscribe +ping +hello +auth +client")...)...)
+	}
+	s := sealTest(t, openTest(t, Config{
+		Addrs: set.SentinelAddrs(), MasterName: storetest.MasterName,
+		SentinelUsername: "look", SentinelPassword: identity.NewSecret("pw"),
+	}))
 	commit(t, s, store.Put("k", []byte("v")))
 	within(t, 5*time.Second, func() error { // or the failover is refused
 		if got := set.Replicas[0].Do("INFO", "replication"); !strings.Contains(got, "master_last_io_seconds_ago:0") {
@@ -219,5 +227,40 @@ func TestPlannedFailover(t *testing.T) {
 	stop()
 	if err := <-reads; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestClusterRights: the rights that the operations guide lists for a cluster
+// are enough to find the node, also when the slot moves.
+func TestClusterRights(t *testing.T) {
+	t.Parallel()
+	c := storetest.StartCluster(t)
+	for _, node := range c.Nodes {
+		node.Do(append([]string{"ACL", "SETUSER", "gate", "on", ">pw"}, strings.Fields("~{kdgate:acme}* &{kdgate:acme}* +get +mget +set +del "+
+			"+exists +getrange +zadd +zrem +zrangebylex +zrangebyscore +time +publish +subscribe +unsubscribe +eval +evalsha +ping +hello "+
+			"+auth +select +client +cluster|slots +asking")...)...)
+	}
+	cfg := clusterConfig(c)
+	cfg.Username, cfg.Password, cfg.Timeout = "gate", identity.NewSecret("pw"), unhurried
+	d := openTest(t, cfg)
+	s := sealTest(t, d)
+	events, err := s.Watch(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit(t, s, store.Create("k", nil))
+	c.Move(d.names.index, c.Other(d.names.index), func() {
+		if _, err := s.Get(t.Context(), "k"); err != nil { // here, or asked for over there
+			t.Errorf("half moved: %v", err)
+		}
+	})
+	commit(t, s, store.Put("k", []byte("v")))
+	if _, err := s.Scan(t.Context(), "", "", 9); err != nil {
+		t.Error(err)
+	}
+	for range 2 {
+		if ev := next(events); ev.Key != "k" {
+			t.Errorf("heard %+v", ev)
+		}
 	}
 }

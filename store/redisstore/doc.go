@@ -18,7 +18,8 @@
 //
 // A user of its own needs: ~{kdgate:T}* &{kdgate:T}* +get +mget +set +del +exists
 // +getrange +zadd +zrem +zrangebylex +zrangebyscore +time +publish +subscribe
-// +unsubscribe +eval +evalsha +ping +hello +auth +select +client.
+// +unsubscribe +eval +evalsha +ping +hello +auth +select +client, in a cluster
+// also +cluster|slots +asking.
 //
 // # Replies that are lost or belong to somebody else
 //
@@ -29,6 +30,17 @@
 // with, and a plain GET that finds nothing is asked again that way: a
 // connection that has lost step cannot make a record vanish. Records that are
 // found prove themselves by their seal.
+//
+// # A Redis that does not answer
+//
+// An operation has 1.8 s with all its repeats. A question that is not answered
+// in half of that drops every connection, since a network that forgot one forgot
+// all; after five operations without an answer the next ones are refused at
+// once, while one every half second tries (breaker.go). The pool is bounded.
+//
+// In a cluster a Commit, which names several keys, is refused from the moment
+// its slot begins to move until it has moved (TRYAGAIN): some of its keys are
+// here and some there.
 //
 // Life is judged by our clock in the script; Redis's own expiry only collects,
 // store.Collectable after the end, by a relative time, so its clock does not

@@ -47,6 +47,7 @@ var floors = []struct {
 	{"internal/metrics", 85},
 	{"internal/config", 10},
 	{"internal/strictjson", 10},
+	{"internal/strictwire", 10},
 	{"internal/peer", 20},
 	{"internal/archtest", 0},
 	{"web/admin", 80},

@@ -1,0 +1,219 @@
+package strictwire
+
+// field is a set of the header fields that decide how a message is read.
+type field uint8
+
+const (
+	fieldHost field = 1 << iota
+	fieldLength
+	fieldCoding
+	fieldExpect
+	fieldUpgrade
+	fieldTrailer
+
+	fieldOther field = 0
+)
+
+// known names the field of a lower-case name.
+func known(name []byte) field {
+	switch string(name) {
+	case "host":
+		return fieldHost
+	case "content-length":
+		return fieldLength
+	case "transfer-encoding":
+		return fieldCoding
+	case "expect":
+		return fieldExpect
+	case "upgrade":
+		return fieldUpgrade
+	case "trailer":
+		return fieldTrailer
+	default:
+		return fieldOther
+	}
+}
+
+// stepField reads "name: value CRLF" (RFC 9112 section 5) up to the empty line.
+func (v *vetter) stepField(p []byte) int {
+	switch v.phase {
+	case inFieldStart:
+		return v.stepFieldStart(p)
+	case inName:
+		return v.stepName(p)
+	case inPad:
+		if p[0] == ' ' || p[0] == '\t' {
+			return 1
+		}
+		v.phase = inValue
+		return v.stepValue(p)
+	case inValue:
+		return v.stepValue(p)
+	case inValueEnd:
+		n := v.expect(p[0], '\n', inFieldStart, bareCR)
+		if v.fault == clean {
+			v.fault = v.judge()
+		}
+		v.clearWord()
+		return n
+	default:
+		if p[0] != '\n' {
+			return v.fail(bareCR)
+		}
+		v.endHead()
+		return 1
+	}
+}
+
+func (v *vetter) stepFieldStart(p []byte) int {
+	switch p[0] {
+	case '\r':
+		v.phase = inHeadEnd
+		return 1
+	case ' ', '\t':
+		return v.fail(foldedLine)
+	default:
+		v.phase = inName
+		return v.stepName(p)
+	}
+}
+
+func (v *vetter) stepName(p []byte) int {
+	for i, b := range p {
+		switch {
+		case isToken(b):
+			v.push(lower(b))
+		case b == ':' && v.wordLen > 0:
+			v.phase = inPad
+			v.fault = v.named(known(v.text()))
+			v.clearWord()
+			return i + 1
+		case b == ' ' || b == '\t':
+			return v.fail(spaceBeforeColon)
+		default:
+			return v.misplaced(b, badName)
+		}
+	}
+	return len(p)
+}
+
+// named judges that this field stands here, whatever its value. Two fields that
+// frame the body are refused even when they agree: the server behind or in front
+// may believe the other one (RFC 9112 section 6.3).
+func (v *vetter) named(f field) fault {
+	const framing = fieldLength | fieldCoding
+	v.field = f
+	if v.trailer {
+		v.field = fieldOther
+		if f&(framing|fieldHost|fieldTrailer) != 0 {
+			return badTrailer
+		}
+		return clean
+	}
+	again := v.seen&f != 0
+	v.seen |= f
+	switch {
+	case again && f == fieldHost:
+		return hostTwice
+	case again && f == fieldLength:
+		return lengthTwice
+	case again && f == fieldCoding, f == fieldCoding && v.old:
+		return badCoding
+	case v.seen&framing == framing:
+		return twoFramings
+	default:
+		return clean
+	}
+}
+
+func (v *vetter) stepValue(p []byte) int {
+	for i, b := range p {
+		switch {
+		case b == '\r':
+			v.phase = inValueEnd
+			return i + 1
+		case isControl(b) && b != '\t':
+			return v.misplaced(b, controlByte)
+		case v.field != fieldOther:
+			if v.fault = v.collect(b); v.fault != clean {
+				return i + 1
+			}
+		}
+	}
+	return len(p)
+}
+
+// collect takes one byte of a known field's value.
+func (v *vetter) collect(b byte) fault {
+	if b == ' ' || b == '\t' {
+		if v.wordLen > 0 {
+			v.push(' ')
+		}
+		return clean
+	}
+	if v.field == fieldHost && (!isHost(b) || v.trimmed < v.wordLen) {
+		return badHost
+	}
+	if v.field == fieldTrailer && b == ',' {
+		f := v.judge()
+		v.clearWord()
+		return f
+	}
+	v.push(lower(b))
+	v.trimmed = v.wordLen
+	return clean
+}
+
+// judge weighs a known field's value. Of Trailer it weighs one element.
+func (v *vetter) judge() fault {
+	switch v.field {
+	case fieldLength:
+		return v.judgeLength()
+	case fieldCoding:
+		if string(v.value()) != "chunked" {
+			return badCoding
+		}
+	case fieldExpect:
+		if string(v.value()) != "100-continue" {
+			return badExpect
+		}
+	case fieldUpgrade:
+		v.upgrade = !v.old
+	case fieldTrailer:
+		if known(v.value())&(fieldLength|fieldCoding|fieldTrailer) != 0 {
+			return badTrailer
+		}
+	}
+	return clean
+}
+
+// judgeLength takes 1 to 18 digits and nothing else.
+func (v *vetter) judgeLength() fault {
+	digits := v.value()
+	if len(digits) == 0 || len(digits) > 18 {
+		return badLength
+	}
+	for _, b := range digits {
+		if !isDigit(b) {
+			return badLength
+		}
+		v.remaining = v.remaining*10 + int64(b-'0')
+	}
+	return clean
+}
+
+// endHead decides what follows the empty line.
+func (v *vetter) endHead() {
+	switch {
+	case v.trailer:
+		v.phase = finished
+	case v.seen&fieldHost == 0 && !v.old:
+		v.fault = noHost
+	case v.seen&fieldCoding != 0:
+		v.phase = inChunkSize
+	case v.remaining > 0:
+		v.phase = inLength
+	default:
+		v.phase = finished
+	}
+}

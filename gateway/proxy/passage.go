@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kdgate/gateway"
@@ -20,8 +21,9 @@ import (
 // it. Most are over sooner and pay for neither.
 const lingers = 250 * time.Millisecond
 
-// passage is one request on its way: who sent it, and what became of it. As a
-// ResponseWriter it gives a slow reader time as long as bytes move.
+// passage is one request on its way: who sent it, and what became of it. It is
+// the ResponseWriter too, and notes since when the browser's side has been
+// waited for.
 type passage struct {
 	http.ResponseWriter
 	proxy *Proxy
@@ -29,14 +31,15 @@ type passage struct {
 	bound *binding
 	ended <-chan struct{}
 	err   error // why there is no answer, when there is none
+	body  *body
 
 	control *http.ResponseController
-	mu      sync.Mutex // deadlines are set by two goroutines, and by none after the end
-	over    bool
-	long    bool
-	conn    net.Conn  // taken over for a WebSocket
-	moved   time.Time // when the write deadline was last put off
-	body    *body
+	writing atomic.Int64 // since when a write waits, Unix nanoseconds; 0: none does
+	reading atomic.Int64 // the same of the request's body
+
+	mu   sync.Mutex // deadlines are set by two goroutines, and by none after the end
+	over bool
+	conn net.Conn // taken over for a WebSocket
 }
 
 type passageKey struct{}
@@ -78,30 +81,10 @@ func (ps *passage) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // Write implements http.ResponseWriter.
 func (ps *passage) Write(b []byte) (int, error) {
-	if ps.isLong() {
-		ps.putOff()
-	}
-	return ps.ResponseWriter.Write(b)
-}
-
-func (ps *passage) isLong() bool {
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	return ps.long
-}
-
-// putOff moves the write deadline before the next bytes, now and then.
-func (ps *passage) putOff() {
-	now, stall := ps.proxy.cfg.Now(), ps.proxy.cfg.Limits.Stall
-	if now.Sub(ps.moved) < stall/4 {
-		return
-	}
-	ps.moved = now
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	if !ps.cut() {
-		_ = ps.control.SetWriteDeadline(now.Add(stall)) // not every connection has one
-	}
+	ps.writing.Store(ps.proxy.cfg.Now().UnixNano())
+	n, err := ps.ResponseWriter.Write(b)
+	ps.writing.Store(0)
+	return n, err
 }
 
 // cut reports whether the session has ended.
@@ -114,53 +97,56 @@ func (ps *passage) cut() bool {
 	}
 }
 
-// linger takes over a request that lasts. The listener's own deadlines are made
-// for pages; a long poll says nothing for minutes, and that is all right. When
+// linger takes over a request that lasts, until it is over. The listener's own
+// deadlines are made for pages; a long poll says nothing for minutes, and that
+// is all right, but a browser that takes or gives no byte for long is gone. When
 // the session ends, whatever the request waits for ends too.
 func (ps *passage) linger(ctx context.Context, cancel context.CancelFunc) {
-	ps.mu.Lock()
-	if ps.over {
-		ps.mu.Unlock()
-		return
+	ps.deadlines(time.Time{}, time.Time{})
+	stall := ps.proxy.cfg.Limits.Stall
+	look := time.NewTicker(stall / 4)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ps.ended:
+			cancel()
+			now := ps.proxy.cfg.Now()
+			ps.deadlines(now, now.Add(farewell))
+			return
+		case <-look.C:
+			now := ps.proxy.cfg.Now()
+			if stalled(&ps.writing, now, stall) || stalled(&ps.reading, now, stall) {
+				cancel()
+				ps.deadlines(now, now)
+				return
+			}
+		}
 	}
-	ps.takeOver()
-	ps.mu.Unlock()
-	select {
-	case <-ctx.Done():
-		return
-	case <-ps.ended:
-	}
-	cancel()
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	now := ps.proxy.cfg.Now()
-	switch { // somebody who does not read must not keep it open either
-	case ps.over:
-	case ps.conn != nil:
-		_ = ps.conn.SetDeadline(now)
-	default:
-		_ = ps.control.SetWriteDeadline(now.Add(farewell))
-		_ = ps.control.SetReadDeadline(now)
-	}
+}
+
+func stalled(since *atomic.Int64, now time.Time, limit time.Duration) bool {
+	began := since.Load()
+	return began != 0 && now.Sub(time.Unix(0, began)) > limit
 }
 
 // farewell is how long a page may take to say that the session has ended.
 const farewell = time.Second
 
-// takeOver replaces the listener's deadlines. Called with mu held. Not every
-// connection has deadlines, and one without needs none.
-func (ps *passage) takeOver() {
-	ps.long = true
-	if ps.conn != nil {
-		return
+// deadlines sets those of the browser's connection, zero for none. One that was
+// taken over for a WebSocket has none, unless it is to end.
+func (ps *passage) deadlines(read, write time.Time) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	switch { // not every connection has deadlines, and one without needs none
+	case ps.over:
+	case ps.conn != nil && !read.IsZero():
+		_ = ps.conn.SetDeadline(read)
+	case ps.conn == nil:
+		_ = ps.control.SetReadDeadline(read)
+		_ = ps.control.SetWriteDeadline(write)
 	}
-	if ps.body == nil || ps.body.done {
-		// The server watches the connection for its end meanwhile; a deadline
-		// there would look like one.
-		_ = ps.control.SetReadDeadline(time.Time{})
-	}
-	limits := ps.proxy.cfg.Limits
-	_ = ps.control.SetWriteDeadline(ps.proxy.cfg.Now().Add(limits.Wait + limits.Stall))
 }
 
 func (ps *passage) finish(timer *time.Timer) {
@@ -170,36 +156,21 @@ func (ps *passage) finish(timer *time.Timer) {
 	ps.over = true
 }
 
-// body gives an upload time as long as bytes move.
+// body notes since when the next bytes of an upload have been waited for, and
+// what the client's side broke with.
 type body struct {
 	io.ReadCloser
 	passage *passage
-	moved   time.Time
-	done    bool  // under passage.mu
-	err     error // what the client's side broke with; under passage.mu
+	broken  atomic.Bool
 }
 
 // Read implements io.Reader.
 func (b *body) Read(room []byte) (int, error) {
+	b.passage.reading.Store(b.passage.proxy.cfg.Now().UnixNano())
 	n, err := b.ReadCloser.Read(room)
-	ps := b.passage
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	switch {
-	case ps.over:
-	case err != nil:
-		b.done = true
-		if !errors.Is(err, io.EOF) {
-			b.err = err
-		} else if ps.long {
-			_ = ps.control.SetReadDeadline(time.Time{})
-		}
-	case ps.long && !ps.cut():
-		stall := ps.proxy.cfg.Limits.Stall
-		if now := ps.proxy.cfg.Now(); now.Sub(b.moved) >= stall/4 {
-			b.moved = now
-			_ = ps.control.SetReadDeadline(now.Add(stall))
-		}
+	b.passage.reading.Store(0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.broken.Store(true)
 	}
 	return n, err
 }
@@ -257,17 +228,15 @@ func (p *Proxy) failed(_ http.ResponseWriter, r *http.Request, err error) {
 
 // verdict is whose fault it was that there is no answer.
 func (ps *passage) verdict(ctx context.Context, err error) error {
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
 	switch {
 	case identity.CodeOf(err) != "":
 		return err
 	case ps.cut():
 		return identity.Fail(identity.Unauthenticated, identity.CodeSignInExpired, "proxy: the session ended meanwhile")
+	case ps.body != nil && ps.body.broken.Load():
+		return identity.Fail(identity.Invalid, identity.CodeBadRequest, "proxy: the request's body broke off")
 	case ctx.Err() != nil:
 		return identity.Fail(identity.Invalid, identity.CodeBadRequest, "proxy: the client went away")
-	case ps.body != nil && ps.body.err != nil:
-		return identity.Fail(identity.Invalid, identity.CodeBadRequest, "proxy: the request's body broke off")
 	default:
 		return identity.Fail(identity.Upstream, identity.CodeKingdeeDown, "proxy: %s", reason(err))
 	}

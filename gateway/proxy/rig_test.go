@@ -278,10 +278,13 @@ func (g *rig) replica(change ...func(*proxy.Config)) *replica {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/", front)
-	mux.HandleFunc("POST /test/in", r.enter)
-	r.Config.Handler = r.sessions.Wrap(mux)
+	r.Config.Handler = r.sessions.Wrap(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/test/in" {
+			r.enter(w, req)
+			return
+		}
+		front.ServeHTTP(w, req)
+	}))
 	r.Config.ReadTimeout, r.Config.WriteTimeout = listenerLimit, listenerLimit
 	r.Config.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
 	r.Start()

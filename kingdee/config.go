@@ -32,9 +32,10 @@ type Config struct {
 	// answers ErrNoLogoutNotice, so that the page can say so (F9).
 	NoLogoutNotice bool
 
-	// Claim, where replicas share a store, keeps the links of all of them apart:
-	// see ClaimFunc. Nil: this process is the only one that mints.
+	// Claim and Lane, where replicas share a store, keep the links of all of them
+	// apart: see LaneFunc. Nil: this process is the only one that mints.
 	Claim ClaimFunc
+	Lane  LaneFunc
 
 	Peer   *peer.Client     // outbound door; default peer.New with its defaults
 	Now    func() time.Time // default time.Now

@@ -10,16 +10,26 @@ import (
 )
 
 // ClaimFunc takes a second for links of one user and tells whether nobody had
-// it: two replicas that mint within one second would mint the same single-use
-// link, and the second click would meet Kingdee's refusal. A claim is to be
-// remembered for ClaimMemory.
+// it. A claim is to be remembered for ClaimMemory.
 type ClaimFunc func(ctx context.Context, user string, second int64) (first bool, err error)
 
-// ClaimMemory is longer than a link can be dated back.
-const ClaimMemory = 2 * stampMemory * time.Second
+// LaneFunc tells which lane this replica holds alone, from 0 to OwnLanes-1;
+// false when it holds none just now.
+type LaneFunc func() (lane int, ok bool)
 
-// claimTries bounds how many seconds others may have taken before ours.
-const claimTries = 30
+// Replicas that mint within one second would mint the same single-use link, and
+// the second click would meet Kingdee's refusal. So the seconds are dealt out:
+// a replica that holds a lane dates its links to the seconds of that lane, and
+// asks nobody; all others share the last lane and claim each second.
+const (
+	OwnLanes = 3
+	lanes    = OwnLanes + 1
+
+	// ClaimMemory is longer than a link can be dated back.
+	ClaimMemory = 2 * stampMemory * time.Second
+
+	claimTries = 30 // bounds how many seconds others may have taken before ours
+)
 
 // stamps keeps links of one person apart. A link is used up by its content, so
 // two links minted for one user within one second would be one link, and a
@@ -39,6 +49,13 @@ const (
 
 // next is the moment to sign for user: now, or the nearest free second before.
 func (s *stamps) next(user string, now time.Time) int64 {
+	stamp, _ := s.pick(user, now, 0, 1)
+	return stamp
+}
+
+// pick is next among the seconds that are lane modulo of; false when the one
+// given out was given out before, because none is free.
+func (s *stamps) pick(user string, now time.Time, lane, of int64) (stamp int64, free bool) {
 	second := now.Unix()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,15 +63,15 @@ func (s *stamps) next(user string, now time.Time) int64 {
 		s.sweep(second)
 	}
 	recent := slices.DeleteFunc(s.given[user], func(t int64) bool { return second-t > stampMemory || t > second })
-	stamp := second
-	for slices.Contains(recent, stamp) && second-stamp < stampMemory {
-		stamp--
+	stamp = second - ((second-lane)%of+of)%of
+	for slices.Contains(recent, stamp) && second-stamp+of <= stampMemory {
+		stamp -= of
 	}
-	if !slices.Contains(recent, stamp) {
+	if free = !slices.Contains(recent, stamp); free {
 		recent = append(recent, stamp)
 	}
 	s.given[user] = recent
-	return stamp
+	return stamp, free
 }
 
 // sweep forgets people who have not come for a while.
@@ -69,16 +86,22 @@ func (s *stamps) sweep(second int64) {
 
 // claimed is the moment to sign for user that no replica has signed before.
 func (c *Client) claimed(ctx context.Context, user string, now time.Time) (int64, error) {
-	stamp := c.stamps.next(user, now)
 	if c.cfg.Claim == nil || c.cfg.Link.Permitcount != "1" {
-		return stamp, nil
+		return c.stamps.next(user, now), nil
+	}
+	if c.cfg.Lane != nil {
+		if lane, ok := c.cfg.Lane(); ok {
+			if stamp, free := c.stamps.pick(user, now, int64(lane), lanes); free {
+				return stamp, nil
+			}
+		}
 	}
 	for range claimTries {
+		stamp, _ := c.stamps.pick(user, now, OwnLanes, lanes) // is marked here too, so the next try is another
 		first, err := c.cfg.Claim(ctx, user, stamp)
 		if first || err != nil {
 			return stamp, err
 		}
-		stamp = c.stamps.next(user, now) // the second is marked here too by now
 	}
 	return 0, identity.Fail(identity.Unavailable, identity.CodeKingdeeDown,
 		"kingdee: %d links for one user within a moment", claimTries)

@@ -65,10 +65,55 @@ func TestReplicasMintDifferentLinks(t *testing.T) {
 		t.Errorf("a link that may be used twice needs no claim: %v", err)
 	}
 	shared.down = nil
-	for i := range int64(stampMemory) {
+	for i := range int64(stampMemory + lanes) {
 		shared.taken[fmt.Sprint("wangwu", now.Unix()-i)] = true
 	}
 	if _, err := replica(nil).MintSharedLink(t.Context(), "wangwu", Place{}); identity.KindOf(err) != identity.Unavailable {
 		t.Errorf("every second taken by others: %v", err)
+	}
+}
+
+// TestLanes: replicas that hold a lane each ask nobody, and meet neither each
+// other nor one that holds none; when a lane is used up its holder claims.
+func TestLanes(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	shared := &claims{taken: map[string]bool{}}
+	replica := func(lane int, holds bool) *Client {
+		return linkClient(t, func(cfg *Config) {
+			cfg.Now, cfg.Claim = func() time.Time { return now }, shared.claim
+			cfg.Lane = func() (int, bool) { return lane, holds }
+		})
+	}
+	seen := map[int64]bool{}
+	take := func(c *Client) int64 {
+		t.Helper()
+		stamp, err := c.claimed(t.Context(), "zhangsan", now)
+		if err != nil || seen[stamp] || stamp > now.Unix() || now.Unix()-stamp > stampMemory+lanes {
+			t.Fatalf("stamp %d s back, given before %v, %v", now.Unix()-stamp, seen[stamp], err)
+		}
+		seen[stamp] = true
+		return stamp
+	}
+	own, none := []*Client{replica(0, true), replica(1, true), replica(2, true)}, replica(0, false)
+	for range 5 {
+		for _, c := range own {
+			take(c)
+		}
+	}
+	if len(shared.taken) != 0 {
+		t.Errorf("%d claims by those who hold a lane", len(shared.taken))
+	}
+	if back := now.Unix() - take(none); back >= lanes {
+		t.Errorf("the first of the shared lane is %d s back", back)
+	}
+	if len(shared.taken) != 1 {
+		t.Errorf("%d claims by the one without", len(shared.taken))
+	}
+	for range stampMemory/lanes - 5 + 1 {
+		take(own[0])
+	}
+	before := len(shared.taken)
+	if take(own[0]); len(shared.taken) <= before {
+		t.Error("a lane that is used up is used again")
 	}
 }

@@ -220,3 +220,28 @@ func TestRedisAwayForTwoSeconds(t *testing.T) {
 
 // later waits: what is tested is time itself.
 func later(d time.Duration) { <-time.After(d) }
+
+// TestEveryForm: the same gateway on Redis by Sentinel and as a Cluster, with
+// nothing but the store section changed.
+func TestEveryForm(t *testing.T) {
+	t.Parallel()
+	for name, store := range map[string]func(t *testing.T) string{
+		"sentinel": func(t *testing.T) string {
+			return sentinelStore(storetest.StartReplicaSet(t, time.Second))
+		},
+		"cluster": func(t *testing.T) string { return clusterStore(storetest.StartCluster(t)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEstate(t, startVendors(t, 2), store(t))
+			a, b := e.start("a"), e.start("b")
+			addPeople(t, a, 2)
+			gate := newBalancer(t, a, b)
+			for i := range 2 {
+				p := newPerson(e.vendors, gate, i)
+				if err := p.as(p.signIn(door(i))); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}

@@ -42,6 +42,7 @@ type Core struct {
 	store   store.Store
 	driver  driver
 	log     *audit.Log
+	lane    *lane
 	egress  *dingtalk.Egress      // outlives a reload: a ban does too
 	rooms   atomic.Pointer[rooms] // vendors and table, as configured now
 	secret  identity.Secret       // of the gateway's derivations
@@ -68,6 +69,7 @@ func (c *Core) open(ctx context.Context) error {
 	if err := c.openStore(ctx, keys); err != nil {
 		return err
 	}
+	c.lane = newLane(c.store, c.options.Now)
 	if err := c.openAudit(ctx, keys); err != nil {
 		return err
 	}

@@ -184,6 +184,9 @@ func (s *Server) background() []func(context.Context) {
 		func(ctx context.Context) { _ = s.sessions.Run(ctx) }, // it has no error to give
 		s.health.watch, s.repair, s.countSessions,
 	}
+	if s.options.Config.Store.Driver != "sqlite" {
+		work = append(work, s.lane.keep)
+	}
 	if s.cert != nil {
 		work = append(work, s.cert.watch)
 	}

@@ -119,8 +119,8 @@ func (c *Core) newKingdee(dc config.DataCentre) (client[*kingdee.Client, config.
 			SessionIdle: dc.API.SessionIdle, MaxSessions: dc.API.MaxSessions, MaxConcurrency: dc.API.MaxSessions,
 			AcceptMinus5: dc.API.AcceptMinus5,
 		},
-		Claim: c.linkClaim(dc.ID),
-		Peer:  made.peer, Now: c.options.Now, Logger: c.options.Logger,
+		Claim: c.linkClaim(dc.ID), Lane: c.lane.held,
+		Peer: made.peer, Now: c.options.Now, Logger: c.options.Logger,
 		Observer: c.metrics.Peer("kingdee").PeerCall,
 	})
 	return made, err

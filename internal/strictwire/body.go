@@ -51,7 +51,7 @@ func (v *vetter) stepChunkSizeEnd(b byte) int {
 	next := inChunk
 	if v.remaining == 0 {
 		next = inFieldStart
-		v.size, v.trailer = 0, true
+		v.size, v.trailer = -1, true // this LF is not theirs
 	}
 	return v.expect(b, '\n', next, bareCR)
 }

@@ -127,20 +127,37 @@ func (v *vetter) named(f field) fault {
 }
 
 func (v *vetter) stepValue(p []byte) int {
+	if v.field != fieldOther {
+		return v.stepKnownValue(p)
+	}
+	// Most bytes of a head pass here.
 	for i, b := range p {
-		switch {
-		case b == '\r':
-			v.phase = inValueEnd
-			return i + 1
-		case isControl(b) && b != '\t':
-			return v.misplaced(b, controlByte)
-		case v.field != fieldOther:
-			if v.fault = v.collect(b); v.fault != clean {
-				return i + 1
-			}
+		if isControl(b) && b != '\t' {
+			return v.endValue(b, i)
 		}
 	}
 	return len(p)
+}
+
+func (v *vetter) stepKnownValue(p []byte) int {
+	for i, b := range p {
+		if isControl(b) && b != '\t' {
+			return v.endValue(b, i)
+		}
+		if v.fault = v.collect(b); v.fault != clean {
+			return i + 1
+		}
+	}
+	return len(p)
+}
+
+// endValue takes the CR behind a value of n more bytes; nothing else ends one.
+func (v *vetter) endValue(b byte, n int) int {
+	if b != '\r' {
+		return v.misplaced(b, controlByte)
+	}
+	v.phase = inValueEnd
+	return n + 1
 }
 
 // collect takes one byte of a known field's value.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"net"
 	"net/http"
 	"testing"
 )
@@ -95,6 +96,43 @@ func FuzzAgainstNetHTTP(f *testing.F) {
 			if c.at() != end {
 				t.Fatalf("request %d of %q ends at %d for net/http, at %d for us", i, passed, c.at(), end)
 			}
+		}
+	})
+}
+
+// FuzzServer: T59, T130. Whatever is sent, every answer on the wire is the
+// handler's or ours, never one that net/http makes by itself, and there are no
+// more of them than requests.
+func FuzzServer(f *testing.F) {
+	seed(f)
+	g := start(f, func(*rig) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Mark", "1")
+			_, _ = io.Copy(io.Discard, r.Body)
+		})
+	}, func(cfg *Config) {
+		cfg.Headers = http.Header{"X-Mark": {"1"}}
+		cfg.MaxTarget, cfg.MaxHead, cfg.MaxTrailers, cfg.OnRefuse = 64, 512, 64, nil
+	})
+	f.Fuzz(func(t *testing.T, data, cuts []byte) {
+		if len(data) > 1<<13 { // more than is drained would be cut off by a reset
+			return
+		}
+		conn := g.dial(t)
+		_, _ = conn.Write(data)
+		_ = conn.(*net.TCPConn).CloseWrite()
+		stream, err := io.ReadAll(conn)
+		_ = conn.Close()
+		if err != nil {
+			t.Fatalf("%q: %v", stream, err)
+		}
+		count := func(s string) int { return bytes.Count(stream, []byte(s)) }
+		all := count("HTTP/1.1 ") + count("HTTP/1.0 ") - count("HTTP/1.1 100 ")
+		if marked := count("X-Mark: 1\r\n"); marked != all {
+			t.Fatalf("%d answers, %d of them with our headers: %q", all, marked, stream)
+		}
+		if most := len(judgeStream(data, cuts).ends) + 1; all > most {
+			t.Fatalf("%d answers to %d requests: %q", all, most, stream)
 		}
 	})
 }

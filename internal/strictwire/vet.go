@@ -201,7 +201,7 @@ func unhex(b byte) int64 {
 
 // inSet looks b up in 128 bits of ASCII.
 func inSet(b byte, low, high uint64) bool {
-	return b < 64 && low>>b&1 == 1 || b >= 64 && b < 128 && high>>(b-64)&1 == 1
+	return (low>>b|high>>(b-64))&1 == 1 // a shift by 64 or more gives 0, and b-64 wraps
 }
 
 const (

@@ -24,6 +24,7 @@ type conn struct {
 	vet     vetter
 	held    []byte // read ahead, beyond the end of a request; only with pipelining
 	at      int    // how much of held has been handed on
+	later   bool   // a request went before
 	asked   bool   // the last request asked for an upgrade
 	handled bool   // a handler may run for the faulty request
 
@@ -96,13 +97,13 @@ func (c *conn) pass(p []byte, ahead bool) (int, error) {
 	n := c.vet.feed(p)
 	if c.vet.fault != clean {
 		c.handled = !head
-		if fresh {
+		if fresh && c.later {
 			return 1, nil // an earlier request may be unanswered: see doc.go
 		}
 		return 0, c.refuse()
 	}
 	if head && !c.vet.inHead() {
-		c.asked = c.vet.upgrade
+		c.later, c.asked = true, c.vet.upgrade
 		c.mu.Lock()
 		c.watch.begin(c.asked)
 		c.mu.Unlock()

@@ -18,7 +18,8 @@
 // Bytes are judged in the caller's own buffer. A Read never goes beyond the end
 // of a request: net/http reads one byte ahead while a handler runs, so the first
 // byte of a bad request is handed on and the refusal waits for the next Read,
-// which only happens when everything before it has been answered.
+// which only happens when everything before it has been answered. That byte
+// makes net/http answer nothing by itself: between requests it waits for four.
 //
 // When the server writes a status of 101 to a request that asked for an upgrade,
 // the bytes of both directions pass untouched from there on. A handler that

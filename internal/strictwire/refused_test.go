@@ -65,6 +65,7 @@ var refusals = []struct {
 	{"two spaces", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", badTarget, 400},
 	{"space after version", "GET / HTTP/1.1 \r\nHost: a\r\n\r\n", badLine, 400},
 	{"empty line first", "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", bareCR, 400},
+	{"LF first", "\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", bareLF, 400},
 	{"method not token", "G(T / HTTP/1.1\r\nHost: a\r\n\r\n", badLine, 400},
 	{"long method", strings.Repeat("G", 25) + " / HTTP/1.1\r\nHost: a\r\n\r\n", badLine, 400},
 	{"bad escape", "GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", badTarget, 400},

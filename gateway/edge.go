@@ -175,8 +175,9 @@ func (g *Gateway) screen(r *http.Request, proxied bool) error {
 	}
 }
 
-// baseline are the headers that every answer of ours carries, errors included (T59).
-func baseline(scheme string) http.Header {
+// Baseline are the headers that every answer of ours carries, errors included
+// (T59); scheme is the public address's. For whoever answers before a Gateway can.
+func Baseline(scheme string) http.Header {
 	header := http.Header{
 		"Content-Security-Policy":      {policy{}.text()},
 		"X-Content-Type-Options":       {"nosniff"},

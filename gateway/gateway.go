@@ -54,7 +54,7 @@ func New(cfg Config) (*Gateway, error) {
 	if proxied := cfg.proxied(); len(proxied) == 1 {
 		g.proxied = &proxied[0]
 	}
-	g.fixed = baseline(cfg.PublicURL.Scheme)
+	g.fixed = Baseline(cfg.PublicURL.Scheme)
 	g.mount()
 	g.handler = g.edge()
 	return g, nil

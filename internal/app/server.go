@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"kdgate/identity"
 	"kdgate/identity/session"
 	"kdgate/internal/config"
+	"kdgate/internal/strictwire"
 )
 
 // drainTime is how long requests in flight may take after the signal to stop (R52).
@@ -95,8 +98,8 @@ func (s *Server) enter(handler http.Handler) {
 
 // listen takes the ports. Limits on headers and slow clients stand here (R58, R59).
 func (s *Server) listen(ctx context.Context, cfg *config.Config) error {
-	var err error
-	if s.public.TLSConfig, err = s.publicTLS(cfg.Listen); err != nil {
+	secure, err := s.publicTLS(cfg.Listen)
+	if err != nil {
 		return err
 	}
 	s.public.Handler = http.HandlerFunc(s.servePublic)
@@ -104,7 +107,7 @@ func (s *Server) listen(ctx context.Context, cfg *config.Config) error {
 	for _, server := range []*http.Server{&s.public, &s.ops} {
 		server.ReadHeaderTimeout, server.ReadTimeout = 5*time.Second, 10*time.Second
 		server.WriteTimeout, server.IdleTimeout = 30*time.Second, 60*time.Second
-		server.MaxHeaderBytes = 32 << 10
+		server.MaxHeaderBytes = 64 << 10 // the wire itself stops at 32 KiB, with our own answer
 		// What net/http has to say is about clients that misbehave.
 		server.ErrorLog = slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelDebug)
 	}
@@ -112,10 +115,23 @@ func (s *Server) listen(ctx context.Context, cfg *config.Config) error {
 	if s.publicAt, err = lc.Listen(ctx, "tcp", cfg.Listen.Address); err != nil {
 		return fmt.Errorf("listen.address: %w", err)
 	}
+	s.publicAt = s.vetted(s.publicAt, secure, cfg)
+	s.public.DisableGeneralOptionsHandler = true // OPTIONS * gets our answer, with our headers
 	if s.opsAt, err = lc.Listen(ctx, "tcp", cfg.Ops.Address); err != nil {
 		return fmt.Errorf("ops.address: %w", err)
 	}
 	return nil
+}
+
+// vetted puts what reads requests on the wire in front of net/http (T54, R59).
+func (s *Server) vetted(at net.Listener, secure *tls.Config, cfg *config.Config) net.Listener {
+	scheme, _, _ := strings.Cut(cfg.PublicURL, ":")
+	return strictwire.Listen(at, strictwire.Config{
+		TLS: secure, Headers: gateway.Baseline(scheme), RequestID: rand.Text,
+		OnRefuse: func(reason string, remote net.Addr) {
+			s.options.Logger.Debug("refused on the wire", "reason", reason, "remote", remote.String())
+		},
+	})
 }
 
 // publicTLS is nil where a proxy in front speaks TLS.
@@ -154,8 +170,8 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stop()
 	failed := make(chan error, 3)
 	var group sync.WaitGroup
-	group.Go(func() { failed <- s.servePort(&s.public, s.publicAt, s.cert != nil) })
-	group.Go(func() { failed <- s.servePort(&s.ops, s.opsAt, false) })
+	group.Go(func() { failed <- s.servePort(&s.public, s.publicAt) })
+	group.Go(func() { failed <- s.servePort(&s.ops, s.opsAt) })
 	for _, work := range s.background() {
 		group.Go(func() { work(working) })
 	}
@@ -213,17 +229,11 @@ func (s *Server) countSessions(ctx context.Context) {
 	}
 }
 
-func (s *Server) servePort(server *http.Server, at net.Listener, encrypted bool) error {
-	var err error
-	if encrypted {
-		err = server.ServeTLS(at, "", "")
-	} else {
-		err = server.Serve(at)
+func (s *Server) servePort(server *http.Server, at net.Listener) error {
+	if err := server.Serve(at); !errors.Is(err, http.ErrServerClosed) {
+		return err
 	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
+	return nil
 }
 
 // shutdown answers "not ready" and goes on serving for as long as a balancer

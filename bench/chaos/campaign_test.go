@@ -260,7 +260,9 @@ func (c *campaign) verdict(resident *person) {
 	if err := resident.as(resident.launch(launchPath)); err != nil || c.vendors.exchanges() != before {
 		c.t.Errorf("a session from before did not outlive it all: %v", err)
 	}
-	if found := c.leaks(); len(found) > 0 {
+	found := c.leaks()
+	c.t.Logf("wrong identities %d, refused outside the allowed gaps %d, secrets found in logs %d", sum.wrong, sum.outside, len(found))
+	if len(found) > 0 {
 		c.t.Errorf("secrets found:\n%s", strings.Join(found, "\n"))
 	}
 }
@@ -342,4 +344,5 @@ func settle(t *testing.T, before int) {
 			t.Fatalf("%d goroutines, %d before\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
 		}
 	}
+	t.Logf("goroutines: %d before, %d after", before, runtime.NumGoroutine())
 }

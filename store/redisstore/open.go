@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
@@ -91,7 +92,7 @@ func (c Config) withDefaults() (Config, error) {
 // options translates to go-redis.
 func (c Config) options(dial *dialer) *redis.UniversalOptions {
 	return &redis.UniversalOptions{
-		Addrs:            c.Addrs,
+		Addrs:            slices.Clone(c.Addrs), // a cluster client appends to it in place
 		MasterName:       c.MasterName,
 		IsClusterMode:    c.Cluster,
 		Username:         c.Username,

@@ -86,6 +86,7 @@ func TestMistakesAllAtOnce(t *testing.T) {
 		"secret in the file": {"app_secret_file: ding.secret", "app_secret: oops", nil, []string{"does not belong in this file", "KDGATE_CORPS_0_APP_SECRET"}},
 		"plain http":         {"public_url: https://gate", "public_url: http://gate", nil, []string{"public_url: must begin with https://"}},
 		"off loopback":       {`"127.0.0.1:8080"`, `":8080"`, nil, []string{"plain HTTP off loopback"}},
+		"leaves for hours":   {`cert: , key: ,`, `leave: 2h,`, nil, []string{"listen.leave: 2h0m0s; at most 1m"}},
 		"trusts everybody":   {"trusted_proxies: []", `trusted_proxies: ["0.0.0.0/0"]`, nil, []string{"trusts everybody"}},
 		"no secret file":     {"kd.secret", "nothere", nil, []string{"data_centres[0].app_secret_file: there is no file"}},
 		"unknown mode":       {"link: {", "mode: tunnel\n    link: {", nil, []string{`mode: "tunnel" is none of link, proxy`}},

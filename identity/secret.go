@@ -10,16 +10,30 @@ const placeholder = "[secret]"
 // Secret is text that must not be seen: app secrets, tokens, codes, links.
 // Every way of printing it gives a placeholder; Reveal is the one way out and
 // is called only where the value goes on the wire or into a signature.
-type Secret struct{ text string }
+//
+// The text stands behind a pointer, because fmt cannot call the methods of a
+// Secret in an unexported field: it then prints an address and not the text.
+// So two Secrets are not compared with ==.
+type Secret struct{ text *string }
 
 // NewSecret wraps text.
-func NewSecret(text string) Secret { return Secret{text: text} }
+func NewSecret(text string) Secret {
+	if text == "" {
+		return Secret{}
+	}
+	return Secret{text: &text}
+}
 
 // Reveal gives the text itself.
-func (s Secret) Reveal() string { return s.text }
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
 
 // IsZero reports whether no text is held.
-func (s Secret) IsZero() bool { return s.text == "" }
+func (s Secret) IsZero() bool { return s.text == nil }
 
 // String is the placeholder.
 func (s Secret) String() string { return placeholder }

@@ -202,7 +202,9 @@ func TestChromiumTabsAndBack(t *testing.T) {
 	}
 	t.Run("back", func(t *testing.T) {
 		bringToFront(t, first)
-		do(t, first, chromedp.NavigateBack(), chromedp.WaitVisible(appIcon))
+		// By script: a page from the back-forward cache fires no load event to wait for.
+		read(t, first, chromedp.Evaluate[bool]("history.back(), true"))
+		do(t, first, chromedp.WaitVisible(appIcon))
 		do(t, first, chromedp.Click(appIcon))
 		landedAs(t, first, "zhangsan")
 	})

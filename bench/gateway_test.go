@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -88,6 +89,7 @@ type settings struct {
 	redis    string // address; empty: the embedded store
 	verify   string // mapping.verify_max_age
 	sessions int    // data_centres[].api.max_sessions
+	mode     string // data_centres[].mode
 	raised   bool   // DingTalk's quota and our own limits out of the way
 }
 
@@ -132,7 +134,7 @@ func writeConfig(tb testing.TB, v *vendors, s settings) string {
 	}
 	public := freePort(tb)
 	return write("kdgate.yaml", fmt.Sprintf(configText, public, public, freePort(tb), store, limits, table, corpID, appKey, agentID,
-		v.dingAddr, v.dingAddr, v.dingAddr, quota, centreID, v.kingAddr, dbID, appID, integrator, api))
+		v.dingAddr, v.dingAddr, v.dingAddr, quota, centreID, v.kingAddr, cmp.Or(s.mode, "link"), dbID, appID, integrator, api))
 }
 
 const configText = `
@@ -155,6 +157,7 @@ data_centres:
   - id: %s
     name: bench
     url: http://%s/K3Cloud/
+    mode: %s
     db_id: %s
     app_id: %s
     app_secret_file: kingdee.secret

@@ -26,7 +26,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	parts := map[string]func(context.Context, string) error{"gateway": playGateway, "floor": playFloor}
+	parts := map[string]func(context.Context, string) error{"gateway": playGateway, "floor": playFloor, "bare": playBare}
 	play, ok := parts[os.Getenv(partEnv)]
 	if !ok {
 		os.Exit(m.Run())

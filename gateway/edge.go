@@ -27,6 +27,7 @@ const (
 type visit struct {
 	id      string     // request id, made here and taken from nobody
 	address netip.Addr // the client, after trusted proxies
+	source  string     // the same as text
 	asked   original   // what a trusted proxy asks /forward-auth about
 }
 
@@ -34,25 +35,29 @@ type visitKey struct{}
 
 // visitOf gives the facts that the edge put into the request.
 func visitOf(r *http.Request) visit {
-	v, _ := r.Context().Value(visitKey{}).(visit)
-	return v
+	if v, _ := r.Context().Value(visitKey{}).(*visit); v != nil {
+		return *v
+	}
+	return visit{}
 }
 
 // SourceOf is the client's address, after trusted proxies, of the request whose
 // context this is; empty when that request did not pass a Gateway.
 func SourceOf(ctx context.Context) string {
-	v, there := ctx.Value(visitKey{}).(visit)
-	if !there || !v.address.IsValid() {
+	v, _ := ctx.Value(visitKey{}).(*visit)
+	if v == nil || !v.address.IsValid() {
 		return ""
 	}
-	return v.address.String()
+	return v.source
 }
 
 // RequestIDOf is the id of the request whose context this is, empty when it did
 // not pass a Gateway.
 func RequestIDOf(ctx context.Context) string {
-	v, _ := ctx.Value(visitKey{}).(visit)
-	return v.id
+	if v, _ := ctx.Value(visitKey{}).(*visit); v != nil {
+		return v.id
+	}
+	return ""
 }
 
 // edge wraps the routes: facts and log line outermost, so that a refused
@@ -74,13 +79,14 @@ func (g *Gateway) edge() http.Handler {
 // that holds the path alone: no query, no ticket, no code (T6, T29).
 func (g *Gateway) observe(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	began := g.cfg.Now()
-	id, err := newReference(g.cfg.Rand)
+	id, err := g.references.next()
 	if err != nil {
 		g.cfg.Logger.Error("no randomness", "error", err)
 		http.Error(w, "503", http.StatusServiceUnavailable)
 		return
 	}
-	v := visit{id: id, address: clientAddress(r, g.cfg.TrustedProxies), asked: g.originalOf(r)}
+	v := &visit{id: id, address: clientAddress(r, g.cfg.TrustedProxies), asked: g.originalOf(r)}
+	v.source = v.address.String()
 	dropForwarded(r.Header)
 	r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
 	out := &meter{ResponseWriter: w}
@@ -111,7 +117,7 @@ func (g *Gateway) logRequest(r *http.Request, out *meter, began time.Time) {
 	g.cfg.Logger.LogAttrs(r.Context(), slog.LevelInfo, "request",
 		slog.String("request_id", v.id), slog.String("method", clip(r.Method, 16)),
 		slog.String("path", loggedPath(r)), slog.Int("status", out.code()),
-		slog.Int64("bytes", out.bytes), slog.String("address", v.address.String()),
+		slog.Int64("bytes", out.bytes), slog.String("address", v.source),
 		slog.Duration("took", g.took(began)))
 }
 

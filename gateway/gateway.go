@@ -9,16 +9,17 @@ import (
 
 // Gateway is the handler of the public listener. Build it with New.
 type Gateway struct {
-	cfg     Config
-	pages   *web.Pages
-	keys    keys
-	states  *states
-	claims  *claims
-	limiter *limiter
-	mux     *http.ServeMux
-	handler http.Handler
-	fixed   http.Header // baseline of every answer
-	proxied *DataCentre // the one behind the reverse proxy; nil: none
+	cfg        Config
+	pages      *web.Pages
+	keys       keys
+	states     *states
+	claims     *claims
+	limiter    *limiter
+	mux        *http.ServeMux
+	handler    http.Handler
+	references *references
+	fixed      http.Header // baseline of every answer
+	proxied    *DataCentre // the one behind the reverse proxy; nil: none
 
 	corps   map[string]Corp
 	centres map[string]DataCentre
@@ -54,7 +55,7 @@ func New(cfg Config) (*Gateway, error) {
 	if proxied := cfg.proxied(); len(proxied) == 1 {
 		g.proxied = &proxied[0]
 	}
-	g.fixed = Baseline(cfg.PublicURL.Scheme)
+	g.references, g.fixed = newReferences(cfg.Rand), Baseline(cfg.PublicURL.Scheme)
 	g.mount()
 	g.handler = g.edge()
 	return g, nil

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -8,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"sync"
 
 	"kdgate/identity"
 )
@@ -50,10 +52,26 @@ func newID(random io.Reader) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(raw[:]), nil
 }
 
-// newReference is a request id, short enough to be read out on the phone.
-func newReference(random io.Reader) (string, error) {
-	var raw [8]byte
-	if _, err := io.ReadFull(random, raw[:]); err != nil {
+// references makes request ids, short enough to be read out on the phone. They
+// are no secret and there is one for every request, so their randomness is
+// drawn for many at a time.
+type references struct {
+	mu   sync.Mutex
+	from *bufio.Reader
+}
+
+const referenceSize = 8 // bytes
+
+func newReferences(random io.Reader) *references {
+	return &references{from: bufio.NewReaderSize(random, 64*referenceSize)}
+}
+
+func (r *references) next() (string, error) {
+	var raw [referenceSize]byte
+	r.mu.Lock()
+	_, err := io.ReadFull(r.from, raw[:])
+	r.mu.Unlock()
+	if err != nil {
 		return "", fmt.Errorf("gateway: random: %w", err)
 	}
 	return hex.EncodeToString(raw[:]), nil

@@ -36,6 +36,8 @@ type passage struct {
 	control *http.ResponseController
 	writing atomic.Int64 // since when a write waits, Unix nanoseconds; 0: none does
 	reading atomic.Int64 // the same of the request's body
+	waiting atomic.Int64 // since when Kingdee's answer is waited for; 0: it has begun
+	late    atomic.Bool  // it did not come in time
 
 	mu   sync.Mutex // deadlines are set by two goroutines, and by none after the end
 	over bool
@@ -47,6 +49,7 @@ type passageKey struct{}
 // pass sends the request through.
 func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, one *passage) error {
 	began := p.cfg.Now()
+	one.waiting.Store(began.UnixNano())
 	one.ResponseWriter, one.proxy, one.control = w, p, http.NewResponseController(w)
 	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), passageKey{}, one))
 	defer cancel()
@@ -104,7 +107,7 @@ func (ps *passage) cut() bool {
 func (ps *passage) linger(ctx context.Context, cancel context.CancelFunc) {
 	ps.deadlines(time.Time{}, time.Time{})
 	stall := ps.proxy.cfg.Limits.Stall
-	look := time.NewTicker(stall / 4)
+	look := time.NewTicker(min(stall, ps.proxy.cfg.Limits.Wait) / 4)
 	defer look.Stop()
 	for {
 		select {
@@ -117,6 +120,11 @@ func (ps *passage) linger(ctx context.Context, cancel context.CancelFunc) {
 			return
 		case <-look.C:
 			now := ps.proxy.cfg.Now()
+			if stalled(&ps.waiting, now, ps.proxy.cfg.Limits.Wait) {
+				ps.late.Store(true)
+				cancel()
+				return
+			}
 			if stalled(&ps.writing, now, stall) || stalled(&ps.reading, now, stall) {
 				cancel()
 				ps.deadlines(now, now)
@@ -169,6 +177,9 @@ func (b *body) Read(room []byte) (int, error) {
 	b.passage.reading.Store(b.passage.proxy.cfg.Now().UnixNano())
 	n, err := b.ReadCloser.Read(room)
 	b.passage.reading.Store(0)
+	if since := b.passage.waiting.Load(); since != 0 { // Kingdee answers when it has everything
+		b.passage.waiting.CompareAndSwap(since, b.passage.proxy.cfg.Now().UnixNano())
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		b.broken.Store(true)
 	}
@@ -235,6 +246,8 @@ func (ps *passage) verdict(ctx context.Context, err error) error {
 		return identity.Fail(identity.Unauthenticated, identity.CodeSignInExpired, "proxy: the session ended meanwhile")
 	case ps.body != nil && ps.body.broken.Load():
 		return identity.Fail(identity.Invalid, identity.CodeBadRequest, "proxy: the request's body broke off")
+	case ps.late.Load():
+		return identity.Fail(identity.Upstream, identity.CodeKingdeeDown, "proxy: no answer in time")
 	case ctx.Err() != nil:
 		return identity.Fail(identity.Invalid, identity.CodeBadRequest, "proxy: the client went away")
 	default:

@@ -65,8 +65,8 @@ func newTransport(cfg Config) *http.Transport {
 		DialContext: dialer.DialContext, TLSClientConfig: cfg.TLS, TLSHandshakeTimeout: 5 * time.Second,
 		DisableCompression: true, Protocols: onlyHTTP1(),
 		MaxIdleConns: cfg.Limits.Connections, MaxIdleConnsPerHost: cfg.Limits.Connections,
-		IdleConnTimeout:       50 * time.Second, // IIS closes after two minutes
-		ResponseHeaderTimeout: cfg.Limits.Wait, ExpectContinueTimeout: time.Second,
+		IdleConnTimeout:        50 * time.Second, // IIS closes after two minutes
+		ExpectContinueTimeout:  time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 	}
 }

@@ -14,6 +14,7 @@ import (
 func (p *Proxy) receive(res *http.Response) error {
 	ctx := res.Request.Context()
 	ps := passageOf(ctx)
+	ps.waiting.Store(0)
 	for _, name := range [...]string{"Location", "Content-Location"} {
 		if values, ok := res.Header[name]; ok {
 			home, own := p.homeward(values[0])

@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -24,6 +25,7 @@ import (
 	"kdgate/gateway/proxy"
 	"kdgate/identity"
 	"kdgate/identity/session"
+	"kdgate/internal/strictwire"
 	"kdgate/store"
 	"kdgate/store/sqlitestore"
 )
@@ -287,6 +289,7 @@ func (g *rig) replica(change ...func(*proxy.Config)) *replica {
 	}))
 	r.Config.ReadTimeout, r.Config.WriteTimeout = listenerLimit, listenerLimit
 	r.Config.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
+	r.Listener = strictwire.Listen(r.Listener, strictwire.Config{Headers: gateway.Baseline("http"), RequestID: rand.Text}) // as the program does
 	r.Start()
 	r.URL = "http://" + public.Host
 	g.t.Cleanup(r.Close)

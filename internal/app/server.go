@@ -91,8 +91,15 @@ func (s *Server) assemble(ctx context.Context) error {
 
 // enter puts a gateway in force. Sessions see each request first, so that a new
 // one knows the browser it was started from.
-func (s *Server) enter(handler http.Handler) {
-	handler = s.recovered(s.sessions.Wrap(handler))
+func (s *Server) enter(front http.Handler) {
+	wrapped := s.sessions.Wrap(front)
+	handler := s.recovered(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if gateway.IsProxied(r.URL.Path) { // no session begins there, and there are many of them
+			front.ServeHTTP(w, r)
+			return
+		}
+		wrapped.ServeHTTP(w, r)
+	}))
 	s.gateway.Store(&handler)
 }
 

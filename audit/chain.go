@@ -132,8 +132,10 @@ func (c *checker) place(ch *chain, h bodyHead) bool {
 		c.faults.add(Fault{FaultOrder, ch.replica, h.seq, "stands after record " + strconv.FormatUint(ch.tip.seq, 10) + ": inserted, doubled or moved"})
 		return false
 	case h.seq > ch.tip.seq+1:
-		c.faults.add(Fault{FaultMissing, ch.replica, ch.tip.seq + 1,
-			fmt.Sprintf("missing: record %d is followed by %d", ch.tip.seq, h.seq)})
+		c.faults.add(Fault{
+			FaultMissing, ch.replica, ch.tip.seq + 1,
+			fmt.Sprintf("missing: record %d is followed by %d", ch.tip.seq, h.seq),
+		})
 	case h.prev != ch.tip.hash:
 		c.faults.add(Fault{FaultChain, ch.replica, h.seq, "does not follow the record before it: one of the two was replaced"})
 	}
@@ -179,8 +181,10 @@ func (ch *chain) follow(h bodyHead, sum []byte) {
 func (c *checker) oaths(ch *chain) {
 	for len(ch.sworn) > 0 && ch.sworn[0].seq <= ch.tip.seq {
 		if ch.sworn[0].seq == ch.tip.seq && ch.sworn[0].hash != ch.tip.hash {
-			c.faults.add(Fault{FaultCheckpoint, ch.replica, ch.tip.seq,
-				"is not the record that the checkpoint of " + ch.sworn[0].stamp() + " names: the log was rewritten or forked"})
+			c.faults.add(Fault{
+				FaultCheckpoint, ch.replica, ch.tip.seq,
+				"is not the record that the checkpoint of " + ch.sworn[0].stamp() + " names: the log was rewritten or forked",
+			})
 		}
 		ch.sworn = ch.sworn[1:]
 	}

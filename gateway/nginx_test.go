@@ -127,8 +127,7 @@ func TestNginx(t *testing.T) {
 	}))
 	defer app.Close()
 	listed := ""
-	var h *house
-	h = newHouse(t, fronted, func(c *Config) {
+	h := newHouse(t, fronted, func(c *Config) {
 		listed = "http://127.0.0.1:9" // replaced below, when nginx has its port
 		c.ForwardAuth = []string{listed}
 	})

@@ -157,9 +157,19 @@ func TestSecretsAreNowhere(t *testing.T) {
 
 	h.run("mapping", "import", h.put("rows.csv", csvHeader+"dingcorp1,zhangsan,live,1002,x\n"))
 	for _, args := range [][]string{
-		{"--help"}, {"serve", "--help"}, {"mapping", "import", "--help"}, {"audit", "verify", "--help"},
-		{"check-config"}, {"check-config", "--json"}, {"config-reference"}, {"mapping", "list", "--json"}, {"mapping", "export"},
-		{"mapping", "get", "1001", "--json"}, {"audit", "export"}, {"audit", "verify", "--json"}, {"audit", "public-key"},
+		{"--help"},
+		{"serve", "--help"},
+		{"mapping", "import", "--help"},
+		{"audit", "verify", "--help"},
+		{"check-config"},
+		{"check-config", "--json"},
+		{"config-reference"},
+		{"mapping", "list", "--json"},
+		{"mapping", "export"},
+		{"mapping", "get", "1001", "--json"},
+		{"audit", "export"},
+		{"audit", "verify", "--json"},
+		{"audit", "public-key"},
 	} {
 		said := h.run(args...)
 		see(strings.Join(args, " "), said.stdout+said.stderr)

@@ -23,8 +23,10 @@ func Sample(homeURL string, hosts ...string) Config {
 			}},
 			Departments: []Department{
 				{ID: 101, Name: "财务部", Code: "FIN", Managers: []string{"manager01"}},
-				{ID: 102, Name: "采购部"}, {ID: 103, Name: "生产中心", Order: 1},
-				{ID: 104, ParentID: 103, Name: "一车间"}, {ID: 105, ParentID: 103, Name: "二车间"},
+				{ID: 102, Name: "采购部"},
+				{ID: 103, Name: "生产中心", Order: 1},
+				{ID: 104, ParentID: 103, Name: "一车间"},
+				{ID: 105, ParentID: 103, Name: "二车间"},
 			},
 			People: samplePeople(),
 		},

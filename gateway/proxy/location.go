@@ -9,13 +9,8 @@ import (
 // ok for one that leads elsewhere, or that two programs could read differently
 // (T57, T58): browsers take a backslash for a slash and skip tabs and line ends.
 func (p *Proxy) homeward(location string) (string, bool) {
-	if location == "" || strings.ContainsAny(location, "\\") {
+	if location == "" || strings.ContainsFunc(location, unclear) {
 		return "", false
-	}
-	for i := range len(location) {
-		if location[i] <= ' ' || location[i] == 0x7f {
-			return "", false
-		}
 	}
 	u, err := url.Parse(location)
 	if err != nil || u.User != nil || u.Opaque != "" {
@@ -24,12 +19,27 @@ func (p *Proxy) homeward(location string) (string, bool) {
 	if u.Host == "" {
 		return location, u.Scheme == "" && !strings.HasPrefix(location, "//")
 	}
-	if u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
+	if !p.isHome(u) {
 		return "", false
 	}
-	if !p.isUpstream(u) && !strings.EqualFold(u.Host, p.cfg.PublicURL.Host) {
-		return "", false
+	return afterHost(u)
+}
+
+// unclear are characters that programs read differently in an address.
+func unclear(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' }
+
+// isHome reports whether an absolute address is Kingdee's or our own.
+func (p *Proxy) isHome(u *url.URL) bool {
+	switch u.Scheme {
+	case "", "http", "https":
+		return p.isUpstream(u) || strings.EqualFold(u.Host, p.cfg.PublicURL.Host)
+	default:
+		return false
 	}
+}
+
+// afterHost is what stands behind the host, as an address of its own.
+func afterHost(u *url.URL) (string, bool) {
 	rest := u.EscapedPath()
 	if rest == "" {
 		rest = "/"

@@ -2,6 +2,7 @@ package strictwire
 
 import (
 	"container/list"
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -122,7 +123,8 @@ func (l *secureListener) handshake(inner net.Conn, e *list.Element) {
 	}()
 	_ = inner.SetDeadline(l.refuser.now().Add(l.timeout))
 	conn := tls.Server(inner, l.tls)
-	if err := conn.Handshake(); err != nil {
+	// The deadline above ends it; there is no caller whose context could.
+	if err := conn.HandshakeContext(context.Background()); err != nil {
 		l.failed(inner, err)
 		return
 	}

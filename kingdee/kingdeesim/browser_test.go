@@ -138,7 +138,7 @@ func (w *world) clickThrough(t *testing.T, origin string) {
 		{"cookies", "cookie-result", "kdPlain kdDomain kdPath kdExpires kdHttpOnly kdLax | kdDomain kdExpires kdLax kdPath kdPlain"},
 		{"redirect-check", "redirect-result", host},
 	} {
-		got := ""
+		var got string
 		if test.button == "" {
 			got = win.result(test.result)
 		} else {

@@ -177,9 +177,15 @@ func empinfo() *form {
 		card: func(c *centre, i int) card {
 			s := at(c, i)
 			return card{s.ID, s.Number, s.Name, []member{
-				{"ForbidStatus", s.ForbidStatus}, {"DocumentStatus", s.DocumentStatus}, {"StaffNumber", s.Number},
-				{"Mobile", s.Mobile}, {"Email", s.Email}, {"JoinDate", date(s.JoinDate)},
-				{"UseOrgId", c.organisation(s.OrgID)}, {"PostDept", c.department(s.DepartmentID)}, {"Post", c.position(s.PositionID)},
+				{"ForbidStatus", s.ForbidStatus},
+				{"DocumentStatus", s.DocumentStatus},
+				{"StaffNumber", s.Number},
+				{"Mobile", s.Mobile},
+				{"Email", s.Email},
+				{"JoinDate", date(s.JoinDate)},
+				{"UseOrgId", c.organisation(s.OrgID)},
+				{"PostDept", c.department(s.DepartmentID)},
+				{"Post", c.position(s.PositionID)},
 			}}
 		},
 		status: func(c *centre, i int) *string { return &c.tables.Staff[i].ForbidStatus },
@@ -219,8 +225,11 @@ func newStaff() *form {
 		card: func(c *centre, i int) card {
 			p := at(c, i)
 			return card{p.ID, p.Number, p.Name, []member{
-				{"ForbidStatus", p.ForbidStatus}, {"DocumentStatus", p.DocumentStatus}, {"IsFirstPost", p.First},
-				{"Dept", c.department(p.DepartmentID)}, {"Position", c.position(p.PositionID)},
+				{"ForbidStatus", p.ForbidStatus},
+				{"DocumentStatus", p.DocumentStatus},
+				{"IsFirstPost", p.First},
+				{"Dept", c.department(p.DepartmentID)},
+				{"Position", c.position(p.PositionID)},
 			}}
 		},
 	}
@@ -294,8 +303,12 @@ func secUser() *form {
 		card: func(c *centre, i int) card {
 			u := at(c, i)
 			return card{u.ID, u.Account, u.Name, []member{
-				{"UserAccount", u.Account}, {"ForbidStatus", u.ForbidStatus}, {"IsLocked", u.Locked},
-				{"Phone", u.Phone}, {"Email", u.Email}, {"LinkObject", BaseData(c.person(u.PersonID))},
+				{"UserAccount", u.Account},
+				{"ForbidStatus", u.ForbidStatus},
+				{"IsLocked", u.Locked},
+				{"Phone", u.Phone},
+				{"Email", u.Email},
+				{"LinkObject", BaseData(c.person(u.PersonID))},
 			}}
 		},
 		status: func(c *centre, i int) *string { return &c.tables.Users[i].ForbidStatus },

@@ -66,8 +66,10 @@ func byAppSecret2(a arguments) credentials {
 }
 
 func byPassword(a arguments) credentials {
-	return credentials{claim: claim{centreID: a.text(0, "acctID"), user: a.text(1, "username")},
-		password: a.text(2, "password"), byPassword: true, language: a.text(3, "lcid")}
+	return credentials{
+		claim:    claim{centreID: a.text(0, "acctID"), user: a.text(1, "username")},
+		password: a.text(2, "password"), byPassword: true, language: a.text(3, "lcid"),
+	}
 }
 
 func byPassword2(a arguments) credentials {

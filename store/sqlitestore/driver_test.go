@@ -114,8 +114,10 @@ func TestStrangeFilesAreRefused(t *testing.T) {
 		prepare func(*testing.T, string)
 		want    string
 	}{
-		"newer schema": {prepare(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = 2; CREATE TABLE t (x)", applicationID)),
-			"run the newer kdgate"},
+		"newer schema": {
+			prepare(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = 2; CREATE TABLE t (x)", applicationID)),
+			"run the newer kdgate",
+		},
 		"another program's": {prepare("CREATE TABLE t (x)"), "another program"},
 		"no database": {func(t *testing.T, path string) {
 			if err := os.WriteFile(path, []byte(strings.Repeat("not a database, ", 1000)), 0o600); err != nil {

@@ -106,14 +106,11 @@ func (w *writer) apply(ctx context.Context, req *request) error {
 		if err != nil {
 			return err
 		}
-		req.err = op.Verdict(req.batch.Now, entry, exists, w.deleted) // the caller's answer; the group goes on
+		req.err = op.Verdict(req.batch.Now, entry, exists, w.deleted)
 		if req.err != nil {
-			break
+			return nil //nolint:nilerr // it is the caller's answer; the group goes on
 		}
 		stored[i] = entry.Version
-	}
-	if req.err != nil {
-		return nil
 	}
 	for i, op := range req.batch.Writes {
 		if err := w.write(ctx, op, stored[i]); err != nil {

@@ -118,9 +118,11 @@ func isSecretParameter(name string) bool {
 }
 
 // rescoped is an upstream's Set-Cookie line for our own host: the same name,
-// value, path and life, and our own rules for the rest (T35). It is empty for a
-// cookie that is not the upstream's to set. name and value are what it sets.
-func rescoped(line string) (out, name, value string) {
+// value, path and life, and our own rules for the rest (T35). Cookies of a
+// session, and with hidden every cookie, are kept from scripts; others only
+// when the upstream says so, because its scripts may read them. It is empty for
+// a cookie that is not the upstream's to set. name and value are what it sets.
+func rescoped(line string, hidden bool) (out, name, value string) {
 	pair, rest, _ := strings.Cut(line, ";")
 	name, value, ok := strings.Cut(pair, "=")
 	name, value = strings.Trim(name, " \t"), strings.Trim(value, " \t")
@@ -137,13 +139,18 @@ func rescoped(line string) (out, name, value string) {
 		switch strings.ToLower(strings.Trim(key, " \t")) {
 		case "path", "expires", "max-age":
 			b.WriteString("; " + attribute)
+		case "httponly":
+			hidden = true
 		}
 	}
-	b.WriteString("; Secure; HttpOnly; SameSite=Lax")
+	if hidden || sessionName(name) != "" {
+		b.WriteString("; HttpOnly")
+	}
+	b.WriteString("; Secure; SameSite=Lax")
 	return b.String(), name, value
 }
 
 // expired is a Set-Cookie line that ends a session cookie in the browser.
 func expired(name string) string {
-	return name + "=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax"
+	return name + "=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax"
 }

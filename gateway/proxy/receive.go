@@ -71,7 +71,7 @@ func (p *Proxy) takeCookies(ctx context.Context, res *http.Response, ps *passage
 	if !ok {
 		return nil
 	}
-	set, gone, out := readCookies(lines)
+	set, gone, out := readCookies(lines, false)
 	if len(set) > 0 {
 		if err := p.bindings.bind(ctx, ps.who, ps.bound.LoginUser, set); err != nil {
 			return err
@@ -93,9 +93,9 @@ func (p *Proxy) takeCookies(ctx context.Context, res *http.Response, ps *passage
 
 // readCookies gives the session cookies that lines set, whether the Kingdee
 // session is ended by them, and the lines for our host.
-func readCookies(lines []string) (set []mark, gone bool, out []string) {
+func readCookies(lines []string, hidden bool) (set []mark, gone bool, out []string) {
 	for _, line := range lines {
-		scoped, name, value := rescoped(line)
+		scoped, name, value := rescoped(line, hidden)
 		if scoped == "" {
 			continue
 		}

@@ -108,7 +108,7 @@ func (p *Proxy) landed(res *http.Response) (landing, error) {
 	if res.StatusCode >= http.StatusInternalServerError {
 		return landing{}, identity.Fail(identity.Upstream, identity.CodeKingdeeDown, "proxy: redeem: status %d", res.StatusCode)
 	}
-	marks, _, cookies := readCookies(res.Header["Set-Cookie"])
+	marks, _, cookies := readCookies(res.Header["Set-Cookie"], true)
 	if !opensSession(res.Header["Set-Cookie"]) {
 		return landing{}, identity.Fail(identity.Upstream, identity.CodeLinkRefused, "proxy: redeem: status %d without a session", res.StatusCode)
 	}
@@ -129,7 +129,7 @@ func (p *Proxy) landed(res *http.Response) (landing, error) {
 
 func opensSession(lines []string) bool {
 	for _, line := range lines {
-		if _, name, value := rescoped(line); sessionName(name) == sessionCookie && value != "" {
+		if _, name, value := rescoped(line, true); sessionName(name) == sessionCookie && value != "" {
 			return true
 		}
 	}

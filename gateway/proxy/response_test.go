@@ -26,7 +26,7 @@ func TestResponseHeaders(t *testing.T) {
 			"Strict-Transport-Security: max-age=0", "Referrer-Policy: unsafe-url", "X-Request-Id: theirs", "X-Kdgate-Assertion: echo",
 			"Cache-Control: public, max-age=600", "Pvfgsdhsfg_cfg: {\"enableFlatShake\":true}", "X-Vendor-Thing: kept", "Pragma: cache",
 			"Content-Security-Policy: default-src 'self' 'unsafe-inline'", "Set-Cookie: a=b; Domain=erp.internal; SameSite=None; path=/k3cloud",
-			"Set-Cookie: __HOST-KDGATE=stolen; Path=/", "Connection: X-Hop", "X-Hop: x",
+			"Set-Cookie: __HOST-KDGATE=stolen; Path=/", "Set-Cookie: h=1; httponly; Partitioned", "Connection: X-Hop", "X-Hop: x",
 		} {
 			name, value, _ := strings.Cut(line, ": ")
 			w.Header().Add(name, value)
@@ -47,7 +47,7 @@ func TestResponseHeaders(t *testing.T) {
 		"Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store",
 		"Pvfgsdhsfg_cfg": `{"enableFlatShake":true}`, "X-Vendor-Thing": "kept", "Cross-Origin-Opener-Policy": "same-origin",
 		"Content-Security-Policy": "frame-ancestors 'self' https://*.dingtalk.com|default-src 'self' 'unsafe-inline'",
-		"Set-Cookie":              "a=b; path=/k3cloud; Secure; HttpOnly; SameSite=Lax",
+		"Set-Cookie":              "a=b; path=/k3cloud; Secure; SameSite=Lax|h=1; HttpOnly; Secure; SameSite=Lax",
 	} {
 		if got := strings.Join(a.Header[name], "|"); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)

@@ -21,9 +21,9 @@ func TestLaunch(t *testing.T) {
 		t.Errorf("lands at %s", a.location())
 	}
 	want := []string{
-		"kdservice-sessionid=user-a1-1; path=/; Secure; HttpOnly; SameSite=Lax",
-		"ASP.NET_SessionId=aspuser-a1-1; path=/; Secure; HttpOnly; SameSite=Lax",
-		"Theme=standard; path=/k3cloud/html5; Secure; HttpOnly; SameSite=Lax",
+		"kdservice-sessionid=user-a1-1; path=/; HttpOnly; Secure; SameSite=Lax",
+		"ASP.NET_SessionId=aspuser-a1-1; path=/; HttpOnly; Secure; SameSite=Lax",
+		"Theme=standard; path=/k3cloud/html5; HttpOnly; Secure; SameSite=Lax",
 	}
 	if got := a.Header["Set-Cookie"]; strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("cookies\n%s", strings.Join(got, "\n"))

@@ -131,7 +131,7 @@ func (w *world) clickThrough(t *testing.T, origin string) {
 		{"", "static-result", ""},
 		{"call", "call-result", "21 你好 & <K3Cloud> + 100%"},
 		{"call-compressed", "call-result", "21000 你好 & <K3Cloud> + 100%"},
-		{"check", "check-result", "accept-encoding_wpf x-kd-unknown"},
+		{"check", "check-result", "accept-encoding_wpf x-trace-unknown"},
 		{"ws", "ws-result", "hello zhangsan | echo 你好 & <K3Cloud> + 100%"},
 		{"download-check", "download-result", "1000000 "},
 		{"upload", "upload-result", "附件.bin 300000 "},

@@ -209,19 +209,19 @@ func TestPageCallNeedsTheWholeSession(t *testing.T) {
 // nobody knows arrive as they were sent, or the call fails.
 func TestCheckHeaders(t *testing.T) {
 	d := startOffice(t).open()
-	names := `{"accept-encoding_wpf":"gzip","x-kd-unknown":"a, b; c=\"d\""}`
+	names := `{"accept-encoding_wpf":"gzip","x-trace-unknown":"a, b; c=\"d\""}`
 	check := func() *sent {
 		c := d.prepare("CheckHeaders", names)
-		c.header.Set("x-kd-unknown", `a, b; c="d"`)
+		c.header.Set("x-trace-unknown", `a, b; c="d"`)
 		return c
 	}
-	if got := d.send(check()); string(got.Result) != `{"Arrived":["accept-encoding_wpf","x-kd-unknown"]}` {
+	if got := d.send(check()); string(got.Result) != `{"Arrived":["accept-encoding_wpf","x-trace-unknown"]}` {
 		t.Errorf("untouched: %s", got.raw.body)
 	}
 	for name, spoil := range map[string]func(http.Header){
-		"unknown lost":       func(h http.Header) { h.Del("x-kd-unknown") },
-		"unknown split":      func(h http.Header) { h["X-Kd-Unknown"] = []string{"a", `b; c="d"`} },
-		"unknown renamed":    func(h http.Header) { h["X_kd_unknown"] = h["X-Kd-Unknown"]; h.Del("x-kd-unknown") },
+		"unknown lost":       func(h http.Header) { h.Del("x-trace-unknown") },
+		"unknown split":      func(h http.Header) { h["X-Trace-Unknown"] = []string{"a", `b; c="d"`} },
+		"unknown renamed":    func(h http.Header) { h["X_trace_unknown"] = h["X-Trace-Unknown"]; h.Del("x-trace-unknown") },
 		"underscore lost":    func(h http.Header) { h.Del("accept-encoding_wpf") },
 		"underscore renamed": func(h http.Header) { h.Set("accept-encoding-wpf", "gzip"); h.Del("accept-encoding_wpf") },
 	} {

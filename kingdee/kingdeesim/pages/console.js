@@ -102,7 +102,7 @@
   on("call", "call-result", () => echo({}, 1));
   on("call-compressed", "call-result", () => echo({ reply: "gzip", repeat: 1000 }, 1000));
   on("check", "check-result", async () => {
-    const sent = { "accept-encoding_wpf": "gzip", "x-kd-unknown": "value, with; marks=" + Date.now() };
+    const sent = { "accept-encoding_wpf": "gzip", "x-trace-unknown": "value, with; marks=" + Date.now() };
     const got = await call("CheckHeaders", [JSON.stringify(sent)], sent);
     return got.Arrived.join(" ");
   });

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// press clicks a part of the console and gives what came of it.
+func press(t *testing.T, ctx context.Context, button, result string) string {
+	t.Helper()
+	if button != "" {
+		do(t, ctx, chromedp.WaitEnabled("#"+button), chromedp.Click("#"+button))
+	}
+	do(t, ctx, chromedp.WaitVisible(`#`+result+`[data-state=ok], #`+result+`[data-state=failed]`))
+	return strings.TrimPrefix(read(t, ctx, chromedp.Text("#"+result)), "成功 ")
+}
+
+// TestChromiumProxy proves F8 as people meet it: a click lands inside Kingdee on
+// the gateway's own host, and everything a page does there works.
+func TestChromiumProxy(t *testing.T) {
+	tr := start(t, "--mode", "proxy")
+	ctx := chromium(t, clientAgent)
+	do(t, ctx, chromedp.Navigate(tr.workbench+"/workbench?as=zhangsan"), chromedp.WaitVisible(appIcon), chromedp.Click(appIcon))
+	landedAs(t, ctx, "zhangsan")
+	if at := read(t, ctx, chromedp.Location()); !strings.HasPrefix(at, tr.gateway+"/K3Cloud/html5/dform.aspx?") {
+		t.Fatalf("landed at %s", at)
+	}
+	historyIsClean(t, ctx)
+	host := strings.TrimPrefix(tr.gateway, "http://")
+	for _, part := range []struct{ button, result, want string }{
+		{"", "page-state", "zhangsan"}, {"", "static-result", ""},
+		{"call", "call-result", "21 你好 & <K3Cloud> + 100%"},
+		{"call-compressed", "call-result", "21000 你好 & <K3Cloud> + 100%"},
+		{"check", "check-result", "accept-encoding_wpf x-trace-unknown"},
+		{"ws", "ws-result", "hello zhangsan | echo 你好 & <K3Cloud> + 100%"},
+		{"download-check", "download-result", "1000000 "},
+		{"upload", "upload-result", "附件.bin 300000 "},
+		{"cookies", "cookie-result", "kdPlain kdDomain kdPath kdExpires kdHttpOnly kdLax | kdDomain kdExpires kdLax kdPath kdPlain"},
+		{"redirect-check", "redirect-result", host},
+	} {
+		if got := press(t, ctx, part.button, part.result); !strings.HasPrefix(got, part.want) {
+			t.Errorf("%s: %s shows %q, want %q", part.button, part.result, got, part.want)
+		}
+	}
+	do(t, ctx, chromedp.Click("#poll"), chromedp.WaitVisible("#poll-result[data-state=busy]"), chromedp.Click("#poll-finish"))
+	if got := press(t, ctx, "", "poll-result"); !strings.HasPrefix(got, "任务完成") {
+		t.Errorf("the long poll shows %q", got)
+	}
+	shot(t, ctx, "proxied")
+
+	t.Run("a redirect to a foreign host", func(t *testing.T) {
+		other := tab(t, ctx)
+		bringToFront(t, other)
+		do(t, other, chromedp.Navigate(tr.gateway+"/K3Cloud/html5/redirect.aspx?to=foreign"), chromedp.WaitVisible("p.badge"))
+		if code := read(t, other, chromedp.Text("p.badge")); !strings.Contains(code, "KD-402") {
+			t.Errorf("shows %q", code)
+		}
+	})
+	t.Run("management centre", func(t *testing.T) { // K101
+		other := tab(t, ctx)
+		bringToFront(t, other)
+		do(t, other, chromedp.Navigate(tr.gateway+"/k3cloud/Manager/"), chromedp.WaitVisible("p.badge"))
+		if code := read(t, other, chromedp.Text("p.badge")); !strings.Contains(code, "KD-405") {
+			t.Errorf("shows %q", code)
+		}
+	})
+	t.Run("sign-out cuts the socket", func(t *testing.T) { // T40
+		other := tab(t, ctx)
+		bringToFront(t, other)
+		do(t, other, chromedp.Navigate(tr.gateway+"/"), chromedp.WaitVisible("#signout"), chromedp.Click("#signout"), chromedp.WaitVisible("h1"))
+		bringToFront(t, ctx)
+		do(t, ctx, chromedp.WaitVisible("#ws-result[data-state=closed]"))
+		do(t, ctx, chromedp.Reload(), chromedp.WaitNotPresent("#login-user"))
+		if at := read(t, ctx, chromedp.Location()); strings.Contains(at, "dform.aspx") {
+			t.Errorf("after the sign-out: %s", at)
+		}
+	})
+	if faults := arrivedFaults(t, tr); len(faults) != 0 {
+		t.Errorf("Kingdee was called with %v", faults)
+	}
+	for _, secret := range []string{"usertoken=", "kdsid=", "ud="} {
+		if strings.Contains(tr.log.String(), secret) {
+			t.Errorf("%q is in the log", secret)
+		}
+	}
+}
+
+// arrivedFaults is what the simulator found lost or changed on the way.
+func arrivedFaults(t *testing.T, tr *trial) []string {
+	t.Helper()
+	res, err := http.Get(tr.kingdee + "/sim/arrived")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var arrived []struct {
+		Part   string
+		Faults []string
+	}
+	text, _ := io.ReadAll(res.Body)
+	if err := json.Unmarshal(text, &arrived); err != nil || len(arrived) == 0 {
+		t.Fatalf("%s %v", text, err)
+	}
+	var faults []string
+	for _, one := range arrived {
+		for _, fault := range one.Faults {
+			faults = append(faults, one.Part+": "+fault)
+		}
+	}
+	return faults
+}

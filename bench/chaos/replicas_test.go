@@ -204,7 +204,8 @@ func TestRedisAwayForTwoSeconds(t *testing.T) {
 	finish()
 	sum := crowd.judge([]window{away})
 	t.Logf("%s", sum)
-	if sum.wrong+sum.outside > 0 || sum.inside == 0 {
+	// Inside the gap a sign-in may be refused or may have waited it out.
+	if sum.wrong+sum.outside > 0 {
 		t.Errorf("%s\n%s", sum, strings.Join(sum.words, "\n"))
 	}
 	for _, code := range []string{"KD-201", "KD-202", "KD-203"} {

@@ -110,8 +110,14 @@ func TestScriptInBrowser(t *testing.T) {
 	page := strictPage(t, func() string { return sim.http.URL })
 	sim = newSim(t, func(c *dingtalksim.Config) { c.Corps[0].Apps[0].HomeURL = page.URL + "/?corpId=$CORPID$" })
 
-	see := func(url, last string) string {
+	// see waits until the page says all of the words: the callback and the promise
+	// of one call come in any order.
+	see := func(url string, words ...string) string {
 		t.Helper()
+		wanted, err := json.Marshal(words)
+		if err != nil {
+			t.Fatal(err)
+		}
 		ctx, stop := context.WithTimeout(ctx, 15*time.Second)
 		defer stop()
 		if err := chromedp.Do(ctx, chromedp.Navigate(url)); err != nil {
@@ -119,10 +125,10 @@ func TestScriptInBrowser(t *testing.T) {
 		}
 		text, err := chromedp.Run(ctx, chromedp.Poll[string](`(function () {
 			var out = document.getElementById('out');
-			return out && out.textContent.indexOf(`+fmt.Sprintf("%q", last)+`) >= 0 ? out.textContent : '';
+			return out && `+string(wanted)+`.every(function (w) { return out.textContent.indexOf(w) >= 0; }) ? out.textContent : '';
 		})()`))
 		if err != nil {
-			t.Fatalf("waiting for %q: %v", last, err)
+			t.Fatalf("waiting for %q: %v", words, err)
 		}
 		return text
 	}
@@ -146,7 +152,7 @@ func TestScriptInBrowser(t *testing.T) {
 		{"not-ready", "platform pc", "platform pc"},
 	} {
 		sim.set("jsapi_mode", tc.mode)
-		if got := see(page.URL, tc.last); !strings.Contains(got, tc.want) {
+		if got := see(page.URL, tc.last, tc.want); !strings.Contains(got, tc.want) {
 			t.Errorf("%s:\n%s", tc.mode, got)
 		}
 	}

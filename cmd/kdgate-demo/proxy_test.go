@@ -7,8 +7,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"kdgate/identity"
+	"kdgate/identity/token"
 )
 
 // press clicks a part of the console and gives what came of it.
@@ -114,4 +118,55 @@ func arrivedFaults(t *testing.T, tr *trial) []string {
 		}
 	}
 	return faults
+}
+
+// TestProxyAssertion: what Kingdee is told about the person is signed, for it
+// alone, with the published keys; and the same person is told to forward-auth.
+func TestProxyAssertion(t *testing.T) {
+	tr := start(t, "--mode", "proxy")
+	b := newBrowser(t, clientAgent)
+	if p := tr.clickInClient(t, b, "zhangsan", "/launch/kingdee"); p.byID("login-user") != "zhangsan" {
+		t.Fatalf("landed on %s", p.text)
+	}
+	res := must(http.Get(tr.gateway + "/.well-known/jwks.json"))
+	defer res.Body.Close()
+	keys := must(token.ParseKeys(must(io.ReadAll(res.Body))))
+	verify := func(text, audience string) token.Token {
+		t.Helper()
+		verifier := must(token.NewVerifier(token.VerifierConfig{Issuer: tr.gateway, Audience: audience, Keys: keys.Key, Leeway: time.Second}))
+		said, err := verifier.Verify(identity.NewSecret(text))
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		return said
+	}
+	said := verify(upstreamAssertion(t, tr), tr.kingdee)
+	if said.Subject.UserID != "zhangsan" || said.Account.LoginUser != "zhangsan" || said.Account.DataCentre != centreID {
+		t.Errorf("upstream is told %+v", said)
+	}
+	p := b.get(tr.gateway + "/forward-auth?data_centre=" + centreID)
+	if said := verify(p.header.Get("X-Kdgate-Assertion"), tr.gateway+"/forward-auth"); said.Account.LoginUser != "zhangsan" {
+		t.Errorf("forward-auth tells %+v", said)
+	}
+}
+
+// upstreamAssertion is the one that came with the console's page.
+func upstreamAssertion(t *testing.T, tr *trial) string {
+	t.Helper()
+	res := must(http.Get(tr.kingdee + "/sim/calls"))
+	defer res.Body.Close()
+	var calls []struct {
+		Route  string
+		Header http.Header
+	}
+	if err := json.NewDecoder(res.Body).Decode(&calls); err != nil {
+		t.Fatal(err)
+	}
+	for _, call := range calls {
+		if strings.HasSuffix(call.Route, "/dform.aspx") {
+			return call.Header.Get("X-Kdgate-Assertion")
+		}
+	}
+	t.Fatal("the console's page was not asked for")
+	return ""
 }

@@ -8,6 +8,7 @@ import (
 
 	"kdgate/gateway"
 	"kdgate/gateway/proxy"
+	"kdgate/identity/token"
 	"kdgate/internal/config"
 )
 
@@ -22,17 +23,27 @@ func (s *Server) newGateway(r *rooms) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	centres, err := s.gatewayCentres(r, public)
+	issuer, err := s.newIssuer(public)
 	if err != nil {
 		return nil, err
 	}
-	return gateway.New(gateway.Config{
+	centres, err := s.gatewayCentres(r, public, issuer)
+	if err != nil {
+		return nil, err
+	}
+	front, err := gateway.New(gateway.Config{
 		PublicURL: public, Corps: gatewayCorps(cfg, r), DataCentres: centres, Forms: gatewayForms(cfg),
 		TrustedProxies: proxies, Store: s.store, Sessions: s.sessions, Resolver: r.table,
 		Recorder: recorder{s.log, s.metrics}, Observer: s.metrics, Logger: s.options.Logger,
-		Secret: s.secret, Limits: gatewayLimits(cfg.Limits), ForwardAuth: cfg.ForwardAuth.Origins, Now: s.options.Now,
+		Secret: s.secret, Limits: gatewayLimits(cfg.Limits), ForwardAuth: cfg.ForwardAuth.Origins,
+		Asserter: asserter{issuer: issuer, audience: cfg.PublicURL + forwardAudience, now: s.options.Now}, Now: s.options.Now,
 		DevInsecure: public.Scheme == "http", // the configuration allows that on loopback only
 	})
+	if err != nil {
+		return nil, err
+	}
+	front.Handle("GET "+jwksPath, issuer.Handler())
+	return front, nil
 }
 
 func prefixes(texts []string) ([]netip.Prefix, error) {
@@ -57,7 +68,7 @@ func gatewayCorps(cfg *config.Config, r *rooms) []gateway.Corp {
 	return list
 }
 
-func (s *Server) gatewayCentres(r *rooms, public *url.URL) ([]gateway.DataCentre, error) {
+func (s *Server) gatewayCentres(r *rooms, public *url.URL, issuer *token.Issuer) ([]gateway.DataCentre, error) {
 	list := make([]gateway.DataCentre, 0, len(r.config.DataCentres))
 	for _, dc := range r.config.DataCentres {
 		name := dc.Name
@@ -68,7 +79,7 @@ func (s *Server) gatewayCentres(r *rooms, public *url.URL) ([]gateway.DataCentre
 			ID: dc.ID, Name: name, Origin: originOf(dc.URL), ServiceProvider: serviceProvider{r.vendors.kingdee[dc.ID].api},
 		}
 		if dc.Mode == "proxy" {
-			through, err := s.newProxy(dc, public)
+			through, err := s.newProxy(dc, public, issuer)
 			if err != nil {
 				return nil, fmt.Errorf("data centre %s: %w", dc.ID, err)
 			}
@@ -80,7 +91,7 @@ func (s *Server) gatewayCentres(r *rooms, public *url.URL) ([]gateway.DataCentre
 }
 
 // newProxy is the way through to one data centre.
-func (s *Server) newProxy(dc config.DataCentre, public *url.URL) (*proxy.Proxy, error) {
+func (s *Server) newProxy(dc config.DataCentre, public *url.URL, issuer *token.Issuer) (*proxy.Proxy, error) {
 	upstream, err := url.Parse(dc.URL)
 	if err != nil {
 		return nil, err
@@ -93,6 +104,7 @@ func (s *Server) newProxy(dc config.DataCentre, public *url.URL) (*proxy.Proxy, 
 		Centre: dc.ID, Upstream: upstream, PublicURL: public, KeepHost: dc.Proxy.Host == "public", TLS: tlsConfig,
 		AllowHeaders: dc.Proxy.AllowHeaders, DenyPaths: dc.Proxy.DenyPaths, AllowPaths: dc.Proxy.AllowPaths,
 		Store: s.store, Sessions: s.sessions, Recorder: recorder{s.log, s.metrics}, Observer: s.metrics,
+		Signer: asserter{issuer: issuer, audience: originOf(dc.URL), dataCentre: dc.ID, now: s.options.Now},
 		Logger: s.options.Logger, Now: s.options.Now,
 	})
 }

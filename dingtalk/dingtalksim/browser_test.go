@@ -123,10 +123,14 @@ func TestScriptInBrowser(t *testing.T) {
 		if err := chromedp.Do(ctx, chromedp.Navigate(url)); err != nil {
 			t.Fatal(err)
 		}
-		text, err := chromedp.Run(ctx, chromedp.Poll[string](`(function () {
+		poll := chromedp.Poll[string](`(function () {
 			var out = document.getElementById('out');
 			return out && `+string(wanted)+`.every(function (w) { return out.textContent.indexOf(w) >= 0; }) ? out.textContent : '';
-		})()`))
+		})()`)
+		text, err := chromedp.Run(ctx, poll)
+		for err != nil && ctx.Err() == nil { // the page before was still going away
+			text, err = chromedp.Run(ctx, poll)
+		}
 		if err != nil {
 			t.Fatalf("waiting for %q: %v", words, err)
 		}

@@ -125,7 +125,7 @@ func TestScriptInBrowser(t *testing.T) {
 		}
 		poll := chromedp.Poll[string](`(function () {
 			var out = document.getElementById('out');
-			return out && `+string(wanted)+`.every(function (w) { return out.textContent.indexOf(w) >= 0; }) ? out.textContent : '';
+			return out && ` + string(wanted) + `.every(function (w) { return out.textContent.indexOf(w) >= 0; }) ? out.textContent : '';
 		})()`)
 		text, err := chromedp.Run(ctx, poll)
 		for err != nil && ctx.Err() == nil { // the page before was still going away

@@ -184,7 +184,7 @@ func BenchmarkProxied(b *testing.B) {
 		bare, gate := all.median("bare"), all.median("gateway")
 		for _, name := range []string{"bare", "gateway"} {
 			r := all.median(name)
-			b.Logf("%-8s %8.0f rps  p50 %6.2f ms  p99 %6.2f ms  %5.1f CPU s per 10,000", name, r.rate, ms(r.p50), ms(r.p99), r.cpu)
+			b.Logf("%-8s %8.0f rps  p50 %6.2f ms  p99 %6.2f ms  %5.2f CPU s per 10,000", name, r.rate, ms(r.p50), ms(r.p99), r.cpu)
 		}
 		for _, line := range lines {
 			b.Logf("%-8s RSS %.0f MiB, at most %.0f", line.name, line.part.memory(b, "VmRSS"), line.part.memory(b, "VmHWM"))

@@ -137,22 +137,25 @@ func canonicalHost(host, scheme string) string {
 	return strings.TrimSuffix(host, ":80")
 }
 
-// forwardedNames are headers by which a proxy, or whoever plays one, says where
-// a request came from. Only clientAddress reads one of them, and only from a
-// trusted peer; after that they are gone.
-var forwardedNames = [...]string{
-	"Forwarded", "X-Real-Ip", "True-Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Rewrite-Url",
-	"X-Http-Method", "X-Http-Method-Override", "X-Method-Override",
+// isForwarded names the headers by which a proxy, or whoever plays one, says
+// where a request came from, or what it was before. Only clientAddress and
+// originalOf read some of them, and only from a trusted peer.
+func isForwarded(name string) bool {
+	switch name {
+	case "Forwarded", "X-Real-Ip", "True-Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Rewrite-Url",
+		"X-Http-Method", "X-Http-Method-Override", "X-Method-Override":
+		return true
+	}
+	return strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Original-") || strings.HasPrefix(name, "Cf-")
 }
 
 // dropForwarded removes them, so that no handler can trust one by mistake (T49).
 func dropForwarded(header http.Header) {
-	for _, name := range forwardedNames {
-		header.Del(name)
-	}
 	for name := range header {
-		canonical := http.CanonicalHeaderKey(name)
-		if strings.HasPrefix(canonical, "X-Forwarded-") || strings.HasPrefix(canonical, "X-Original-") || strings.HasPrefix(canonical, "Cf-") {
+		if name == "" || strings.IndexByte("FXTCfxtc", name[0]) < 0 {
+			continue // there are many headers, and these are few
+		}
+		if isForwarded(http.CanonicalHeaderKey(name)) {
 			delete(header, name)
 		}
 	}

@@ -25,8 +25,8 @@ var identityPrefixes = [...]string{
 // them. CGI, WSGI and their like fold whatever is no letter or digit into one
 // sign, so that X_Kd.User reads as X-Kd-User there.
 func isIdentity(name string) bool {
-	if name == "" || strings.IndexByte("xXrRaAfF", name[0]) < 0 {
-		return false
+	if len(name) < 4 || strings.IndexByte("xXrRaAfF", name[0]) < 0 || isAccept(name) {
+		return false // most names are neither
 	}
 	for _, prefix := range identityPrefixes {
 		if hasFoldedPrefix(name, prefix) {
@@ -35,6 +35,9 @@ func isIdentity(name string) bool {
 	}
 	return false
 }
+
+// isAccept spares the headers that every browser sends.
+func isAccept(name string) bool { return strings.HasPrefix(name, "Accept") }
 
 func hasFoldedPrefix(name, prefix string) bool {
 	if len(name) < len(prefix) {

@@ -51,7 +51,8 @@ func isToken(text string) bool {
 	if len(text) != tokenCode.EncodedLen(tokenSize) || strings.ContainsAny(text, "\r\n") {
 		return false // the decoder skips line ends
 	}
-	_, err := tokenCode.DecodeString(text)
+	var raw [tokenSize]byte
+	_, err := tokenCode.Decode(raw[:], []byte(text))
 	return err == nil
 }
 

@@ -33,8 +33,10 @@ func (a *alerts) raise(ctx context.Context, e *CallError) {
 	if e.rule.advice == "" || !a.due(e.rule.name+" "+e.Operation) {
 		return
 	}
-	attrs := []slog.Attr{slog.String("rule", e.rule.name), slog.String("operation", e.Operation),
-		slog.String("reason", e.Reason), slog.String("request_id", e.RequestID)}
+	attrs := []slog.Attr{
+		slog.String("rule", e.rule.name), slog.String("operation", e.Operation),
+		slog.String("reason", e.Reason), slog.String("request_id", e.RequestID),
+	}
 	for _, hint := range []struct{ name, value string }{
 		{"permission", e.Permission}, {"apply_at", e.ApplyLink}, {"our_address", e.OurAddress},
 	} {

@@ -54,27 +54,45 @@ func defaultInvalidToken() []string {
 
 // Rules that do not hang on a reason.
 var (
-	ruleUnreachable = rule{name: "unreachable", kind: identity.Unavailable, code: identity.CodeDingTalkDown,
-		act: actRetry, tries: 3, wait: 200 * time.Millisecond}
-	ruleUntrusted = rule{name: "tls", kind: identity.Unavailable, code: identity.CodeDingTalkDown,
-		advice: "DingTalk's TLS certificate was not accepted: look for an intercepting proxy or a wrong address"}
-	ruleUnreadable = rule{name: "unreadable", kind: identity.Upstream, code: identity.CodeDingTalkDown,
-		act: actRetry, tries: 2, wait: 200 * time.Millisecond}
-	ruleBanned = rule{name: "banned", kind: identity.Throttled, code: identity.CodeDingTalkBusy, act: actBan,
-		advice: "DingTalk has banned our address: lower the rates of everything that calls from it"}
-	ruleThrottled = rule{name: "throttled", kind: identity.Throttled, code: identity.CodeDingTalkBusy,
-		act: actPause, tries: 5, wait: time.Second}
+	ruleUnreachable = rule{
+		name: "unreachable", kind: identity.Unavailable, code: identity.CodeDingTalkDown,
+		act: actRetry, tries: 3, wait: 200 * time.Millisecond,
+	}
+	ruleUntrusted = rule{
+		name: "tls", kind: identity.Unavailable, code: identity.CodeDingTalkDown,
+		advice: "DingTalk's TLS certificate was not accepted: look for an intercepting proxy or a wrong address",
+	}
+	ruleUnreadable = rule{
+		name: "unreadable", kind: identity.Upstream, code: identity.CodeDingTalkDown,
+		act: actRetry, tries: 2, wait: 200 * time.Millisecond,
+	}
+	ruleBanned = rule{
+		name: "banned", kind: identity.Throttled, code: identity.CodeDingTalkBusy, act: actBan,
+		advice: "DingTalk has banned our address: lower the rates of everything that calls from it",
+	}
+	ruleThrottled = rule{
+		name: "throttled", kind: identity.Throttled, code: identity.CodeDingTalkBusy,
+		act: actPause, tries: 5, wait: time.Second,
+	}
 	rulePaused = rule{name: "paused", kind: identity.Throttled, code: identity.CodeDingTalkBusy}
 	ruleHeld   = rule{name: "held", kind: identity.Unavailable, code: identity.CodeDingTalkDown}
-	ruleBusy   = rule{name: "busy", kind: identity.Unavailable, code: identity.CodeDingTalkBusy,
-		act: actRetry, tries: 3, wait: time.Second}
-	ruleSecret = rule{name: "secret_wrong", kind: identity.Misconfigured, code: identity.CodeDingTalkSetup,
-		advice: "DingTalk refuses the Client ID or Client Secret: compare both with the developer console"}
-	ruleUnclear403 = rule{name: "forbidden", kind: identity.Upstream, code: identity.CodeDingTalkSetup,
+	ruleBusy   = rule{
+		name: "busy", kind: identity.Unavailable, code: identity.CodeDingTalkBusy,
+		act: actRetry, tries: 3, wait: time.Second,
+	}
+	ruleSecret = rule{
+		name: "secret_wrong", kind: identity.Misconfigured, code: identity.CodeDingTalkSetup,
+		advice: "DingTalk refuses the Client ID or Client Secret: compare both with the developer console",
+	}
+	ruleUnclear403 = rule{
+		name: "forbidden", kind: identity.Upstream, code: identity.CodeDingTalkSetup,
 		act: actRetry, tries: 2, wait: time.Second,
-		advice: "DingTalk answers 403 without a reason: check the application's permissions and rates"}
-	ruleOther = rule{name: "other", kind: identity.Upstream, code: identity.CodeDingTalkDown,
-		act: actRetry, tries: 2, wait: time.Second}
+		advice: "DingTalk answers 403 without a reason: check the application's permissions and rates",
+	}
+	ruleOther = rule{
+		name: "other", kind: identity.Upstream, code: identity.CodeDingTalkDown,
+		act: actRetry, tries: 2, wait: time.Second,
+	}
 )
 
 // throttleEntries come before every rule for "Forbidden": the throttle codes
@@ -85,17 +103,25 @@ func throttleEntries() []entry {
 	banned := ruleThrottled
 	banned.name, banned.tries, banned.wait = "api_banned", 1, 5*time.Minute
 	banned.advice = "DingTalk has banned one of its APIs for this application for a while: lower the rates"
-	quota := rule{name: "quota", kind: identity.Throttled, code: identity.CodeDingTalkBusy, act: actQuota,
-		advice: "the organisation's monthly API quota is used up: buy a pack or wait for the next month"}
+	quota := rule{
+		name: "quota", kind: identity.Throttled, code: identity.CodeDingTalkBusy, act: actQuota,
+		advice: "the organisation's monthly API quota is used up: buy a pack or wait for the next month",
+	}
 	return []entry{
-		{ruleThrottled, []string{"90018", "90002", "Forbidden.AccessDenied.QpsLimitForAppkeyAndApi",
-			"Forbidden.AccessDenied.QpsLimitForApi", "Forbidden.AccessDenied.QpsLimit*"}},
+		{ruleThrottled, []string{
+			"90018", "90002", "Forbidden.AccessDenied.QpsLimitForAppkeyAndApi",
+			"Forbidden.AccessDenied.QpsLimitForApi", "Forbidden.AccessDenied.QpsLimit*",
+		}},
 		{perMinute, []string{"Forbidden.AccessDenied.QpmLimit*"}},
 		{quota, []string{"90020", "Forbidden.AccessDenied.ApiCountLimitForOrg"}},
-		{banned, []string{"90001", "90003", "90004", "90005", "90006", "90007", "90008", "90009", "90010",
-			"90011", "90012", "90013", "90014", "90017"}},
-		{ruleBusy, []string{"-1", "15", "systemBusy", "system.busy", "qps.exceed.limit", "request.overlimit",
-			"integrated.qps.exceed", "system.error", "systemError", "isp.*"}},
+		{banned, []string{
+			"90001", "90003", "90004", "90005", "90006", "90007", "90008", "90009", "90010",
+			"90011", "90012", "90013", "90014", "90017",
+		}},
+		{ruleBusy, []string{
+			"-1", "15", "systemBusy", "system.busy", "qps.exceed.limit", "request.overlimit",
+			"integrated.qps.exceed", "system.error", "systemError", "isp.*",
+		}},
 	}
 }
 
@@ -111,14 +137,20 @@ func setupEntries() []entry {
 	permission.drop = true
 	return []entry{
 		{permission, []string{"60011", "Forbidden.AccessDenied.AccessTokenPermissionDenied"}},
-		{setup("address", "put the gateway's outgoing address on the application's allow-list"),
-			[]string{"60020", "Forbidden.AccessDenied.IpNotInWhiteList"}},
+		{
+			setup("address", "put the gateway's outgoing address on the application's allow-list"),
+			[]string{"60020", "Forbidden.AccessDenied.IpNotInWhiteList"},
+		},
 		{ruleSecret, []string{"40096", "40089", "invalidClientIdOrSecret", "invalid.client", "unauthorized.client"}},
-		{fault("token_missing", "a call of ours went without a token"),
-			[]string{"40000", "AuthenticationFailed.MissingParameter"}},
+		{
+			fault("token_missing", "a call of ours went without a token"),
+			[]string{"40000", "AuthenticationFailed.MissingParameter"},
+		},
 		{fault("wrong_path", "DingTalk does not know a path of ours: check the endpoints"), []string{"22", "404"}},
-		{fault("wrong_parameter", "DingTalk refuses a parameter of ours"), []string{"400002", "40035", "40068", "40069",
-			"43004", "invalidMaxResults", "invalidEndTime", "invalidParameter*"}},
+		{fault("wrong_parameter", "DingTalk refuses a parameter of ours"), []string{
+			"400002", "40035", "40068", "40069",
+			"43004", "invalidMaxResults", "invalidEndTime", "invalidParameter*",
+		}},
 		{ruleUnclear403, []string{"Forbidden"}},
 	}
 }
@@ -129,29 +161,39 @@ func personEntries() []entry {
 		return rule{name: name, kind: kind, code: code}
 	}
 	return []entry{
-		{about("code_refused", identity.Unauthenticated, identity.CodeAuthCodeRefused),
-			[]string{"40078", "invalidParameter.authCode.notFound", "不合法的临时授权码", "invalidCode", "accesstoken.expired"}},
+		{
+			about("code_refused", identity.Unauthenticated, identity.CodeAuthCodeRefused),
+			[]string{"40078", "invalidParameter.authCode.notFound", "不合法的临时授权码", "invalidCode", "accesstoken.expired"},
+		},
 		{about("out_of_scope", identity.Forbidden, identity.CodeNotInScope), []string{"40079", "50002", "50004"}},
-		{about("no_person", identity.NotFound, identity.CodeNotEmployee),
-			[]string{"60121", "33012", "40003", "invalidParameter.user.notFound"}},
+		{
+			about("no_person", identity.NotFound, identity.CodeNotEmployee),
+			[]string{"60121", "33012", "40003", "invalidParameter.user.notFound"},
+		},
 		{about("no_department", identity.NotFound, ""), []string{"60003", "40009"}},
-		{about("no_approval", identity.NotFound, ""), []string{"processInstanceNotExist", "aflowProcessInstNotExist",
-			"aflowProcessInstCanNotBeExecuted"}},
+		{about("no_approval", identity.NotFound, ""), []string{
+			"processInstanceNotExist", "aflowProcessInstNotExist",
+			"aflowProcessInstCanNotBeExecuted",
+		}},
 	}
 }
 
 // newDecisions builds the table; invalidToken is the configured list of
 // reasons that mean "token invalid or expired".
 func newDecisions(invalidToken []string) decisions {
-	refresh := rule{name: "token_invalid", kind: identity.Misconfigured, code: identity.CodeDingTalkSetup, act: actRefresh,
-		advice: "DingTalk refuses a token it has just issued: check the token call and the application's state"}
+	refresh := rule{
+		name: "token_invalid", kind: identity.Misconfigured, code: identity.CodeDingTalkSetup, act: actRefresh,
+		advice: "DingTalk refuses a token it has just issued: check the token call and the application's state",
+	}
 	d := decisions{refresh: refresh, exact: map[string]rule{}, token: map[string]rule{}}
 	for _, e := range append(append(throttleEntries(), setupEntries()...), personEntries()...) {
 		d.add(e)
 	}
 	d.add(entry{refresh, invalidToken})
-	for _, reason := range []string{"40001", "40089", "40096", "invalidClientIdOrSecret", "invalid.client",
-		"unauthorized.client", "unknownError"} {
+	for _, reason := range []string{
+		"40001", "40089", "40096", "invalidClientIdOrSecret", "invalid.client",
+		"unauthorized.client", "unknownError",
+	} {
 		d.token[reason] = ruleSecret
 	}
 	return d

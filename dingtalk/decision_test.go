@@ -43,8 +43,10 @@ func TestDecisionTable(t *testing.T) {
 		{"3 old success in documentation mode", oldOp, 200, `{"errcode":"0","errmsg":"ok"}`, answered, "", "", 0, ""},
 		{"3 old success after a byte-order mark", oldOp, 200, "\xef\xbb\xbf" + `{"errcode":0}`, answered, "", "", 0, ""},
 		{"3 new success", newOp, 200, `{"accessToken":"x"}`, answered, "", "", 0, ""},
-		{"4 wrapped", oldOp, 200, `{"errcode":88,"sub_code":"40014","sub_msg":"不合法的access_token","errmsg":"ding talk error[subcode=40014,submsg=不合法的access_token]","request_id":"16l4ew3d47pdp"}`,
-			refused, "40014", "token_invalid", identity.Misconfigured, setup},
+		{
+			"4 wrapped", oldOp, 200, `{"errcode":88,"sub_code":"40014","sub_msg":"不合法的access_token","errmsg":"ding talk error[subcode=40014,submsg=不合法的access_token]","request_id":"16l4ew3d47pdp"}`,
+			refused, "40014", "token_invalid", identity.Misconfigured, setup,
+		},
 		{"4 wrapped, number", oldOp, 200, `{"errcode":88,"sub_code":42001,"errmsg":"x"}`, refused, "42001", "token_invalid", identity.Misconfigured, setup},
 		{"4 wrapped, quoted", oldOp, 200, `{"errcode":"88","errmsg":"ding talk error[subcode=40014,submsg=x]"}`, refused, "40014", "token_invalid", identity.Misconfigured, setup},
 		{"4 bare", oldOp, 200, `{"errcode":40014,"errmsg":"不合法的access_token"}`, refused, "40014", "token_invalid", identity.Misconfigured, setup},

@@ -85,6 +85,8 @@ func (c *Client) answerError(op operation, r rule, a answer) *CallError {
 		r = c.decisions.exact["accesstoken.expired"]
 	}
 	h := hintsOf(a)
-	return &CallError{Operation: op.name, Rule: r.name, Reason: a.reason, RequestID: a.requestID, Status: a.status,
-		Permission: h.scope, ApplyLink: h.link, OurAddress: h.address, rule: r, retryAfter: a.retryAfter}
+	return &CallError{
+		Operation: op.name, Rule: r.name, Reason: a.reason, RequestID: a.requestID, Status: a.status,
+		Permission: h.scope, ApplyLink: h.link, OurAddress: h.address, rule: r, retryAfter: a.retryAfter,
+	}
 }

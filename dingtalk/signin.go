@@ -54,8 +54,12 @@ func (c *Client) InClient(ctx context.Context, code identity.Secret) (identity.A
 // state comes back unchanged; redirectURI must be registered with the vendor.
 func (c *Client) AuthorizeURL(state, redirectURI string) string {
 	pairs := [][2]string{
-		{"redirect_uri", redirectURI}, {"response_type", "code"}, {"client_id", c.cfg.AppKey},
-		{"scope", c.cfg.Scope}, {"state", state}, {"prompt", "consent"},
+		{"redirect_uri", redirectURI},
+		{"response_type", "code"},
+		{"client_id", c.cfg.AppKey},
+		{"scope", c.cfg.Scope},
+		{"state", state},
+		{"prompt", "consent"},
 	}
 	if strings.Contains(c.cfg.Scope, "corpid") {
 		pairs = append(pairs, [2]string{"corpId", c.cfg.Corp})

@@ -50,8 +50,10 @@ func TestInClient(t *testing.T) {
 		return 200, goodUserInfo
 	})
 	got, err := b.InClient(context.Background(), code(1))
-	want := identity.Assertion{Subject: identity.Subject{Corp: "dingcorp1", UserID: "zhangsan"},
-		UnionID: "u1", Name: "张三", Door: identity.DoorInClient, At: b.clock.Now()}
+	want := identity.Assertion{
+		Subject: identity.Subject{Corp: "dingcorp1", UserID: "zhangsan"},
+		UnionID: "u1", Name: "张三", Door: identity.DoorInClient, At: b.clock.Now(),
+	}
 	if err != nil || got != want {
 		t.Fatalf("got %+v, %v; want %+v", got, err, want)
 	}
@@ -237,8 +239,10 @@ func TestBrowser(t *testing.T) {
 	})
 	b.fake.on(pathByUnion, 200, goodByUnion)
 	got, err := b.Browser(context.Background(), code(1))
-	want := identity.Assertion{Subject: identity.Subject{Corp: "dingcorp1", UserID: "zhangsan"},
-		UnionID: "u1", Name: "三", Door: identity.DoorBrowser, At: b.clock.Now()}
+	want := identity.Assertion{
+		Subject: identity.Subject{Corp: "dingcorp1", UserID: "zhangsan"},
+		UnionID: "u1", Name: "三", Door: identity.DoorBrowser, At: b.clock.Now(),
+	}
 	if err != nil || got != want {
 		t.Fatalf("got %+v, %v; want %+v", got, err, want)
 	}

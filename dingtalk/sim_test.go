@@ -36,16 +36,24 @@ type town struct {
 func newTown(t *testing.T) *town {
 	t.Helper()
 	sim, err := dingtalksim.New(dingtalksim.Config{QPS: -1, AddressLimit: -1, Corps: []dingtalksim.Corp{
-		{ID: corpA, Name: "甲", Apps: []dingtalksim.App{{Key: keyA, Secret: secretA, AgentID: 1, Name: "Kingdee",
-			HomeURL: "http://localhost:1/launch/kingdee?corpId=$CORPID$", Hosts: []string{"localhost"}}},
+		{
+			ID: corpA, Name: "甲", Apps: []dingtalksim.App{{
+				Key: keyA, Secret: secretA, AgentID: 1, Name: "Kingdee",
+				HomeURL: "http://localhost:1/launch/kingdee?corpId=$CORPID$", Hosts: []string{"localhost"},
+			}},
 			People: []dingtalksim.Person{
 				{UserID: "zhangsan", Name: "张三", JobNumber: "A001", Mobile: "13800000001", HiredDate: 1600000000000, Extension: `{"级别":"7"}`},
 				{UserID: "guest", Name: "外人", External: true},
 				{UserID: "faraway", Name: "远", OutOfRange: true},
+			},
+		},
+		{
+			ID: corpB, Name: "乙", Apps: []dingtalksim.App{{
+				Key: keyB, Secret: secretB, AgentID: 2, Name: "Kingdee",
+				HomeURL: "http://localhost:1/launch/kingdee?corpId=$CORPID$", Hosts: []string{"localhost"},
 			}},
-		{ID: corpB, Name: "乙", Apps: []dingtalksim.App{{Key: keyB, Secret: secretB, AgentID: 2, Name: "Kingdee",
-			HomeURL: "http://localhost:1/launch/kingdee?corpId=$CORPID$", Hosts: []string{"localhost"}}},
-			People: []dingtalksim.Person{{UserID: "lisi", Name: "李四"}, {UserID: "zhangsan", Name: "另一个张三"}}},
+			People: []dingtalksim.Person{{UserID: "lisi", Name: "李四"}, {UserID: "zhangsan", Name: "另一个张三"}},
+		},
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -23,14 +23,20 @@ func (c *Client) fetchToken(ctx context.Context) (identity.Secret, time.Duration
 	var k call
 	switch c.cfg.TokenCall {
 	case TokenGetToken:
-		k = call{op: operation{name: "gettoken", host: oldHost, path: "/gettoken", get: true, auth: authSecret},
-			query: url.Values{"appkey": {key}, "appsecret": {secret}}, out: &old}
+		k = call{
+			op:    operation{name: "gettoken", host: oldHost, path: "/gettoken", get: true, auth: authSecret},
+			query: url.Values{"appkey": {key}, "appsecret": {secret}}, out: &old,
+		}
 	case TokenCorp:
-		k = call{op: operation{name: "corptoken", host: newHost, path: "/v1.0/oauth2/" + c.cfg.Corp + "/token", auth: authSecret},
-			body: map[string]string{"client_id": key, "client_secret": secret, "grant_type": "client_credentials"}, out: &old}
+		k = call{
+			op:   operation{name: "corptoken", host: newHost, path: "/v1.0/oauth2/" + c.cfg.Corp + "/token", auth: authSecret},
+			body: map[string]string{"client_id": key, "client_secret": secret, "grant_type": "client_credentials"}, out: &old,
+		}
 	default:
-		k = call{op: operation{name: "accesstoken", host: newHost, path: "/v1.0/oauth2/accessToken", auth: authSecret},
-			body: map[string]string{"appKey": key, "appSecret": secret}, out: &current}
+		k = call{
+			op:   operation{name: "accesstoken", host: newHost, path: "/v1.0/oauth2/accessToken", auth: authSecret},
+			body: map[string]string{"appKey": key, "appSecret": secret}, out: &current,
+		}
 	}
 	if err := c.do(ctx, k); err != nil {
 		return identity.Secret{}, 0, err

@@ -335,7 +335,8 @@ func (s *street) shoot(t *testing.T, name, path, person string, size [2]int64, d
 	scheme := map[bool]string{true: "dark", false: "light"}[dark]
 	win.do(t, chromedp.EmulateViewport(size[0], size[1]))
 	call(t, win, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	})
 	call(t, win, network.Enable, network.EnableParams{})
 	call(t, win, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Accept-Language": "zh-CN"}})
 	if person != "" {

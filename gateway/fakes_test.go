@@ -356,8 +356,10 @@ func (h *house) browser(t testing.TB) *browser {
 		t.Fatal(err)
 	}
 	b := &browser{t: t, house: h}
-	b.Client = http.Client{Jar: jar, Transport: h.Client().Transport, Timeout: 20 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	b.Client = http.Client{
+		Jar: jar, Transport: h.Client().Transport, Timeout: 20 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	return b
 }
 

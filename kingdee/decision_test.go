@@ -20,8 +20,10 @@ func coded(code, text string) string {
 }
 
 func loginType(result, message string) step {
-	return step{body: `{"Message":"` + message + `","MessageCode":"","LoginResultType":` + result + `,"KDSVCSessionId":"` + testSessID + `"}`,
-		header: map[string]string{"Set-Cookie": "kdservice-sessionid=" + testSessID + "; path=/; expires=Thu, 01-Jan-2099 00:00:00 GMT"}}
+	return step{
+		body:   `{"Message":"` + message + `","MessageCode":"","LoginResultType":` + result + `,"KDSVCSessionId":"` + testSessID + `"}`,
+		header: map[string]string{"Set-Cookie": "kdservice-sessionid=" + testSessID + "; path=/; expires=Thu, 01-Jan-2099 00:00:00 GMT"},
+	}
 }
 
 // TestDecisionTable plays every row of reference 3.5 that a read can meet, with

@@ -39,8 +39,10 @@ func newStage(t *testing.T, change func(*kingdeesim.DataCentre)) *stage {
 	tables.Hire(kingdeesim.Employee{Number: "K1", Name: "大写"})
 	tables.Hire(kingdeesim.Employee{Number: "k1", Name: "小写"})
 	tables.Users = append(tables.Users, kingdeesim.User{Name: "api", Account: "api"})
-	centre := kingdeesim.DataCentre{ID: testDBID, Name: "正式账套", Tables: tables,
-		Rows: []kingdeesim.Row{{AppID: testAppID, Secret: testSecret, IntegrationUser: "api"}}}
+	centre := kingdeesim.DataCentre{
+		ID: testDBID, Name: "正式账套", Tables: tables,
+		Rows: []kingdeesim.Row{{AppID: testAppID, Secret: testSecret, IntegrationUser: "api"}},
+	}
 	if change != nil {
 		change(&centre)
 	}
@@ -158,8 +160,12 @@ func TestStaffStates(t *testing.T) {
 		count               int
 		forbidden, approved bool
 	}{
-		{"1001", 1, false, true}, {"1007", 1, true, true}, {"1008", 1, false, false},
-		{"1009", 2, false, true}, {"9999", 0, false, false}, {"K1", 1, false, true},
+		{"1001", 1, false, true},
+		{"1007", 1, true, true},
+		{"1008", 1, false, false},
+		{"1009", 2, false, true},
+		{"9999", 0, false, false},
+		{"K1", 1, false, true},
 	}
 	for _, tc := range cases {
 		got, err := c.StaffByNumber(t.Context(), tc.number)

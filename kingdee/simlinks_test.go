@@ -128,8 +128,11 @@ func TestGBKServer(t *testing.T) {
 		characters, encoding string
 		lands                bool
 	}{
-		{"ascii", kingdee.None, true}, {"ascii", "utf-8", true}, {"utf-8", "utf-8", true},
-		{"utf-8", kingdee.None, false}, {"gbk", kingdee.None, true},
+		{"ascii", kingdee.None, true},
+		{"ascii", "utf-8", true},
+		{"utf-8", "utf-8", true},
+		{"utf-8", kingdee.None, false},
+		{"gbk", kingdee.None, true},
 	}
 	for _, tc := range cases {
 		c := s.client(t, func(cfg *kingdee.Config) { cfg.Link.Characters, cfg.Link.UDEncoding = tc.characters, tc.encoding })

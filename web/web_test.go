@@ -213,8 +213,10 @@ func samples() map[string]any {
 		return all
 	}
 	signin := func(failed identity.Code, restarted bool) map[string]any {
-		return map[string]any{"State": "s", "Nonce": "n", "Corp": "dingcorp1", "Client": "c", "JSAPI": "", "Browser": "/signin/dingtalk/oauth?state=s",
-			"Auto": failed == "", "Restarted": restarted, "Failed": failed, "RequestID": "r", "Time": "t"}
+		return map[string]any{
+			"State": "s", "Nonce": "n", "Corp": "dingcorp1", "Client": "c", "JSAPI": "", "Browser": "/signin/dingtalk/oauth?state=s",
+			"Auto": failed == "", "Restarted": restarted, "Failed": failed, "RequestID": "r", "Time": "t",
+		}
 	}
 	return map[string]any{
 		"signin":           signin(identity.CodeAuthCodeRefused, true),
@@ -315,8 +317,15 @@ func TestContrast(t *testing.T) {
 		t.Fatalf("%d schemes", len(schemes))
 	}
 	pairs := [][2]string{
-		{"text", "card"}, {"text", "ground"}, {"soft", "card"}, {"soft", "ground"}, {"accent", "card"},
-		{"accent-text", "accent"}, {"accent", "accent-soft"}, {"warn", "warn-soft"}, {"bad", "bad-soft"},
+		{"text", "card"},
+		{"text", "ground"},
+		{"soft", "card"},
+		{"soft", "ground"},
+		{"accent", "card"},
+		{"accent-text", "accent"},
+		{"accent", "accent-soft"},
+		{"warn", "warn-soft"},
+		{"bad", "bad-soft"},
 	}
 	for _, scheme := range schemes {
 		colours := map[string]float64{}
@@ -356,10 +365,21 @@ func luminance(t *testing.T, rgb string) float64 {
 func TestLanguageChoice(t *testing.T) {
 	c := newPages(t).Catalogue()
 	tests := []struct{ accept, cookie, query, want string }{
-		{"", "", "", "zh-Hans"}, {"en-US,en;q=0.9", "", "", "en"}, {"zh-TW,zh;q=0.9", "", "", "zh-Hant"}, {"zh-HK", "", "", "zh-Hant"},
-		{"zh", "", "", "zh-Hans"}, {"zh-CN", "", "", "zh-Hans"}, {"de", "", "", "zh-Hans"}, {"en", "zh-Hant", "", "zh-Hant"},
-		{"en", "zh-Hant", "zh-Hans", "zh-Hans"}, {"en", "../x", "", "en"}, {"en", "", "klingon", "en"}, {";;;", "", "", "zh-Hans"},
-		{"zh-HK,zh;q=0.9,en;q=0.8", "", "", "zh-Hant"}, {"zh-Hant-HK,zh;q=0.8", "", "", "zh-Hant"}, {"de,en;q=0.5", "", "", "en"},
+		{"", "", "", "zh-Hans"},
+		{"en-US,en;q=0.9", "", "", "en"},
+		{"zh-TW,zh;q=0.9", "", "", "zh-Hant"},
+		{"zh-HK", "", "", "zh-Hant"},
+		{"zh", "", "", "zh-Hans"},
+		{"zh-CN", "", "", "zh-Hans"},
+		{"de", "", "", "zh-Hans"},
+		{"en", "zh-Hant", "", "zh-Hant"},
+		{"en", "zh-Hant", "zh-Hans", "zh-Hans"},
+		{"en", "../x", "", "en"},
+		{"en", "", "klingon", "en"},
+		{";;;", "", "", "zh-Hans"},
+		{"zh-HK,zh;q=0.9,en;q=0.8", "", "", "zh-Hant"},
+		{"zh-Hant-HK,zh;q=0.8", "", "", "zh-Hant"},
+		{"de,en;q=0.5", "", "", "en"},
 	}
 	for _, test := range tests {
 		r := httptest.NewRequest(http.MethodGet, "/?lang="+test.query, nil)

@@ -44,33 +44,55 @@ func cast() []member {
 		return &mapping.Draft{StaffNumber: number, LoginUser: login}
 	}
 	return []member{
-		{userid: "zhangsan", name: "张三", title: "已绑定", jobNumber: "1001",
-			staff: hired("1001", "张三", user("zhangsan", "zs")...), mapped: row("1001", "zhangsan")},
-		{userid: "lisi", name: "李四", title: "已绑定，中文用户名", jobNumber: "1002",
-			staff: hired("1002", "李四", user("李四（财务）", "lisi")...), mapped: row("1002", "李四（财务）")},
-		{userid: "1010", name: "陈晓", title: "首次点击时自动绑定", jobNumber: "1010",
-			staff: hired("1010", "陈晓", user("陈晓", "chenxiao")...)},
+		{
+			userid: "zhangsan", name: "张三", title: "已绑定", jobNumber: "1001",
+			staff: hired("1001", "张三", user("zhangsan", "zs")...), mapped: row("1001", "zhangsan"),
+		},
+		{
+			userid: "lisi", name: "李四", title: "已绑定，中文用户名", jobNumber: "1002",
+			staff: hired("1002", "李四", user("李四（财务）", "lisi")...), mapped: row("1002", "李四（财务）"),
+		},
+		{
+			userid: "1010", name: "陈晓", title: "首次点击时自动绑定", jobNumber: "1010",
+			staff: hired("1010", "陈晓", user("陈晓", "chenxiao")...),
+		},
 		{userid: "wangwu", name: "王五", title: "未绑定", jobNumber: ""},
 		{userid: "zhengshi", name: "郑十", title: "金蝶中没有此工号", jobNumber: "1009", mapped: row("1009", "")},
-		{userid: "zhaoliu", name: "赵六", title: "有员工资料，没有金蝶用户", jobNumber: "1004",
-			staff: hired("1004", "赵六"), mapped: row("1004", "")},
-		{userid: "sunqi", name: "孙七", title: "金蝶用户已禁用", jobNumber: "1005",
+		{
+			userid: "zhaoliu", name: "赵六", title: "有员工资料，没有金蝶用户", jobNumber: "1004",
+			staff: hired("1004", "赵六"), mapped: row("1004", ""),
+		},
+		{
+			userid: "sunqi", name: "孙七", title: "金蝶用户已禁用", jobNumber: "1005",
 			staff:  hired("1005", "孙七", kingdeesim.User{Name: "sunqi", Account: "sunqi", ForbidStatus: kingdeesim.Forbidden}),
-			mapped: row("1005", "sunqi")},
-		{userid: "zhouba", name: "周八", title: "一人两个金蝶用户", jobNumber: "1006",
+			mapped: row("1005", "sunqi"),
+		},
+		{
+			userid: "zhouba", name: "周八", title: "一人两个金蝶用户", jobNumber: "1006",
 			staff:  hired("1006", "周八", kingdeesim.User{Name: "zhouba", Account: "zhouba"}, kingdeesim.User{Name: "zhouba2", Account: "zhouba2"}),
-			mapped: row("1006", "")},
-		{userid: "wujiu", name: "吴九", title: "已离职，绑定已停用", jobNumber: "1007",
-			staff: hired("1007", "吴九", user("wujiu", "wujiu")...), mapped: row("1007", "wujiu"), suspended: true},
-		{userid: "qianyi", name: "钱一", title: "绑定到 Administrator，等待两人批准", jobNumber: "1008",
+			mapped: row("1006", ""),
+		},
+		{
+			userid: "wujiu", name: "吴九", title: "已离职，绑定已停用", jobNumber: "1007",
+			staff: hired("1007", "吴九", user("wujiu", "wujiu")...), mapped: row("1007", "wujiu"), suspended: true,
+		},
+		{
+			userid: "qianyi", name: "钱一", title: "绑定到 Administrator，等待两人批准", jobNumber: "1008",
 			staff:  hired("1008", "钱一", kingdeesim.User{Name: "Administrator", Account: "administrator", Administrator: true}),
-			mapped: &mapping.Draft{StaffNumber: "1008", LoginUser: "Administrator", Privileged: true}},
-		{userid: "manager01", name: "林管理", title: "系统管理员", jobNumber: "1011", role: "admin", admin: true,
-			staff: hired("1011", "林管理", user("manager01", "manager01")...), mapped: row("1011", "manager01")},
-		{userid: "mapper01", name: "何绑定", title: "绑定管理员", jobNumber: "1012", role: "mapping-admin",
-			staff: hired("1012", "何绑定", user("mapper01", "mapper01")...), mapped: row("1012", "mapper01")},
-		{userid: "auditor01", name: "高审计", title: "审计员", jobNumber: "1013", role: "auditor",
-			staff: hired("1013", "高审计", user("auditor01", "auditor01")...), mapped: row("1013", "auditor01")},
+			mapped: &mapping.Draft{StaffNumber: "1008", LoginUser: "Administrator", Privileged: true},
+		},
+		{
+			userid: "manager01", name: "林管理", title: "系统管理员", jobNumber: "1011", role: "admin", admin: true,
+			staff: hired("1011", "林管理", user("manager01", "manager01")...), mapped: row("1011", "manager01"),
+		},
+		{
+			userid: "mapper01", name: "何绑定", title: "绑定管理员", jobNumber: "1012", role: "mapping-admin",
+			staff: hired("1012", "何绑定", user("mapper01", "mapper01")...), mapped: row("1012", "mapper01"),
+		},
+		{
+			userid: "auditor01", name: "高审计", title: "审计员", jobNumber: "1013", role: "auditor",
+			staff: hired("1013", "高审计", user("auditor01", "auditor01")...), mapped: row("1013", "auditor01"),
+		},
 	}
 }
 

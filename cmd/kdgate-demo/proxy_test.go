@@ -38,7 +38,8 @@ func TestChromiumProxy(t *testing.T) {
 	historyIsClean(t, ctx)
 	host := strings.TrimPrefix(tr.gateway, "http://")
 	for _, part := range []struct{ button, result, want string }{
-		{"", "page-state", "zhangsan"}, {"", "static-result", ""},
+		{"", "page-state", "zhangsan"},
+		{"", "static-result", ""},
 		{"call", "call-result", "21 你好 & <K3Cloud> + 100%"},
 		{"call-compressed", "call-result", "21000 你好 & <K3Cloud> + 100%"},
 		{"check", "check-result", "accept-encoding_wpf x-trace-unknown"},

@@ -103,8 +103,13 @@ func TestClockDoor(t *testing.T) {
 		body any
 		want float64
 	}{
-		{obj{"skew": 90}, 90}, {obj{"skew": "1h30m"}, 5400}, {obj{"skew": "-60"}, -60}, {obj{"skew": -0.5}, -0.5},
-		{obj{"skew": 0}, 0}, {obj{"advance": "10s"}, 10}, {obj{"advance": 5}, 15},
+		{obj{"skew": 90}, 90},
+		{obj{"skew": "1h30m"}, 5400},
+		{obj{"skew": "-60"}, -60},
+		{obj{"skew": -0.5}, -0.5},
+		{obj{"skew": 0}, 0},
+		{obj{"advance": "10s"}, 10},
+		{obj{"advance": 5}, 15},
 	} {
 		var out obj
 		s.control("POST", "/sim/clock", tc.body, &out, 200)

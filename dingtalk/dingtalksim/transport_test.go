@@ -30,8 +30,12 @@ func TestWireBodies(t *testing.T) {
 		status             int
 		want               string
 	}{
-		{"D8", "POST", "/topapi/v2/user/notexist?access_token=" + live, obj{}, nil, 200,
-			`{"errcode":22,"sub_msg":"不合法ApiName，ApiName = dingtalk.oapi.v2.user.notexist","errmsg":"Invalid method[submsg=不合法ApiName，ApiName = dingtalk.oapi.v2.user.notexist]","request_id":"RID"}`},
+		{
+			"D8", "POST", "/topapi/v2/user/notexist?access_token=" + live,
+			obj{},
+			nil, 200,
+			`{"errcode":22,"sub_msg":"不合法ApiName，ApiName = dingtalk.oapi.v2.user.notexist","errmsg":"Invalid method[submsg=不合法ApiName，ApiName = dingtalk.oapi.v2.user.notexist]","request_id":"RID"}`,
+		},
 		{"D9", "POST", "/oauth2/accessToken", obj{}, nil, 200, `{"errcode":404,"errmsg":"请求的URI地址不存在"}`},
 		{"D14 none", "GET", "/gettoken", nil, nil, 200, `{"errcode":40035,"errmsg":"缺少参数 corpid or appkey"}`},
 		{"D14 in the body", "GET", "/gettoken", url.Values{"appkey": {key1}, "appsecret": {secret1}}, nil, 200, `{"errcode":40035,"errmsg":"缺少参数 corpid or appkey"}`},
@@ -40,10 +44,19 @@ func TestWireBodies(t *testing.T) {
 		{"D19", "POST", "/v1.0/oauth2/dingmadeup/token", obj{"client_id": key1, "client_secret": secret1, "grant_type": "client_credentials"}, nil, 500, `{"requestid":"RID","code":"unknownError","message":"未知错误"}`},
 		{"D23", "POST", "/topapi/v2/user/get?access_token=" + bad, obj{"userid": "x"}, nil, 200, wrapped},
 		{"D24", "GET", "/auth/scopes?access_token=" + bad, nil, nil, 200, `{"errcode":40014,"errmsg":"不合法的access_token"}`},
-		{"D25 absent", "POST", "/topapi/v2/user/get", obj{"userid": "x"}, nil, 200,
-			`{"errcode":88,"sub_code":"40000","sub_msg":"access_token is blank","errmsg":"ding talk error[subcode=40000,submsg=access_token is blank]","request_id":"RID"}`},
-		{"D25 header", "POST", "/topapi/v2/user/get", obj{"userid": "x"}, []string{tokenHeader, live}, 200,
-			`{"errcode":88,"sub_code":"40000","sub_msg":"access_token is blank","errmsg":"ding talk error[subcode=40000,submsg=access_token is blank]","request_id":"RID"}`},
+		{
+			"D25 absent", "POST", "/topapi/v2/user/get",
+			obj{"userid": "x"},
+			nil, 200,
+			`{"errcode":88,"sub_code":"40000","sub_msg":"access_token is blank","errmsg":"ding talk error[subcode=40000,submsg=access_token is blank]","request_id":"RID"}`,
+		},
+		{
+			"D25 header", "POST", "/topapi/v2/user/get",
+			obj{"userid": "x"},
+			[]string{tokenHeader, live},
+			200,
+			`{"errcode":88,"sub_code":"40000","sub_msg":"access_token is blank","errmsg":"ding talk error[subcode=40000,submsg=access_token is blank]","request_id":"RID"}`,
+		},
 		{"D26", "POST", "/v1.0/oauth2/jsapiTickets", nil, []string{tokenHeader, bad}, 400, `{"requestid":"RID","code":"InvalidAuthentication","message":"不合法的access_token"}`},
 		{"D27 absent", "POST", "/v1.0/oauth2/jsapiTickets", nil, nil, 400, `{"requestid":"RID","code":"AuthenticationFailed.MissingParameter","message":"缺少参数：x-acs-dingtalk-access-token"}`},
 		{"D27 query", "GET", "/v1.0/contact/users/me?access_token=" + live, nil, nil, 400, `{"requestid":"RID","code":"AuthenticationFailed.MissingParameter","message":"缺少参数：x-acs-dingtalk-access-token"}`},

@@ -53,8 +53,19 @@ func TestGlob(t *testing.T) {
 		pattern, text string
 		want          bool
 	}{
-		{"a", "a", true}, {"a", "ab", false}, {"a*", "a", true}, {"a*", "abc", true}, {"*c", "abc", true}, {"*c", "abd", false},
-		{"a*c", "ac", true}, {"a*c", "a", false}, {"a*b*c", "axbyc", true}, {"a*b*c", "acb", false}, {"*aa*", "a", false}, {"ab*ba", "aba", false}, {"*", "", true},
+		{"a", "a", true},
+		{"a", "ab", false},
+		{"a*", "a", true},
+		{"a*", "abc", true},
+		{"*c", "abc", true},
+		{"*c", "abd", false},
+		{"a*c", "ac", true},
+		{"a*c", "a", false},
+		{"a*b*c", "axbyc", true},
+		{"a*b*c", "acb", false},
+		{"*aa*", "a", false},
+		{"ab*ba", "aba", false},
+		{"*", "", true},
 	} {
 		if got := glob(c.pattern, c.text); got != c.want {
 			t.Errorf("glob(%q, %q) = %v", c.pattern, c.text, got)

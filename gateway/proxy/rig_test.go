@@ -339,8 +339,10 @@ func (r *replica) browser(t testing.TB) *browser {
 	b := &browser{t: t, at: r, jar: &jar{inner}}
 	transport := &http.Transport{DisableCompression: true}
 	t.Cleanup(transport.CloseIdleConnections)
-	b.http = http.Client{Jar: b.jar, Transport: transport, Timeout: 60 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	b.http = http.Client{
+		Jar: b.jar, Transport: transport, Timeout: 60 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	return b
 }
 

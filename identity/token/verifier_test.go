@@ -214,8 +214,11 @@ func TestTime(t *testing.T) {
 			after time.Duration
 			want  error
 		}{
-			{-leeway - time.Second, ErrClaims}, {-leeway, nil}, {0, nil},
-			{time.Minute + leeway - time.Second, nil}, {time.Minute + leeway, ErrExpired},
+			{-leeway - time.Second, ErrClaims},
+			{-leeway, nil},
+			{0, nil},
+			{time.Minute + leeway - time.Second, nil},
+			{time.Minute + leeway, ErrExpired},
 		} {
 			now := noon()
 			i := issuer(t, now)

@@ -175,8 +175,10 @@ func (c *Config) checkCorps(m *Mistakes) {
 		}
 		checkSecret(m, at+".app_secret", corp.AppSecret)
 		for _, endpoint := range [][2]string{
-			{"oapi", corp.Endpoints.OAPI}, {"api", corp.Endpoints.API},
-			{"login", corp.Endpoints.Login}, {"jsapi", corp.Endpoints.JSAPI},
+			{"oapi", corp.Endpoints.OAPI},
+			{"api", corp.Endpoints.API},
+			{"login", corp.Endpoints.Login},
+			{"jsapi", corp.Endpoints.JSAPI},
 		} {
 			if endpoint[1] != "" {
 				checkPeerURL(m, at+".endpoints."+endpoint[0], endpoint[1], false)

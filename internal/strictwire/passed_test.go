@@ -22,15 +22,21 @@ var passes = []struct {
 	seen        []string
 }{
 	{"one", "GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", []string{"GET /a 0"}},
-	{"pipelined", strings.Repeat("GET /a?x=%zz HTTP/1.1\r\nHost: a:1\r\n\r\n", 3) + "GET /b HTTP/1.1\r\nHost: [::1]:1\r\nConnection: close\r\n\r\n",
-		[]string{"GET /a?x=%zz 0", "GET /a?x=%zz 0", "GET /a?x=%zz 0", "GET /b 0"}},
-	{"bodies", "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n\r\n\x00\nPUT /b HTTP/1.1\r\nHost: a\r\ntransfer-encoding: CHUNKED \r\nConnection: close\r\n\r\n1\r\n\n\r\n0A\r\n0123456789\r\n00\r\nX-T: y\r\n\r\n",
-		[]string{"POST /a 4", "PUT /b 11"}},
+	{
+		"pipelined", strings.Repeat("GET /a?x=%zz HTTP/1.1\r\nHost: a:1\r\n\r\n", 3) + "GET /b HTTP/1.1\r\nHost: [::1]:1\r\nConnection: close\r\n\r\n",
+		[]string{"GET /a?x=%zz 0", "GET /a?x=%zz 0", "GET /a?x=%zz 0", "GET /b 0"},
+	},
+	{
+		"bodies", "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n\r\n\x00\nPUT /b HTTP/1.1\r\nHost: a\r\ntransfer-encoding: CHUNKED \r\nConnection: close\r\n\r\n1\r\n\n\r\n0A\r\n0123456789\r\n00\r\nX-T: y\r\n\r\n",
+		[]string{"POST /a 4", "PUT /b 11"},
+	},
 	{"1.0", "GET /a HTTP/1.0\r\n\r\n", []string{"GET /a 0"}},
 	{"1.0 kept", "GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\nPOST /b HTTP/1.0\r\nContent-Length: 1\r\n\r\na", []string{"GET /a 0", "POST /b 1"}},
 	{"odd values", "GET /a HTTP/1.1\r\nHost:\t a \r\nEmpty:\r\nX: \xe4\xb8\xad\t\"'\r\n~!#$%&'*+-.^_`|9: x\r\nConnection: close\r\n\r\n", []string{"GET /a 0"}},
-	{"forms", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\nGET http://a:80/x?y HTTP/1.1\r\nHost: a\r\n\r\nGET HTTPS://a?y HTTP/1.1\r\nHost: a\r\n\r\nGET //a/%41 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-		[]string{"OPTIONS * 0", "GET http://a:80/x?y 0", "GET HTTPS://a?y 0", "GET //a/%41 0"}},
+	{
+		"forms", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\nGET http://a:80/x?y HTTP/1.1\r\nHost: a\r\n\r\nGET HTTPS://a?y HTTP/1.1\r\nHost: a\r\n\r\nGET //a/%41 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+		[]string{"OPTIONS * 0", "GET http://a:80/x?y 0", "GET HTTPS://a?y 0", "GET //a/%41 0"},
+	},
 	{"methods", "TRACE / HTTP/1.1\r\nHost: a\r\n\r\nCONNECT a:443 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", []string{"TRACE / 0", "CONNECT a:443 0"}},
 	{"target 8192", "GET /" + strings.Repeat("a", 8<<10-1) + " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", []string{"GET /" + strings.Repeat("a", 8<<10-1) + " 0"}},
 	{"head 32 KiB", fill("GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: ", 32<<10), []string{"GET /a 0"}},

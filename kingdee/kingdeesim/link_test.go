@@ -153,15 +153,17 @@ func TestLooseLinks(t *testing.T) {
 		"{" + signed(six) + `,otherargs:"{'permitcount':'0'}"}`:                           false,
 		"{" + signed(six) + `,otherargs:"|{'permitcount':'2'}"}`:                          false,
 		"{" + signed(six) + `,otherargs:"|{'permitcount':'0'"}`:                           false,
+
 		"{" + signed(six) + "}":                                              false,
 		"{" + signed(five) + ",lcid:9999}":                                   false,
 		"{" + signed(five) + ",origintype:'XT'}":                             false,
 		"{" + signed(five) + ",formtype:'window'}":                           false,
 		"{" + signed(five) + ",openmode:'Double'}":                           false,
 		"{" + strings.Replace(signed(five), "username", "UserName", 1) + "}": false,
-		"{" + signed(five):                                                   false,
-		"[1]":                                                                false,
-		"|" + centreID + "|zhangsan|" + appID:                                false,
+
+		"{" + signed(five):                    false,
+		"[1]":                                 false,
+		"|" + centreID + "|zhangsan|" + appID: false,
 	} {
 		link := w.url(linkPath("", payload))
 		if landed := w.land(link)["login-user"] == "zhangsan"; landed != good {

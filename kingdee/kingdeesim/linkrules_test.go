@@ -181,8 +181,10 @@ func TestRefusals(t *testing.T) {
 		want string
 		body string
 	}{
-		{"user-not-listed", `{"listed":false}`}, {"user-no-licence", `{"listed":true,"licence":false}`},
-		{"user-forbidden", `{"FForbidStatus":"B"}`}, {"user-locked", `{"FForbidStatus":"A","locked":true}`},
+		{"user-not-listed", `{"listed":false}`},
+		{"user-no-licence", `{"listed":true,"licence":false}`},
+		{"user-forbidden", `{"FForbidStatus":"B"}`},
+		{"user-locked", `{"FForbidStatus":"A","locked":true}`},
 	}
 	for _, p := range patches {
 		if got := w.do(http.MethodPatch, w.url("/sim/users/zhangsan"), p.body, nil); got.status != http.StatusOK {

@@ -3,13 +3,12 @@ package kingdeesim
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"log/slog"
 )
 
 // basePath is where everything lives, in any letter case (K1).

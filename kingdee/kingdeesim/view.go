@@ -93,8 +93,10 @@ func (m members) MarshalJSON() ([]byte, error) {
 
 func (c caller) show(record card) members {
 	out := members{
-		{"Id", c.server.idValue(record.id)}, {"msterID", c.server.idValue(record.id)},
-		{"Number", record.number}, {"Name", []translated{{2052, record.name}}},
+		{"Id", c.server.idValue(record.id)},
+		{"msterID", c.server.idValue(record.id)},
+		{"Number", record.number},
+		{"Name", []translated{{2052, record.name}}},
 	}
 	for _, one := range record.more {
 		switch v := one.value.(type) {

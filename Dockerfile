@@ -8,7 +8,8 @@ ARG VERSION=unknown
 RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /kdgate ./cmd/kdgate \
  && install -d -m 0700 -o 65532 -g 65532 /data
 
-FROM gcr.io/distroless/static:nonroot
+FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /kdgate /kdgate
 COPY --from=build --chown=65532:65532 /data /data
 USER 65532:65532

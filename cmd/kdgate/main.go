@@ -28,7 +28,6 @@ const (
 
 // program is one invocation: its surroundings come in, nothing is global.
 type program struct {
-	stdin          io.Reader
 	stdout, stderr io.Writer
 	environ        []string
 	hostname       string
@@ -50,7 +49,7 @@ func main() {
 	if err != nil {
 		host = "kdgate"
 	}
-	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), hostname: host}
+	p := &program{stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), hostname: host}
 	code := p.run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
@@ -79,7 +78,6 @@ func (p *program) root() *cobra.Command {
 		Use: "kdgate", Short: "The gate between DingTalk and Kingdee Cloud Galaxy (金蝶云·星空)",
 		SilenceErrors: true, SilenceUsage: true, Args: cobra.ArbitraryArgs, RunE: nameOne,
 	}
-	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
 	root.CompletionOptions.DisableDefaultCmd = true

@@ -127,8 +127,8 @@ type Sessions struct {
 
 // Limits bounds sign-in attempts, so that a flood of codes cannot use up DingTalk's patience (T7).
 type Limits struct {
-	SignInPerAddress int `mapstructure:"signin_per_address" default:"120" doc:"sign-in attempts a minute from one address; offices share addresses"`
-	SignInTotal      int `mapstructure:"signin_total" default:"3000" doc:"sign-in attempts a minute in all"`
+	SignInPerAddress int `mapstructure:"signin_per_address" default:"120" doc:"refused codes a minute from one address, before only its clean browsers get a share; good sign-ins are not charged"`
+	SignInTotal      int `mapstructure:"signin_total" default:"3000" doc:"codes sent to DingTalk a minute in all"`
 }
 
 // Corp is one DingTalk organisation with our internal app in it.

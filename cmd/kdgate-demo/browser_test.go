@@ -229,6 +229,6 @@ func TestChromiumHome(t *testing.T) {
 		}
 		shot(t, ctx, name)
 	}
-	do(t, ctx, chromedp.Click("#signout"), chromedp.WaitVisible("h1"))
+	do(t, ctx, chromedp.Click("#signout"), chromedp.WaitVisible(".page-signed-out h1"))
 	shot(t, ctx, "signed-out")
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"kdgate/dingtalk"
 	"kdgate/internal/app"
 	"kdgate/internal/config"
+	"kdgate/internal/loopback"
 	"kdgate/mapping"
 )
 
@@ -165,19 +165,10 @@ data_centres:
     api: %s
 `
 
-// freePort is a port that was free a moment ago: the configuration has to name
-// it before anybody listens.
 func freePort(tb testing.TB) string {
 	tb.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	port, err := loopback.Port()
 	if err != nil {
-		tb.Fatal(err)
-	}
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := listener.Close(); err != nil {
 		tb.Fatal(err)
 	}
 	return port

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"kdgate/dingtalk/dingtalksim"
+	"kdgate/internal/loopback"
 	"kdgate/kingdee/kingdeesim"
 )
 
@@ -187,11 +187,7 @@ func centre(secret string) kingdeesim.Config {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	var lc net.ListenConfig
-	listener, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	must(t, err)
-	defer listener.Close()
-	_, port, err := net.SplitHostPort(listener.Addr().String())
+	port, err := loopback.Port()
 	must(t, err)
 	return port
 }

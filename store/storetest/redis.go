@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"kdgate/internal/loopback"
 )
 
 // Redis is a redis-server of one test, on a free loopback port, with its data in
@@ -107,11 +109,8 @@ func (r *Redis) end(signal os.Signal) {
 }
 
 func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
+	port, err := loopback.Port()
+	return net.JoinHostPort("127.0.0.1", port), err
 }
 
 // start returns when the server accepts connections, which it says itself.

@@ -122,6 +122,9 @@ func (s *Server) listen(ctx context.Context, cfg *config.Config) error {
 	if s.publicAt, err = lc.Listen(ctx, "tcp", cfg.Listen.Address); err != nil {
 		return fmt.Errorf("listen.address: %w", err)
 	}
+	if err := s.count(cfg); err != nil {
+		return err
+	}
 	s.publicAt = s.vetted(s.publicAt, secure, cfg)
 	s.public.DisableGeneralOptionsHandler = true // OPTIONS * gets our answer, with our headers
 	if s.opsAt, err = lc.Listen(ctx, "tcp", cfg.Ops.Address); err != nil {

@@ -48,6 +48,7 @@ var floors = []struct {
 	{"internal/config", 10},
 	{"internal/strictjson", 10},
 	{"internal/strictwire", 10},
+	{"internal/turnstile", 10},
 	{"internal/peer", 20},
 	{"internal/archtest", 0},
 	{"internal/loopback", 0},

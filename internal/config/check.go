@@ -81,6 +81,9 @@ func (c *Config) checkListen(m *Mistakes) {
 	if c.Listen.Leave < 0 || c.Listen.Leave > time.Minute {
 		m.add("listen.leave: %s; at most 1m", c.Listen.Leave)
 	}
+	if c.Listen.ConnectionsPerAddress < 8 || c.Listen.Connections < c.Listen.ConnectionsPerAddress {
+		m.add("listen: connections_per_address must be at least 8 and connections no less than it")
+	}
 	switch c.Listen.MinVersion {
 	case "1.3":
 	case "1.2":
@@ -154,6 +157,9 @@ func (c *Config) checkSessions(m *Mistakes) {
 	}
 	if c.Limits.SignInPerAddress < 1 || c.Limits.SignInTotal < c.Limits.SignInPerAddress {
 		m.add("limits: signin_per_address must be at least 1 and signin_total no less than it")
+	}
+	if c.Limits.OpenPerAddress < 10 || c.Limits.OpenTotal < c.Limits.OpenPerAddress {
+		m.add("limits: open_per_address must be at least 10 and open_total no less than it")
 	}
 }
 

@@ -53,6 +53,9 @@ type Listen struct {
 	MinVersion     string   `mapstructure:"min_version" default:"1.3" doc:"oldest TLS version: 1.3, or 1.2 for old webviews"`
 	TrustedProxies []string `mapstructure:"trusted_proxies" doc:"addresses or networks whose forwarded headers count; empty trusts nobody"`
 
+	Connections           int `mapstructure:"connections" default:"4096" doc:"connections at once; less where the process may open few files. Past it the one that waits longest is closed"`
+	ConnectionsPerAddress int `mapstructure:"connections_per_address" default:"2048" doc:"connections at once from one address; trusted proxies are held to connections only"`
+
 	Leave time.Duration `mapstructure:"leave" default:"0s" doc:"after the signal to stop, how long to answer \"not ready\" and still serve; with replicas, longer than the balancer takes to look elsewhere"`
 }
 
@@ -125,10 +128,12 @@ type Sessions struct {
 	Absolute time.Duration `mapstructure:"absolute" default:"8h" doc:"ends every session, at most 24h"`
 }
 
-// Limits bounds sign-in attempts, so that a flood of codes cannot use up DingTalk's patience (T7).
+// Limits bounds sign-ins, so that a flood cannot use up DingTalk's patience (T7) or fill the store.
 type Limits struct {
 	SignInPerAddress int `mapstructure:"signin_per_address" default:"120" doc:"refused codes a minute from one address, before only its clean browsers get a share; good sign-ins are not charged"`
 	SignInTotal      int `mapstructure:"signin_total" default:"3000" doc:"codes sent to DingTalk a minute in all"`
+	OpenPerAddress   int `mapstructure:"open_per_address" default:"10000" doc:"sign-ins that one address may have begun and not finished within five minutes; past that its browsers get a share, finished ones are not charged"`
+	OpenTotal        int `mapstructure:"open_total" default:"50000" doc:"sign-ins begun and not finished within five minutes in all, for each replica"`
 }
 
 // Corp is one DingTalk organisation with our internal app in it.

@@ -27,6 +27,7 @@ type Metrics struct {
 	records  prometheus.Counter
 	tampered prometheus.Counter
 	sessions prometheus.Gauge
+	shed     prometheus.Counter
 }
 
 // New registers the series.
@@ -65,7 +66,10 @@ func New() *Metrics {
 	m.sessions = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "kdgate_sessions", Help: "Sessions of all replicas that nobody has ended, counted now and then.",
 	})
-	m.registry.MustRegister(m.sessions, m.signIns, m.signIn, m.launches, m.calls, m.peers, m.store, m.proxy, m.records, m.tampered,
+	m.shed = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "kdgate_connections_shed_total", Help: "Connections closed to make room for others, or for want of room.",
+	})
+	m.registry.MustRegister(m.shed, m.sessions, m.signIns, m.signIn, m.launches, m.calls, m.peers, m.store, m.proxy, m.records, m.tampered,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -97,6 +101,16 @@ func (m *Metrics) AuditRecord() { m.records.Inc() }
 
 // StoreTampered counts one broken seal.
 func (m *Metrics) StoreTampered() { m.tampered.Inc() }
+
+// ConnectionShed counts one connection that had to go.
+func (m *Metrics) ConnectionShed() { m.shed.Inc() }
+
+// Connections shows how many connections there are; open is asked at each scrape.
+func (m *Metrics) Connections(open func() int) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "kdgate_connections", Help: "Connections of the public listener.",
+	}, func() float64 { return float64(open()) }))
+}
 
 // Sessions sets how many sessions there are.
 func (m *Metrics) Sessions(n int) { m.sessions.Set(float64(n)) }

@@ -18,6 +18,8 @@ func TestSeriesHaveTheirNames(t *testing.T) {
 	m.Store("sqlite", "commit", time.Millisecond)
 	m.AuditRecord()
 	m.Sessions(3)
+	m.ConnectionShed()
+	m.Connections(func() int { return 7 })
 	srv := httptest.NewServer(m.Handler())
 	defer srv.Close()
 	res, err := srv.Client().Get(srv.URL)
@@ -36,6 +38,8 @@ func TestSeriesHaveTheirNames(t *testing.T) {
 		`kdgate_peer_calls_total{operation="getuserinfo",peer="dingtalk",result="ok"} 1`,
 		`kdgate_store_seconds_count{driver="sqlite",op="commit"} 1`,
 		"kdgate_sessions 3",
+		"kdgate_connections 7",
+		"kdgate_connections_shed_total 1",
 		"kdgate_audit_records_total 1",
 		"kdgate_store_tampered_total 0",
 	} {

@@ -170,6 +170,9 @@ func (c plainConn) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(struct{ io.Writer }{c.conn}, r)
 }
 
+// NetConn is the connection below, for whoever counts connections.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
 // CloseWrite ends our direction where the connection can; net/http asks for it.
 func (c *conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {

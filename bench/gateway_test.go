@@ -15,6 +15,7 @@ import (
 	"kdgate/dingtalk"
 	"kdgate/internal/app"
 	"kdgate/internal/config"
+	"kdgate/internal/logbook"
 	"kdgate/internal/loopback"
 	"kdgate/mapping"
 )
@@ -44,7 +45,9 @@ func playGateway(ctx context.Context, text string) error {
 		return err
 	}
 	defer log.Close()
-	options := app.Options{Config: cfg, Replica: "bench", Version: "bench", Logger: slog.New(slog.NewJSONHandler(log, nil))}
+	book := logbook.New(log)
+	defer func() { _ = book.Flush() }()
+	options := app.Options{Config: cfg, Replica: "bench", Version: "bench", Logger: slog.New(book.Urgent(slog.NewJSONHandler(book, nil)))}
 	if order.Unbanned {
 		options.Egress = dingtalk.EgressConfig{Calls: 100_000_000}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"kdgate/internal/app"
 	"kdgate/internal/config"
+	"kdgate/internal/logbook"
 )
 
 func (p *program) serve() *cobra.Command {
@@ -28,7 +29,9 @@ func (p *program) serve() *cobra.Command {
 			}
 			var level slog.LevelVar
 			level.Set(logLevel(cfg))
-			logger := slog.New(slog.NewJSONHandler(p.stderr, &slog.HandlerOptions{Level: &level}))
+			book := logbook.New(p.stderr)
+			defer func() { _ = book.Flush() }() // a standard error that takes nothing has nobody to tell
+			logger := slog.New(book.Urgent(slog.NewJSONHandler(book, &slog.HandlerOptions{Level: &level})))
 			for _, warning := range cfg.Warnings {
 				logger.Warn("configuration", "warning", warning)
 			}

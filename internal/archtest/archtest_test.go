@@ -52,6 +52,7 @@ var floors = []struct {
 	{"internal/peer", 20},
 	{"internal/archtest", 0},
 	{"internal/loopback", 0},
+	{"internal/logbook", 0},
 	{"web/admin", 80},
 	{"jobs", 70},
 	{"gateway/proxy", 62},

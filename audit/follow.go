@@ -58,6 +58,12 @@ func (r *Reader) Follow(ctx context.Context, after uint64, fn func(Record) error
 	}
 }
 
+// After gives the next records in the order of the file, at most 1,000 whose ID
+// is above after. None is the end for now.
+func (r *Reader) After(ctx context.Context, after uint64) ([]Record, error) {
+	return r.page(ctx, Query{}, after)
+}
+
 // page walks in the order of the file. The plus signs keep SQLite from an index
 // whose rows it would have to sort again for each page.
 func (r *Reader) page(ctx context.Context, q Query, after uint64) ([]Record, error) {

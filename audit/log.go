@@ -23,6 +23,7 @@ type Config struct {
 	Replica         string        // this gateway's name, letters, digits, dot, dash, underscore; names its chain
 	Key             []byte        // at least 32 bytes; the keys of MAC and checkpoints are derived from it
 	AnchorFile      string        // where checkpoints go, should be off this host; empty: they stay in the log's own file only
+	Anchors         []Anchor      // further places for checkpoints
 	CheckpointEvery time.Duration // longest time without one while records come; default a minute
 	Now             func() time.Time
 	Logger          *slog.Logger
@@ -44,7 +45,7 @@ type Log struct {
 	keys    keys
 	lock    *flock.Flock
 	write   *sql.DB
-	anchor  *anchor
+	anchor  anchors
 	queue   chan *pending
 	probes  chan chan error // of Ping, unbuffered
 	closing chan struct{}
@@ -89,8 +90,9 @@ func Open(ctx context.Context, c Config) (*Log, error) {
 	if err := l.openFile(ctx); err != nil {
 		return nil, errors.Join(err, l.release())
 	}
-	l.anchor = startAnchor(c.AnchorFile, c.Logger)
-	go l.run(context.WithoutCancel(ctx))
+	ctx = context.WithoutCancel(ctx)
+	l.anchor = startAnchors(ctx, c)
+	go l.run(ctx)
 	return l, nil
 }
 
@@ -190,7 +192,7 @@ func down(cause error) error {
 	return identity.Fail(identity.Unavailable, identity.CodeAuditDown, "audit: append: %w", cause)
 }
 
-// AnchorErr is why the newest checkpoint is not in AnchorFile, nil when it is.
+// AnchorErr is why the newest checkpoint is not at every anchor, nil when it is.
 // Appends go on meanwhile; readiness should show it.
 func (l *Log) AnchorErr() error { return l.anchor.lastErr() }
 

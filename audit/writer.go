@@ -158,7 +158,7 @@ func (l *Log) resolveDoubt(ctx context.Context) error {
 	if !w.doubt {
 		return nil
 	}
-	stored, err := l.storedTip(ctx)
+	stored, err := tipOf(ctx, l.write, l.config.Replica)
 	if err != nil {
 		return err
 	}
@@ -167,24 +167,6 @@ func (l *Log) resolveDoubt(ctx context.Context) error {
 	}
 	w.tip, w.doubt = stored, false
 	return nil
-}
-
-func (l *Log) storedTip(ctx context.Context) (link, error) {
-	var seq uint64
-	var hash []byte
-	err := l.write.QueryRowContext(ctx,
-		"SELECT seq, hash FROM record WHERE replica = ? ORDER BY seq DESC LIMIT 1", l.config.Replica).Scan(&seq, &hash)
-	if errors.Is(err, sql.ErrNoRows) {
-		return link{}, nil
-	}
-	if err != nil {
-		return link{}, fmt.Errorf("read the chain's end: %w", err)
-	}
-	tip := link{seq: seq}
-	if !fill(&tip.hash, hash) {
-		return link{}, errNotRecord
-	}
-	return tip, nil
 }
 
 // checkpoint signs the tip when records came since the last one.

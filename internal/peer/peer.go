@@ -25,6 +25,7 @@ type Config struct {
 	MaxBody        int64         // bytes after decompression, default 4 MiB (T120)
 	MaxConnections int           // to one host, default 64
 	TLS            *tls.Config   // roots and client certificate; the minimum version is raised to 1.2
+	Guard          *Guard        // for addresses that people type in; nil: the address is the operator's own
 }
 
 // Client calls one peer. It is safe for concurrent use.
@@ -96,6 +97,9 @@ func newTransport(cfg Config) *http.Transport {
 	tlsConfig.MinVersion = max(tlsConfig.MinVersion, tls.VersionTLS12)
 	tlsConfig.InsecureSkipVerify = false
 	dialer := &net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}
+	if cfg.Guard != nil {
+		dialer.Control = cfg.Guard.control
+	}
 	return &http.Transport{
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        tlsConfig,
@@ -131,6 +135,19 @@ func (c *Client) Do(ctx context.Context, req *http.Request) (Response, error) {
 	}
 	return Response{Status: res.StatusCode, Header: res.Header, Body: body}, nil
 }
+
+// Patient is a view of the client that waits up to timeout for an answer, for
+// jobs: it shares the connections and every other bound.
+func (c *Client) Patient(timeout time.Duration) *Client {
+	view := *c
+	view.timeout = timeout
+	return &view
+}
+
+// Upgrader speaks to the same peer for protocols that begin as HTTP and go on
+// by themselves, such as web sockets: same connections, TLS rules and refusal
+// of redirects. The bounds of Do on time and size are then its user's to set.
+func (c *Client) Upgrader() *http.Client { return c.http }
 
 // CloseIdle ends the idle connections of the pool.
 func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }

@@ -20,6 +20,7 @@ import (
 
 const (
 	budget     = 7500 * time.Millisecond // of one question of ours, tries and waiting included: a page within 8 s (R18, R19)
+	jobBudget  = 2 * time.Minute         // of one call that nobody looks at, see Background
 	firstDelay = 200 * time.Millisecond  // before a second try
 	maxDelay   = 5 * time.Second
 	tripAfter  = 3               // failures in a row (R23: no storm of connects)
@@ -78,7 +79,7 @@ func newBreaker() circuitbreaker.CircuitBreaker[any] {
 // call asks Kingdee once, as a person sees it: all tries together stay within
 // the budget. Its error is an *identity.Error around a *Fault.
 func (c *Client) call(ctx context.Context, op operation) ([][]scalar, error) {
-	ctx, cancel := context.WithTimeout(ctx, budget)
+	ctx, cancel := context.WithTimeout(ctx, c.budget())
 	defer cancel()
 	var last *Fault
 	got, err := failsafe.With(c.retry).WithContext(ctx).GetWithExecution(
@@ -88,7 +89,7 @@ func (c *Client) call(ctx context.Context, op operation) ([][]scalar, error) {
 				return got, nil
 			}
 			last = fault
-			worth := exec.Attempts() <= fault.decision().retries && (!op.write || fault.symptom == noConnection)
+			worth := exec.Attempts() <= fault.decision().retries && (!op.write || unprocessed[fault.symptom])
 			return answer{}, &failure{Fault: fault, again: worth}
 		})
 	switch {
@@ -97,12 +98,25 @@ func (c *Client) call(ctx context.Context, op operation) ([][]scalar, error) {
 		return got.rows, nil
 	case last == nil: // the context had ended before the first try
 		last = causedFault(callerGone, op.where, err)
-	case last.symptom == noData:
+	case last.symptom == noData && !op.write:
 		return nil, nil
 	}
 	c.alarm.raise(last)
 	return nil, last.public()
 }
+
+// budget is how long all tries of one call may take together.
+func (c *Client) budget() time.Duration {
+	if c.background {
+		return jobBudget
+	}
+	return budget
+}
+
+// unprocessed are the faults after which a write is known not to have begun, so
+// that the decision table may repeat it: it never left, its record is held by
+// somebody else, or its session had ended.
+var unprocessed = map[symptom]bool{noConnection: true, recordInUse: true, sessionKicked: true}
 
 // noTurn is why a call did not get its turn: too many before it, or nobody
 // waits for it any more.
@@ -122,7 +136,11 @@ func (c *Client) attempt(ctx context.Context, op operation) (answer, *Fault) {
 	if held := c.calls.held(c.now()); held != nil {
 		return answer{}, held
 	}
-	s, giveBack, err := c.sessions.take(ctx)
+	take := c.sessions.take
+	if c.background {
+		take = c.sessions.takeForJob
+	}
+	s, giveBack, err := take(ctx)
 	if err != nil {
 		return answer{}, causedFault(noTurn(ctx), op.where, err)
 	}
@@ -311,6 +329,7 @@ func (c *Client) judge(ctx context.Context, op operation, res peer.Response, err
 		return answer{rows: rows, header: res.Header}, nil
 	}
 	fault := newFault(v.symptom, op.where, mask(v.text, c.cfg.AppSecret))
+	fault.ambiguous = op.write && unclear[v.symptom]
 	if v.symptom == callLimit {
 		c.calls.pull(fault, c.now(), jitter(30*time.Second))
 	}
@@ -340,10 +359,16 @@ func (c *Client) record(op operation, fault *Fault, took time.Duration) {
 	}
 }
 
-// transportFault names a call without an answer.
+// unclear are the answers to a write from which nobody can tell whether it took
+// effect: broken ones, and those that something in between may have given.
+var unclear = map[symptom]bool{writeUnknown: true, unexpected: true, htmlPage: true, responseError: true}
+
+// transportFault names a call without an answer. A write that may have left is
+// of unknown outcome, whyever the answer is missing.
 func transportFault(ctx context.Context, err error, op operation) *Fault {
 	s := noConnection
 	p, isPeer := errors.AsType[*peer.Error](err)
+	maybe := op.write && (!isPeer || p.Sent)
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		s = callerGone
@@ -351,10 +376,12 @@ func transportFault(ctx context.Context, err error, op operation) *Fault {
 		s = badCertificate
 	case errors.Is(err, peer.ErrTooLarge):
 		s = unexpected
-	case op.write && (!isPeer || p.Sent):
+	case maybe:
 		s = writeUnknown
 	}
-	return causedFault(s, op.where, err)
+	fault := causedFault(s, op.where, err)
+	fault.ambiguous = maybe
+	return fault
 }
 
 // certificateError reports what another try cannot heal: a certificate that is

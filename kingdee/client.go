@@ -36,7 +36,21 @@ type Client struct {
 	pace      *rate.Limiter
 	breaker   circuitbreaker.CircuitBreaker[any]
 	retry     retrypolicy.RetryPolicy[answer]
+
+	background bool
 }
+
+// Background is a view of the client for jobs: it shares everything with the
+// client, leaves one session to people who sign in, and may wait longer for an
+// answer.
+func (c *Client) Background() *Client {
+	view := *c
+	view.background, view.peer = true, c.peer.Patient(jobAnswer)
+	return &view
+}
+
+// jobAnswer is how long one answer to a job may take: a batch is slow.
+const jobAnswer = time.Minute
 
 // New checks cfg, fills its defaults and makes a client. It does not call
 // Kingdee. All mistakes are reported at once, joined.

@@ -27,6 +27,7 @@ type Config struct {
 	Link  LinkConfig
 	Users UsersConfig
 	API   APIConfig
+	Forms FormsConfig
 
 	// NoLogoutNotice leaves Kingdee sessions alone on sign-out: SignOut then
 	// answers ErrNoLogoutNotice, so that the page can say so (F9).
@@ -42,7 +43,7 @@ type Config struct {
 	Logger *slog.Logger     // alerts for the operator; default slog.Default
 
 	// Observer hears of every exchange with Kingdee, for metrics: operation is
-	// login, query or logout; result is ok or the name of a fault. May be nil.
+	// login, query, view, logout, or the lower-case name of a write; result is ok or the name of a fault. May be nil.
 	Observer func(operation, result string, took time.Duration)
 }
 

@@ -16,6 +16,7 @@ func withDefaults(cfg Config) Config {
 	cfg.Link = linkDefaults(cfg.Link)
 	cfg.Users = userDefaults(cfg.Users)
 	cfg.API = apiDefaults(cfg.API, cfg.Link.Hash)
+	cfg.Forms = formsDefaults(cfg.Forms)
 	if cfg.Peer == nil {
 		cfg.Peer = peer.New(peer.Config{})
 	}

@@ -18,8 +18,9 @@ type Fault struct {
 	Text      string // Kingdee's own words, shortened and masked; for row 30 the shape only
 	Advice    string // what an administrator is to do
 
-	symptom symptom
-	cause   error // of the transport, may be nil
+	symptom   symptom
+	ambiguous bool  // a write that may have taken effect
+	cause     error // of the transport, may be nil
 }
 
 func newFault(s symptom, where, text string) *Fault {
@@ -50,6 +51,9 @@ func (f *Fault) Error() string {
 
 // Unwrap gives the transport's error, if there was one.
 func (f *Fault) Unwrap() error { return f.cause }
+
+// Is makes errors.Is(err, ErrAmbiguous) tell a write of unknown outcome.
+func (f *Fault) Is(target error) bool { return f.ambiguous && target == ErrAmbiguous }
 
 func (f *Fault) decision() decision { return decisions[f.symptom] }
 

@@ -71,14 +71,17 @@ func (c *Client) lookup(ctx context.Context, form string, keys []string, filter 
 
 // page runs one query in the named envelope (c).
 func (c *Client) page(ctx context.Context, query billQuery, width int) ([][]scalar, error) {
-	body, err := json.Marshal(struct {
-		Data billQuery `json:"data"`
-	}{query})
+	return c.ask(ctx, query.FormId, query, width)
+}
+
+// ask sends the data of a query.
+func (c *Client) ask(ctx context.Context, form string, data any, width int) ([][]scalar, error) {
+	body, err := json.Marshal(envelopeC{Data: data})
 	if err != nil {
-		return nil, causedFault(badRequest, query.FormId, err).public()
+		return nil, causedFault(badRequest, form, err).public()
 	}
 	return c.call(ctx, operation{
-		name: "query", where: query.FormId, path: formService + "ExecuteBillQuery" + serviceTail,
+		name: "query", where: form, path: formService + "ExecuteBillQuery" + serviceTail,
 		contentType: jsonType, body: body,
 		read: func(res peer.Response) ([][]scalar, verdict) { return readRows(res, width) },
 	})

@@ -2,6 +2,7 @@ package kingdee
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -21,6 +22,7 @@ type session struct {
 // keeps one warm instead of several dying.
 type sessions struct {
 	slots *semaphore.Weighted
+	jobs  *semaphore.Weighted // held by jobs on top: one slot fewer than there are
 	size  int64
 
 	mu     sync.Mutex
@@ -33,7 +35,26 @@ type sessions struct {
 }
 
 func newSessions(size int) *sessions {
-	return &sessions{slots: semaphore.NewWeighted(int64(size)), size: int64(size)}
+	return &sessions{
+		slots: semaphore.NewWeighted(int64(size)), size: int64(size),
+		jobs: semaphore.NewWeighted(int64(max(size-1, 1))),
+	}
+}
+
+// takeForJob is take for a call that nobody waits for. Jobs queue among
+// themselves first: they leave one session to people, and where there is one
+// session only, or Kingdee bears no second, a person waits for one call of a job
+// at most.
+func (p *sessions) takeForJob(ctx context.Context) (*session, func(), error) {
+	if err := p.jobs.Acquire(ctx, 1); err != nil {
+		return nil, nil, fmt.Errorf("kingdee: jobs before this one: %w", err)
+	}
+	s, giveBack, err := p.take(ctx)
+	if err != nil {
+		p.jobs.Release(1)
+		return nil, nil, err
+	}
+	return s, func() { giveBack(); p.jobs.Release(1) }, nil
 }
 
 // take waits for a free session. The function gives it back.

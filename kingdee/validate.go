@@ -38,6 +38,7 @@ func validate(cfg Config) (*url.URL, error) {
 	p.link(cfg)
 	p.users(cfg.Users)
 	p.api(cfg)
+	p.forms(cfg.Forms)
 	if len(p.errs) > 0 {
 		return nil, fmt.Errorf("kingdee: data centre %q: %w", cfg.ID, errors.Join(p.errs...))
 	}

@@ -1,0 +1,166 @@
+package kingdee
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Model is the record of a Save, as an ordered list: for Kingdee the order of
+// fields is the order of typing, so that a field which another one fills in must
+// come first (reference 3.2).
+type Model []Field
+
+// Field is one field of a Model. Value is a string, bool, int64 or int, Decimal,
+// Day, Moment, Ref, a nested Model, or []Model for entry rows. Floats are
+// refused: an amount is a Decimal.
+type Field struct {
+	Key   string
+	Value any
+}
+
+// Set puts a value behind the fields there are, or in the place of the field
+// with this key, and gives the model back.
+func (m Model) Set(key string, value any) Model {
+	for i := range m {
+		if strings.EqualFold(m[i].Key, key) {
+			m[i].Value = value
+			return m
+		}
+	}
+	return append(m, Field{key, value})
+}
+
+// keys are the field keys in order.
+func (m Model) keys() []string {
+	out := make([]string, 0, len(m))
+	for _, f := range m {
+		out = append(out, f.Key)
+	}
+	return out
+}
+
+// ErrValue is a field that cannot be sent as it is.
+var ErrValue = errors.New("kingdee: a field holds a value that cannot be sent")
+
+// MarshalJSON writes the fields in their order.
+func (m Model) MarshalJSON() ([]byte, error) {
+	var out bytes.Buffer
+	out.WriteByte('{')
+	for i, field := range m {
+		if !entryKey(field.Key) {
+			return nil, fmt.Errorf("%w: %q is not a field key", ErrValue, field.Key)
+		}
+		value, err := fieldValue(field)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		fmt.Fprintf(&out, "%q:", field.Key)
+		out.Write(value)
+	}
+	out.WriteByte('}')
+	return out.Bytes(), nil
+}
+
+// entryKey is a field key; the dimension keys of vouchers hold two underscores.
+func entryKey(key string) bool { return formKey(key) && !strings.Contains(key, ".") }
+
+func fieldValue(f Field) ([]byte, error) {
+	switch v := f.Value.(type) {
+	case string:
+		if !plainLines(v) {
+			return nil, fmt.Errorf("%w: %s holds control characters", ErrValue, f.Key)
+		}
+	case nil, bool, int, int64, Decimal, Day, Moment, Ref, Model, []Model:
+	default:
+		return nil, fmt.Errorf("%w: %s is a %T", ErrValue, f.Key, v)
+	}
+	value, err := json.Marshal(f.Value)
+	if err != nil {
+		return nil, fmt.Errorf("kingdee: field %s: %w", f.Key, err)
+	}
+	return value, nil
+}
+
+// plainLines is text without control characters other than line ends and tabs.
+func plainLines(s string) bool {
+	return s == "" || plainText(strings.NewReplacer("\n", " ", "\r", " ", "\t", " ").Replace(s), len(s))
+}
+
+// Decimal is an exact number as text, "1234.50": amounts are never floats.
+type Decimal string
+
+// MarshalJSON writes the digits as a JSON number, none added and none lost.
+func (d Decimal) MarshalJSON() ([]byte, error) {
+	if !d.Valid() {
+		return nil, fmt.Errorf("%w: %q is not a decimal number", ErrValue, string(d))
+	}
+	return []byte(d), nil
+}
+
+// Valid reports whether d is [-]digits[.digits], at most 40 characters, as JSON
+// writes a number without an exponent.
+func (d Decimal) Valid() bool {
+	whole, part, dot := strings.Cut(strings.TrimPrefix(string(d), "-"), ".")
+	switch {
+	case len(d) > 40 || !digits(whole) || len(whole) > 1 && whole[0] == '0':
+		return false
+	default:
+		return !dot || digits(part)
+	}
+}
+
+func digits(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r < '0' || r > '9' })
+}
+
+// Ref names another record by one of its fields.
+type Ref struct{ Key, Value string }
+
+// Number refers to base data by its number, {"FNumber":"…"}.
+func Number(number string) Ref { return Ref{"FNumber", number} }
+
+// StaffNumber refers to an employee on a bill, {"FSTAFFNUMBER":"…"}.
+func StaffNumber(number string) Ref { return Ref{"FSTAFFNUMBER", number} }
+
+// UserAccount refers to a login user by 用户账号, {"FUSERACCOUNT":"…"}.
+func UserAccount(account string) Ref { return Ref{"FUSERACCOUNT", account} }
+
+// MarshalJSON writes {"KEY":"value"}.
+func (r Ref) MarshalJSON() ([]byte, error) {
+	return Model{{r.Key, r.Value}}.MarshalJSON()
+}
+
+// Beijing is the time zone of every date at Kingdee: UTC+8, without daylight
+// saving since 1991.
+func Beijing() *time.Location { return time.FixedZone("UTC+8", 8*60*60) }
+
+const (
+	dayLayout    = "2006-01-02"
+	momentLayout = "2006-01-02 15:04:05"
+)
+
+// Day is a date as Kingdee reads it: yyyy-MM-dd in UTC+8.
+type Day time.Time
+
+// MarshalJSON writes the day; the zero time is null.
+func (d Day) MarshalJSON() ([]byte, error) { return marshalTime(time.Time(d), dayLayout) }
+
+// Moment is a point in time: yyyy-MM-dd HH:mm:ss in UTC+8.
+type Moment time.Time
+
+// MarshalJSON writes the moment; the zero time is null.
+func (m Moment) MarshalJSON() ([]byte, error) { return marshalTime(time.Time(m), momentLayout) }
+
+func marshalTime(t time.Time, layout string) ([]byte, error) {
+	if t.IsZero() {
+		return []byte("null"), nil
+	}
+	return []byte(`"` + t.In(Beijing()).Format(layout) + `"`), nil
+}

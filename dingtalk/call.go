@@ -31,6 +31,7 @@ type operation struct {
 	auth   auth
 	single bool // carries a single-use code: sent once, never again
 	quota  bool // costs monthly quota and can wait
+	class  Class
 }
 
 // call is one use of an operation.
@@ -40,7 +41,7 @@ type call struct {
 	body     any
 	user     identity.Secret // for authUser
 	admitted bool            // has waited for its turn already
-	out      any             // decoded strictly from the whole body
+	out      any             // decoded strictly from the whole body; a *sized also learns its length
 }
 
 // repeatable marks the error of a try that may be followed by another. The
@@ -105,6 +106,7 @@ func (c *Client) do(ctx context.Context, k call) error {
 
 // public puts the kind and code of the rule in front of a failed call.
 func (c *Client) public(e *CallError) error {
+	e.pause = c.pausedFor(e.op)
 	return &identity.Error{Kind: e.rule.kind, Code: e.rule.code, Err: e}
 }
 

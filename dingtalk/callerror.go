@@ -1,6 +1,7 @@
 package dingtalk
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -25,6 +26,20 @@ type CallError struct {
 
 	rule       rule
 	retryAfter time.Duration
+	pause      time.Duration
+	op         operation
+}
+
+// RetryAfter is how long DingTalk, or our own pause for its sake, leaves an API
+// alone: to call again earlier is in vain. It is false where the error says
+// nothing of the kind.
+func RetryAfter(err error) (time.Duration, bool) {
+	e, ok := errors.AsType[*CallError](err)
+	if !ok {
+		return 0, false
+	}
+	wait := max(e.pause, e.retryAfter)
+	return wait, wait > 0
 }
 
 // Error names the call, the rule and what the vendor said in bounded words.

@@ -141,7 +141,7 @@ func setupEntries() []entry {
 			setup("address", "put the gateway's outgoing address on the application's allow-list"),
 			[]string{"60020", "Forbidden.AccessDenied.IpNotInWhiteList"},
 		},
-		{ruleSecret, []string{"40096", "40089", "invalidClientIdOrSecret", "invalid.client", "unauthorized.client"}},
+		{ruleSecret, []string{"40096", "40089", "invalidClientIdOrSecret", "invalid.client", "unauthorized.client", "authFailed"}},
 		{
 			fault("token_missing", "a call of ours went without a token"),
 			[]string{"40000", "AuthenticationFailed.MissingParameter"},

@@ -27,6 +27,15 @@ func (c *Client) gate(ctx context.Context, op operation) error {
 	return nil
 }
 
+// pausedFor is how long a call of op would be held back now.
+func (c *Client) pausedFor(op operation) time.Duration {
+	wait := max(c.pauses.left(op.name), c.egress.BannedFor(), c.hosts[op.host].RemainingDelay())
+	if op.quota {
+		wait = max(wait, c.pauses.left(quotaPause))
+	}
+	return wait
+}
+
 // Reasons for which a call does not leave, beside errPaused and errQueue.
 var (
 	errBanned = errors.New("DingTalk has banned our address for a while")

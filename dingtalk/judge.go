@@ -38,15 +38,25 @@ func (c *Client) judge(ctx context.Context, k *call, res peer.Response, err erro
 		e.Ambiguous = true
 		return e
 	}
-	if k.out == nil {
+	out := k.out
+	if s, ok := out.(*sized); ok {
+		s.size, out = len(a.body), s.out
+	}
+	if out == nil {
 		return nil
 	}
-	if err := strictjson.Decode(a.body, k.out); err != nil {
+	if err := strictjson.Decode(a.body, out); err != nil {
 		e := c.answerError(k.op, ruleUnreadable, a)
 		e.Ambiguous, e.Err = true, errShape
 		return e
 	}
 	return nil
+}
+
+// sized is an answer whose length in bytes its reader wants to know.
+type sized struct {
+	out  any
+	size int
 }
 
 // errShape replaces a decoder's error, which may quote the answer.
@@ -76,7 +86,7 @@ func (c *Client) lost(ctx context.Context, op operation, err error) *CallError {
 }
 
 func (c *Client) failed(op operation, r rule, err error) *CallError {
-	return &CallError{Operation: op.name, Rule: r.name, Err: err, rule: r}
+	return &CallError{Operation: op.name, Rule: r.name, Err: err, rule: r, op: op}
 }
 
 func (c *Client) answerError(op operation, r rule, a answer) *CallError {
@@ -87,6 +97,6 @@ func (c *Client) answerError(op operation, r rule, a answer) *CallError {
 	h := hintsOf(a)
 	return &CallError{
 		Operation: op.name, Rule: r.name, Reason: a.reason, RequestID: a.requestID, Status: a.status,
-		Permission: h.scope, ApplyLink: h.link, OurAddress: h.address, rule: r, retryAfter: a.retryAfter,
+		Permission: h.scope, ApplyLink: h.link, OurAddress: h.address, rule: r, retryAfter: a.retryAfter, op: op,
 	}
 }

@@ -4,6 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"kdgate/internal/strictjson"
 )
 
 // number is an integer that the vendor's examples also print in quotes.
@@ -42,4 +47,41 @@ func unquoted(data []byte) []byte {
 		return data[1 : len(data)-1]
 	}
 	return data
+}
+
+// listOf is an array that the vendor's examples also print as its one element,
+// or as a text with the array inside.
+type listOf[T any] []T
+
+// UnmarshalJSONFrom accepts [1,2], {"a":1} and "[1,2]". A null is no list.
+func (l *listOf[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	switch kind := dec.PeekKind(); kind {
+	case '[':
+		list := []T{} // empty is not absent
+		if err := json.UnmarshalDecode(dec, &list); err != nil {
+			return err
+		}
+		*l = list
+		return nil
+	case '{':
+		var one T
+		if err := json.UnmarshalDecode(dec, &one); err != nil {
+			return err
+		}
+		*l = listOf[T]{one}
+		return nil
+	case '"':
+		var inner string
+		if err := json.UnmarshalDecode(dec, &inner); err != nil {
+			return err
+		}
+		list := []T{}
+		if err := strictjson.Decode([]byte(inner), &list); err != nil {
+			return err
+		}
+		*l = list
+		return nil
+	default:
+		return fmt.Errorf("not a list but %v", kind)
+	}
 }

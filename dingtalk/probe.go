@@ -9,13 +9,8 @@ import (
 	"kdgate/identity"
 )
 
-var opScopes = operation{name: "authscopes", host: oldHost, path: "/auth/scopes", get: true, quota: true}
-
 // probeUser stands for nobody: it probes the permission to read people.
 const probeUser = "kdgate-probe-nobody"
-
-// rootDepartment stands for the whole organisation in a range.
-const rootDepartment = 1
 
 // Report is what a probe found out about one application.
 type Report struct {
@@ -72,21 +67,12 @@ func (r *Report) add(name string, err error) {
 }
 
 func (c *Client) probeRange(ctx context.Context, report *Report) error {
-	var out struct {
-		Range struct {
-			Users       []string `json:"authed_user"`
-			Departments []number `json:"authed_dept"`
-		} `json:"auth_org_scopes"`
-		Fields []string `json:"auth_user_field"`
-	}
-	if err := c.do(ctx, call{op: opScopes, out: &out}); err != nil {
+	s, err := c.scopes(ctx, false)
+	if err != nil {
 		return err
 	}
-	for _, id := range out.Range.Departments {
-		report.Departments = append(report.Departments, int64(id))
-	}
-	report.WholeCompany = slices.Contains(report.Departments, rootDepartment)
-	report.Users, report.Fields = len(out.Range.Users), out.Fields
+	report.Departments, report.WholeCompany = s.Departments, s.WholeCompany
+	report.Users, report.Fields = len(s.Users), s.Fields
 	return nil
 }
 

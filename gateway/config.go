@@ -73,13 +73,16 @@ type Form struct {
 	Centres []string       // data centres it exists in; empty: all
 }
 
-// Limits bounds what reaches DingTalk (T7). Zero values mean the defaults.
+// Limits bounds what reaches DingTalk (T7) and what sign-ins leave in the store. Zero values mean the defaults.
 type Limits struct {
 	PerAddress  float64       // refused codes per second and client address (2)
 	AddressSize int           // burst of them (100: an office behind one address)
 	Global      float64       // exchanges per second over all addresses (400: 80 % of what DingTalk bans for, R21)
 	GlobalSize  int           // burst of them (1000: everybody at 09:00)
 	Exchange    time.Duration // deadline of one exchange (7.5 s; R18)
+
+	OpenPerAddress int // sign-ins of one client address begun and not finished within their life (10,000)
+	OpenTotal      int // the same over all addresses (50,000)
 }
 
 var (
@@ -125,6 +128,12 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.GlobalSize <= 0 {
 		l.GlobalSize = 1000
+	}
+	if l.OpenPerAddress <= 0 {
+		l.OpenPerAddress = 10_000
+	}
+	if l.OpenTotal <= 0 {
+		l.OpenTotal = 50_000
 	}
 	if l.Exchange <= 0 {
 		l.Exchange = 7500 * time.Millisecond

@@ -37,15 +37,12 @@ type done struct {
 // conclude redeems the code and opens the session, or opens the sign-in that
 // follows the failure.
 func (g *Gateway) conclude(w http.ResponseWriter, r *http.Request, a attempt) done {
-	settled, err := g.redeem(r, a)
+	settled, err := g.redeem(w, r, &a)
 	if err == nil {
 		err = settled.failed()
 	}
-	if err == nil {
-		// Derived, so that the same browser gets the same session again and
-		// neither the store nor another browser ever holds it (F4, T37).
-		token := identity.NewSecret(g.keys.text("session", settled.Random, a.browser.Reveal()))
-		if _, err = g.cfg.Sessions.Start(r.Context(), w, *settled.Who, token); err != nil {
+	if err == nil && !settled.opened {
+		if err = g.openSession(r.Context(), w, a, settled); err != nil {
 			g.noteSignIn(r, a, err)
 		}
 	}
@@ -56,6 +53,15 @@ func (g *Gateway) conclude(w http.ResponseWriter, r *http.Request, a attempt) do
 		return g.again(r, a, err)
 	}
 	return done{status: http.StatusSeeOther, location: g.returnTo(a.st.Wanted)}
+}
+
+// openSession opens the session of a settled claim. Its token is derived, so
+// that the same browser gets the same session again and neither the store nor
+// another browser ever holds it (F4, T37).
+func (g *Gateway) openSession(ctx context.Context, w http.ResponseWriter, a attempt, settled claim, alongside ...store.Op) error {
+	token := identity.NewSecret(g.keys.text("session", settled.Random, a.browser.Reveal()))
+	_, err := g.cfg.Sessions.Start(ctx, w, *settled.Who, token, alongside...)
+	return err
 }
 
 // queued leaves the sign-in open: the code was not claimed and lives for
@@ -88,32 +94,32 @@ func (g *Gateway) again(r *http.Request, a attempt, cause error) done {
 
 // redeem gives the settled claim of the attempt's code: exchanged now, or by
 // whoever was first (T1, F4).
-func (g *Gateway) redeem(r *http.Request, a attempt) (claim, error) {
+func (g *Gateway) redeem(w http.ResponseWriter, r *http.Request, a *attempt) (claim, error) {
 	key := g.claims.key(a.st.Corp, a.door, a.code)
 	if a.st.Claim == "" {
-		settled, won, err := g.redeemFirst(r, a, key)
+		settled, won, err := g.redeemFirst(w, r, a, key)
 		if won || err != nil {
 			return settled, err
 		}
 	} else if !sameText(a.st.Claim, key) {
 		err := expired("state was used by another code")
-		g.noteSignIn(r, a, err)
+		g.noteSignIn(r, *a, err)
 		return claim{}, err
 	}
 	settled, err := g.claims.await(r.Context(), key, a.st.Browser, g.cfg.Limits.Exchange)
 	if err != nil {
-		g.noteSignIn(r, a, err)
+		g.noteSignIn(r, *a, err)
 	}
 	return settled, err
 }
 
 // redeemFirst tries to be the one that exchanges. It outlives its request: a
 // double tap cancels the first request, and the code would be lost with it.
-func (g *Gateway) redeemFirst(r *http.Request, a attempt, key string) (claim, bool, error) {
+func (g *Gateway) redeemFirst(w http.ResponseWriter, r *http.Request, a *attempt, key string) (claim, bool, error) {
 	ctx := context.WithoutCancel(r.Context())
 	leave, err := g.limiter.enter(ctx, visitOf(r).address, a.st.Browser)
 	if err != nil {
-		g.noteSignIn(r, a, err)
+		g.noteSignIn(r, *a, err)
 		return claim{}, false, err
 	}
 	refused := false
@@ -122,16 +128,39 @@ func (g *Gateway) redeemFirst(r *http.Request, a attempt, key string) (claim, bo
 	if err != nil || !won {
 		return claim{}, false, err
 	}
-	settled := g.exchange(ctx, r, a, mine)
+	settled := g.exchange(ctx, r, *a, mine)
 	refused = settled.Who == nil && faultOf(settled.Code) == faultUser
 	ctx, cancel := context.WithTimeout(ctx, afterwards)
 	defer cancel()
-	return settled, true, g.claims.settle(ctx, settled)
+	settled, err = g.settle(ctx, w, r, *a, settled)
+	return settled, true, err
+}
+
+// settle remembers the outcome, and opens the session of a person in the same
+// commit. A session that may not be opened is no reason to forget the outcome.
+func (g *Gateway) settle(ctx context.Context, w http.ResponseWriter, r *http.Request, a attempt, settled claim) (claim, error) {
+	outcome, err := g.claims.outcome(settled)
+	if err != nil {
+		return settled, err
+	}
+	if settled.Who == nil {
+		return settled, g.claims.settle(ctx, outcome)
+	}
+	if err = g.openSession(ctx, w, a, settled, outcome); err == nil {
+		settled.opened = true
+		return settled, nil
+	}
+	g.noteSignIn(r, a, err)
+	if identity.KindOf(err) != identity.Unavailable {
+		err = errors.Join(err, g.claims.settle(ctx, outcome))
+	}
+	return settled, err
 }
 
 // take claims the code. A conflict means that the code has its claim already,
-// or that only the sign-in changed meanwhile (a fragment was added): then once more.
-func (g *Gateway) take(ctx context.Context, a attempt, key string) (claim, bool, error) {
+// or that only the sign-in changed meanwhile (a fragment was added, perhaps on
+// another replica): then once more.
+func (g *Gateway) take(ctx context.Context, a *attempt, key string) (claim, bool, error) {
 	mine, won, err := g.claims.take(ctx, key, a.st, g.states)
 	if err != nil || won {
 		return mine, won, err
@@ -139,9 +168,12 @@ func (g *Gateway) take(ctx context.Context, a attempt, key string) (claim, bool,
 	if _, err := g.claims.get(ctx, key); !errors.Is(err, store.ErrNotFound) {
 		return claim{}, false, nil
 	}
-	fresh, err := g.states.load(ctx, a.st.id, a.browser)
+	fresh, err := g.states.reload(ctx, a.st.id, a.browser)
 	if err != nil || fresh.Claim != "" {
 		return claim{}, false, err
+	}
+	if a.door != identity.DoorInClient { // there the post itself says the fragment
+		a.st.Wanted = fresh.Wanted
 	}
 	a.st.version = fresh.version
 	return g.claims.take(ctx, key, a.st, g.states)

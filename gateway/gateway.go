@@ -15,6 +15,7 @@ type Gateway struct {
 	states     *states
 	claims     *claims
 	limiter    *limiter
+	openings   *openings
 	mux        *http.ServeMux
 	handler    http.Handler
 	references *references
@@ -39,9 +40,9 @@ func New(cfg Config) (*Gateway, error) {
 	g := &Gateway{
 		cfg: cfg, pages: pages, keys: keys{secret: cfg.Secret}, mux: http.NewServeMux(),
 		corps: map[string]Corp{}, centres: map[string]DataCentre{}, forms: map[string]Form{},
-		limiter: newLimiter(cfg.Limits, cfg.Now),
+		limiter: newLimiter(cfg.Limits, cfg.Now), openings: newOpenings(cfg.Limits, cfg.Now),
 	}
-	g.states = &states{store: cfg.Store, keys: g.keys, now: cfg.Now, rand: cfg.Rand}
+	g.states = &states{store: cfg.Store, keys: g.keys, now: cfg.Now, rand: cfg.Rand, notes: newNotes()}
 	g.claims = &claims{store: cfg.Store, keys: g.keys, now: cfg.Now, rand: cfg.Rand}
 	for _, corp := range cfg.Corps {
 		g.corps[corp.ID] = corp

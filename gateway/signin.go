@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -34,9 +35,13 @@ type signInView struct {
 
 // begin opens a sign-in for a place and sends the browser to its page.
 func (g *Gateway) begin(w http.ResponseWriter, r *http.Request, place wanted) error {
+	_, known := browserOf(r)
 	browser, err := g.browser(w, r)
 	if err != nil {
 		return err
+	}
+	if err := g.mayBegin(w, r, known); err != nil {
+		return &failure{err: err, retry: place.address()}
 	}
 	st, err := g.states.create(r.Context(), browser, signIn{Corp: g.corpFor(place), Wanted: place})
 	if err != nil {

@@ -131,5 +131,6 @@ func gatewayLimits(l config.Limits) gateway.Limits {
 	return gateway.Limits{
 		PerAddress: float64(l.SignInPerAddress) * perMinute, AddressSize: l.SignInPerAddress,
 		Global: float64(l.SignInTotal) * perMinute, GlobalSize: l.SignInTotal,
+		OpenPerAddress: l.OpenPerAddress, OpenTotal: l.OpenTotal,
 	}
 }

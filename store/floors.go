@@ -98,3 +98,11 @@ func (f *floors) keep(key string, known floor) {
 	}
 	f.young[key] = known
 }
+
+// forget drops every floor. The clock goes on, so that reads in flight are not
+// held to what comes after.
+func (f *floors) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.young, f.old = map[string]floor{}, nil
+}

@@ -205,12 +205,15 @@ func (s *Sealed) sealPut(w *Write, base Version, now time.Time) {
 	w.Value = s.ring[0].seal(w.Key, w.Value, w.Version, w.ExpiresAt)
 }
 
-// remember raises the floors of what was written. A deleted key's next version
+// remember raises the floors of what was written and tells who asked to know. A deleted key's next version
 // exceeds the deleted one, so putting the deleted value back is noticed too.
 func (s *Sealed) remember(batch Batch) {
 	for _, w := range batch.Writes {
 		if w.Kind != OpCheck {
 			s.floors.wrote(w.Key, w.Version, w.Kind == OpDelete)
+		}
+		if w.Told != nil {
+			*w.Told = w.Version
 		}
 	}
 }
@@ -222,7 +225,7 @@ func (s *Sealed) open(raw Entry, mark uint64) (Entry, error) {
 		return Entry{}, s.tampered(raw.Key, err)
 	}
 	if known := s.floors.see(raw.Key, entry.Version, mark); known != 0 {
-		return Entry{}, s.tampered(raw.Key, fmt.Errorf("%w: version %d, after %d", ErrOutdated, entry.Version, known))
+		return Entry{}, s.tampered(raw.Key, &outdatedError{key: raw.Key, found: entry.Version, seen: known})
 	}
 	return entry, nil
 }

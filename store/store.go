@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -17,7 +18,31 @@ var (
 	// ErrOutdated comes with ErrTampered: the value is genuine, but a newer one
 	// was seen before. Somebody put it back, or a failover lost the newer one.
 	ErrOutdated = errors.New("store: older than what was seen")
+
+	// ErrLost comes with ErrUnavailable: the engine answers, but what it holds is
+	// not what this installation wrote. See Bound.
+	ErrLost = errors.New("store: not the store that was here")
 )
+
+// OutdatedKey gives the key that an error which is ErrOutdated is about.
+func OutdatedKey(err error) (key string, ok bool) {
+	if outdated, is := errors.AsType[*outdatedError](err); is {
+		return outdated.key, true
+	}
+	return "", false
+}
+
+// outdatedError is ErrOutdated with the key.
+type outdatedError struct {
+	key         string
+	found, seen Version
+}
+
+func (e *outdatedError) Error() string {
+	return fmt.Sprintf("%v: version %d, after %d", ErrOutdated, e.found, e.seen)
+}
+
+func (e *outdatedError) Unwrap() error { return ErrOutdated }
 
 // Version orders the writes of one key. It grows with every put, also across a
 // delete, and is never zero for a stored entry.
@@ -72,6 +97,7 @@ type Op struct {
 	Absent   bool          // expectation: no live entry
 	Expect   Version       // expectation: exactly this version; zero expects nothing
 	Lifetime time.Duration // for puts; zero: does not expire
+	Told     *Version      // where a Commit that succeeded leaves the version it wrote; nil: nobody asks
 }
 
 // Put writes value whatever is there.
@@ -102,5 +128,12 @@ func CheckAbsent(key string) Op { return Op{Kind: OpCheck, Key: key, Absent: tru
 // For gives a put a lifetime.
 func (op Op) For(d time.Duration) Op {
 	op.Lifetime = d
+	return op
+}
+
+// Tell has the version of a put written to v once the Commit has succeeded, for
+// whoever goes on with the entry without reading it back.
+func (op Op) Tell(v *Version) Op {
+	op.Told = v
 	return op
 }

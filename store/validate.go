@@ -62,8 +62,8 @@ func (op Op) check() error {
 		return fmt.Errorf("%w: %q expected to be there and absent", ErrInvalid, op.Key)
 	case op.Kind == OpPut:
 		return op.checkPut()
-	case op.Lifetime != 0 || op.Value != nil:
-		return fmt.Errorf("%w: value or lifetime without a put of %q", ErrInvalid, op.Key)
+	case op.Lifetime != 0 || op.Value != nil || op.Told != nil:
+		return fmt.Errorf("%w: value, lifetime or question for the version without a put of %q", ErrInvalid, op.Key)
 	case op.Kind == OpDelete && op.Absent:
 		return fmt.Errorf("%w: delete of %q, expected absent", ErrInvalid, op.Key)
 	case op.Kind == OpCheck && !op.Absent && op.Expect == 0:

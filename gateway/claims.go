@@ -35,6 +35,7 @@ type claim struct {
 
 	key     string
 	version store.Version
+	opened  bool // its session was opened in the same commit
 }
 
 // failed is the remembered failure, nil when the person was proven.
@@ -76,6 +77,7 @@ func (c *claims) take(ctx context.Context, key string, st signIn, states *states
 	if err != nil {
 		return claim{}, false, err
 	}
+	states.notes.drop(st.id) // used, or not as it was noted
 	err = c.store.Commit(ctx, store.Create(key, text).For(claimLife), used)
 	if err == nil {
 		return mine, true, nil
@@ -109,14 +111,20 @@ func (c *claims) get(ctx context.Context, key string) (claim, error) {
 	return found, nil
 }
 
-// settle remembers the outcome for whoever waits and for repeats.
-func (c *claims) settle(ctx context.Context, done claim) error {
+// outcome is the write that remembers what came of a claim, for whoever waits
+// and for repeats.
+func (c *claims) outcome(done claim) (store.Op, error) {
 	done.Done = true
 	text, err := json.Marshal(done)
 	if err != nil {
-		return fmt.Errorf("gateway: claim: %w", err)
+		return store.Op{}, fmt.Errorf("gateway: claim: %w", err)
 	}
-	if err := c.store.Commit(ctx, store.Put(done.key, text).For(claimLife)); err != nil {
+	return store.Put(done.key, text).For(claimLife), nil
+}
+
+// settle writes an outcome that opens no session.
+func (c *claims) settle(ctx context.Context, outcome store.Op) error {
+	if err := c.store.Commit(ctx, outcome); err != nil {
 		return storeFault(err)
 	}
 	return nil

@@ -95,7 +95,7 @@ func TestUnknownCommit(t *testing.T) {
 	m := newMemory(time.Now)
 	lossy := &lossyStore{memory: m}
 	k := keys{secret: identity.NewSecret(strings.Repeat("k", 32))}
-	st := &states{store: m, keys: k, now: time.Now, rand: zeros{}}
+	st := &states{store: m, keys: k, now: time.Now, rand: zeros{}, notes: newNotes()}
 	browserID := identity.NewSecret(strings.Repeat("A", 43))
 	open, err := st.create(t.Context(), browserID, signIn{Corp: corpOne})
 	if err != nil {

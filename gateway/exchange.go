@@ -32,6 +32,7 @@ type done struct {
 	location string
 	next     *signIn // the sign-in that follows a failure
 	queued   bool    // nothing was tried: the same post may come again
+	err      error   // why no sign-in could be opened to follow it; nil: there is one, or it succeeded
 }
 
 // conclude redeems the code and opens the session, or opens the sign-in that
@@ -87,7 +88,7 @@ func (g *Gateway) again(r *http.Request, a attempt, cause error) done {
 	created, err := g.states.create(r.Context(), a.browser, next)
 	if err != nil {
 		g.logFailure(r, status, code, err)
-		return done{status: status, code: code, location: cleanFailure(err)}
+		return done{status: status, code: code, location: cleanFailure(err), err: err}
 	}
 	return done{status: status, code: code, location: signInAddress(created.id), next: &created}
 }
@@ -148,6 +149,7 @@ func (g *Gateway) settle(ctx context.Context, w http.ResponseWriter, r *http.Req
 	}
 	if err = g.openSession(ctx, w, a, settled, outcome); err == nil {
 		settled.opened = true
+		g.openings.finished(visitOf(r).address)
 		return settled, nil
 	}
 	g.noteSignIn(r, a, err)

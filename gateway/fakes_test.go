@@ -21,6 +21,7 @@ import (
 
 	"kdgate/audit"
 	"kdgate/identity"
+	"kdgate/store"
 )
 
 // provider is a DingTalk that knows some codes.
@@ -76,6 +77,7 @@ func (p *provider) called() []string {
 
 // sessions is a session manager that keeps tokens in memory.
 type sessions struct {
+	store  store.Store // of what is written alongside
 	mu     sync.Mutex
 	open   map[string]identity.Principal
 	ended  map[string]bool
@@ -85,12 +87,17 @@ type sessions struct {
 
 const sessionCookie = "__Host-kdgate"
 
-func (s *sessions) Start(ctx context.Context, w http.ResponseWriter, who identity.Assertion, token identity.Secret) (identity.Principal, error) {
+func (s *sessions) Start(ctx context.Context, w http.ResponseWriter, who identity.Assertion, token identity.Secret, alongside ...store.Op) (identity.Principal, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := token.Reveal()
 	if s.ended[key] {
 		return identity.Principal{}, identity.Fail(identity.Unauthenticated, identity.CodeSignInExpired, "session has ended")
+	}
+	if len(alongside) > 0 {
+		if err := s.store.Commit(ctx, alongside...); err != nil {
+			return identity.Principal{}, identity.Fail(identity.Unavailable, identity.CodeStoreDown, "session: %w", err)
+		}
 	}
 	p, ok := s.open[key]
 	if !ok {
@@ -308,6 +315,7 @@ func buildHouse(t testing.TB, change ...func(*Config)) *house {
 		audit: &recorder{}, counts: &counts{}, clock: &clock{}, log: &locked{},
 	}
 	h.store = newMemory(h.clock.now)
+	h.sessions.store = h.store
 	cfg := Config{
 		PublicURL: &url.URL{Scheme: "https", Host: h.Listener.Addr().String()},
 		Corps: []Corp{

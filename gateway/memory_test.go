@@ -91,6 +91,9 @@ func (m *memory) apply(op store.Op) {
 			e.ExpiresAt = m.now().Add(op.Lifetime)
 		}
 		m.entries[op.Key] = e
+		if op.Told != nil {
+			*op.Told = e.Version
+		}
 		fmt.Fprintf(&m.seen, "%s=%s\n", op.Key, op.Value)
 	case store.OpDelete:
 		delete(m.entries, op.Key)

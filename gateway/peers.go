@@ -7,6 +7,7 @@ import (
 
 	"kdgate/audit"
 	"kdgate/identity"
+	"kdgate/store"
 )
 
 // Provider proves who somebody is, for one organisation. It stands here so that
@@ -40,7 +41,9 @@ type ServiceProvider interface {
 type Sessions interface {
 	// Start opens a session whose cookie value derives from token and sets the
 	// cookie. The same token twice is the same session; an ended one stays ended.
-	Start(ctx context.Context, w http.ResponseWriter, who identity.Assertion, token identity.Secret) (identity.Principal, error)
+	// What is to be written alongside goes in the same commit: after an error of
+	// kind Unavailable it may be written, after any other it is not.
+	Start(ctx context.Context, w http.ResponseWriter, who identity.Assertion, token identity.Secret, alongside ...store.Op) (identity.Principal, error)
 	// Current is the person behind the request's cookie. An error of kind
 	// Unauthenticated means nobody; any other kind means it could not be asked.
 	Current(r *http.Request) (identity.Principal, error)

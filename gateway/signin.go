@@ -153,6 +153,8 @@ func (g *Gateway) signInClient(w http.ResponseWriter, r *http.Request) error {
 		g.tell(w, r, done)
 	case done.next != nil && done.next.Failed != "":
 		g.showSignIn(w, r, a.browser, *done.next)
+	case done.err != nil:
+		return &failure{err: done.err, retry: defaultGoal}
 	default:
 		seeOther(w, done.location)
 	}
@@ -206,14 +208,33 @@ func (g *Gateway) signInBrowser(w http.ResponseWriter, r *http.Request) error {
 	if st.Claim != "" {
 		return g.begin(w, r, st.Wanted)
 	}
-	if place := st.Wanted.withFragment(query.Get("fragment")); place != st.Wanted {
-		st.Wanted = place
-		if err := g.states.replace(r.Context(), st); err != nil {
-			return &failure{err: err, retry: defaultGoal}
-		}
+	if err := g.keepFragment(r.Context(), st, browser, query.Get("fragment")); err != nil {
+		return &failure{err: err, retry: defaultGoal}
 	}
 	seeOther(w, g.corps[st.Corp].Provider.AuthorizeURL(st.id, g.absolute(callbackPath)))
 	return nil
+}
+
+// keepFragment adds the fragment to the place of a sign-in, which the way over
+// DingTalk's page would lose. It reads again when the record is not as noted.
+func (g *Gateway) keepFragment(ctx context.Context, st signIn, browser identity.Secret, fragment string) error {
+	for try := 0; ; try++ {
+		place := st.Wanted.withFragment(fragment)
+		if place == st.Wanted {
+			return nil
+		}
+		st.Wanted = place
+		err := g.states.replace(ctx, st)
+		if err == nil || identity.KindOf(err) != identity.Conflict || try > 0 {
+			return err
+		}
+		if st, err = g.states.reload(ctx, st.id, browser); err != nil {
+			return err
+		}
+		if st.Claim != "" {
+			return expired("state was used meanwhile")
+		}
+	}
 }
 
 // absolute is an address of ours as others see it, from configuration only (T50).

@@ -41,6 +41,7 @@ type states struct {
 	keys  keys
 	now   func() time.Time
 	rand  io.Reader
+	notes *notes
 }
 
 // browserHash is how a record names the browser it belongs to.
@@ -64,9 +65,10 @@ func (s *states) create(ctx context.Context, browser identity.Secret, fresh sign
 	if err != nil {
 		return signIn{}, fmt.Errorf("gateway: sign-in: %w", err)
 	}
-	if err := s.store.Commit(ctx, store.Create(signInPrefix+hashed(id), text).For(stateLife)); err != nil {
+	if err := s.store.Commit(ctx, store.Create(signInPrefix+hashed(id), text).For(stateLife).Tell(&fresh.version)); err != nil {
 		return signIn{}, storeFault(err)
 	}
+	s.notes.put(fresh)
 	return fresh, nil
 }
 
@@ -76,6 +78,24 @@ func (s *states) load(ctx context.Context, id string, browser identity.Secret) (
 	if !isID(id) {
 		return signIn{}, expired("malformed state")
 	}
+	found, noted := s.notes.get(id)
+	if !noted {
+		var err error
+		if found, err = s.read(ctx, id); err != nil {
+			return signIn{}, err
+		}
+	}
+	if s.now().Sub(found.At) > stateLife {
+		return signIn{}, expired("state too old")
+	}
+	if browser.IsZero() || !sameText(found.Browser, s.browserHash(browser)) {
+		return found, errForeign
+	}
+	return found, nil
+}
+
+// read asks the store for the sign-in behind id.
+func (s *states) read(ctx context.Context, id string) (signIn, error) {
 	entry, err := s.store.Get(ctx, signInPrefix+hashed(id))
 	if errors.Is(err, store.ErrNotFound) {
 		return signIn{}, expired("unknown state")
@@ -88,13 +108,13 @@ func (s *states) load(ctx context.Context, id string, browser identity.Secret) (
 		return signIn{}, identity.Fail(identity.Internal, identity.CodeInternal, "sign-in record: %w", err)
 	}
 	found.id, found.version = id, entry.Version
-	if s.now().Sub(found.At) > stateLife {
-		return signIn{}, expired("state too old")
-	}
-	if browser.IsZero() || !sameText(found.Browser, s.browserHash(browser)) {
-		return found, errForeign
-	}
 	return found, nil
+}
+
+// reload is load past the notes.
+func (s *states) reload(ctx context.Context, id string, browser identity.Secret) (signIn, error) {
+	s.notes.drop(id)
+	return s.load(ctx, id, browser)
 }
 
 // replace writes a change over exactly the version that was read.
@@ -103,9 +123,11 @@ func (s *states) replace(ctx context.Context, changed signIn) error {
 	if err != nil {
 		return err
 	}
-	if err := s.store.Commit(ctx, op); err != nil {
+	s.notes.drop(changed.id)
+	if err := s.store.Commit(ctx, op.Tell(&changed.version)); err != nil {
 		return storeFault(err)
 	}
+	s.notes.put(changed)
 	return nil
 }
 

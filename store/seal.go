@@ -205,8 +205,9 @@ func (s *Sealed) sealPut(w *Write, base Version, now time.Time) {
 	w.Value = s.ring[0].seal(w.Key, w.Value, w.Version, w.ExpiresAt)
 }
 
-// remember raises the floors of what was written and tells who asked to know. A deleted key's next version
-// exceeds the deleted one, so putting the deleted value back is noticed too.
+// remember raises the floors of what was written, and tells who asked to know.
+// A deleted key's next version exceeds the deleted one, so putting the deleted
+// value back is noticed too.
 func (s *Sealed) remember(batch Batch) {
 	for _, w := range batch.Writes {
 		if w.Kind != OpCheck {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -10,6 +11,8 @@ import (
 const (
 	maxCached  = 100_000 // sessions in memory, some tens of megabytes; past it the memory starts anew
 	watchRetry = time.Second
+	begunFor   = time.Second // how long a session that began here is known without being read back
+	maxBegun   = 4096        // of those; about what begins in their time
 )
 
 // cache holds live sessions while somebody tells it what to forget. A record
@@ -20,11 +23,57 @@ type cache struct {
 	on    bool
 	epoch [256]uint64          // grows with each thing forgotten, for each first byte of the hash
 	live  map[string]stored    // by hash; empty unless on
+	begun map[string]*begun    // by hash; empty unless on
 	seen  map[string]time.Time // last use in this process that the store was not told of
 }
 
+// begun is a session that this process is writing or has just written. The
+// watch tells of that write too, which is no reason to forget it; whatever it
+// tells after that is. And should it tell nothing, begunFor ends it anyway.
+type begun struct {
+	session stored    // zero until the commit has succeeded
+	until   time.Time // zero until then
+	told    bool      // the watch has told of our own write
+}
+
 func newCache() *cache {
-	return &cache{live: map[string]stored{}, seen: map[string]time.Time{}}
+	return &cache{live: map[string]stored{}, begun: map[string]*begun{}, seen: map[string]time.Time{}}
+}
+
+// begin says that the session of a hash is about to be written.
+func (c *cache) begin(hash string, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.on {
+		return
+	}
+	if len(c.begun) >= maxBegun {
+		maps.DeleteFunc(c.begun, func(_ string, b *begun) bool { return !b.until.IsZero() && !now.Before(b.until) })
+	}
+	if len(c.begun) < maxBegun {
+		c.begun[hash] = &begun{}
+	}
+}
+
+// written keeps the session that began, unless the watch told of more than that.
+func (c *cache) written(s stored, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b, ok := c.begun[s.hash]; ok {
+		b.session, b.until = s, now.Add(begunFor)
+	}
+}
+
+// tell takes what the watch says of a hash.
+func (c *cache) tell(hash string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drop(hash)
+	if b, ok := c.begun[hash]; ok && !b.told {
+		b.told = true
+		return
+	}
+	delete(c.begun, hash)
 }
 
 // shard is the hash's first hexadecimal digits, folded; any fixed choice will do.
@@ -35,10 +84,13 @@ func shard(hash string) uint8 {
 	return hash[0]<<4 ^ hash[1]
 }
 
-func (c *cache) get(hash string) (s stored, ok bool, ticket uint64) {
+func (c *cache) get(hash string, now time.Time) (s stored, ok bool, ticket uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s, ok = c.live[hash]
+	if b := c.begun[hash]; !ok && b != nil && now.Before(b.until) {
+		s, ok = b.session, true
+	}
 	return c.lastUse(s), ok, c.epoch[shard(hash)]
 }
 
@@ -75,6 +127,11 @@ func (c *cache) see(hash string, now time.Time) {
 func (c *cache) forget(hash string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.drop(hash)
+	delete(c.begun, hash)
+}
+
+func (c *cache) drop(hash string) {
 	delete(c.live, hash)
 	c.epoch[shard(hash)]++
 }
@@ -89,6 +146,7 @@ func (c *cache) turn(on bool) {
 
 func (c *cache) forgetAll() {
 	clear(c.live)
+	clear(c.begun)
 	for i := range c.epoch {
 		c.epoch[i]++
 	}
@@ -141,7 +199,7 @@ func (m *Manager) watch(ctx context.Context) error {
 			continue
 		}
 		hash := strings.TrimPrefix(event.Key, recordPrefix)
-		m.cache.forget(hash)
+		m.cache.tell(hash)
 		if m.doors.has(hash) {
 			judges.summon(func() { m.judge(ctx, hash) })
 		}

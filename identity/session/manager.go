@@ -118,8 +118,10 @@ func visitOf(ctx context.Context) *http.Request {
 // sign-in: the same token twice for the same subject is the same session. It is
 // an error for another subject, and once the session has ended. An earlier
 // session of the same browser is ended in the same commit, so that a cookie
-// that was set beforehand never becomes somebody (T38).
-func (m *Manager) Start(ctx context.Context, w http.ResponseWriter, a identity.Assertion, token identity.Secret) (identity.Principal, error) {
+// that was set beforehand never becomes somebody (T38). So is what the caller
+// has to write alongside: after an error of kind Unavailable it may be written,
+// after any other it is not.
+func (m *Manager) Start(ctx context.Context, w http.ResponseWriter, a identity.Assertion, token identity.Secret, alongside ...store.Op) (identity.Principal, error) {
 	if a.Subject.Corp == "" || a.Subject.UserID == "" {
 		return identity.Principal{}, identity.Fail(identity.Invalid, identity.CodeInternal, "session: start for nobody")
 	}
@@ -130,7 +132,7 @@ func (m *Manager) Start(ctx context.Context, w http.ResponseWriter, a identity.A
 	r := visitOf(ctx)
 	s := sessions.NewSession(shelf{m}, CookieName)
 	s.ID, s.Options, s.IsNew = text, cookieOptions(), true
-	s.Values[assertionKey{}] = a
+	s.Values[assertionKey{}], s.Values[alongsideKey{}] = a, alongside
 	if err := s.Save(r, w); err != nil {
 		return identity.Principal{}, err
 	}
@@ -163,6 +165,25 @@ func (m *Manager) Current(r *http.Request) (identity.Principal, error) {
 		return identity.Principal{}, nobody("no live session")
 	}
 	return recordIn(s).principal(), nil
+}
+
+// Peek is Current that does not count as use: a page that refreshes itself
+// keeps nobody signed in (T44).
+func (m *Manager) Peek(r *http.Request) (identity.Principal, error) {
+	token, ok := cookieToken(r)
+	if !ok {
+		return identity.Principal{}, nobody("no session cookie")
+	}
+	s, err := m.look(r.Context(), hashOf(token))
+	switch {
+	case isOver(err):
+		return identity.Principal{}, nobody("no live session")
+	case err != nil:
+		return identity.Principal{}, down(err)
+	case !m.alive(s):
+		return identity.Principal{}, nobody("no live session")
+	}
+	return s.principal(), nil
 }
 
 // End ends the request's session, drops its cookie and says whose it was. With

@@ -19,6 +19,7 @@ type shelf struct{ *Manager }
 
 type (
 	assertionKey struct{}
+	alongsideKey struct{}
 	recordKey    struct{}
 )
 
@@ -66,7 +67,8 @@ func (m shelf) Save(r *http.Request, w http.ResponseWriter, s *sessions.Session)
 	if !ok {
 		return identity.Fail(identity.Internal, identity.CodeInternal, "session: save without an assertion")
 	}
-	found, err := m.open(r, s.ID, a)
+	alongside, _ := s.Values[alongsideKey{}].([]store.Op)
+	found, err := m.open(r, s.ID, a, alongside)
 	if err != nil {
 		return err
 	}
@@ -76,27 +78,45 @@ func (m shelf) Save(r *http.Request, w http.ResponseWriter, s *sessions.Session)
 }
 
 // open begins the session of a token or finds it begun, and ends the browser's
-// earlier one. It starts over when another commit came in between.
-func (m *Manager) open(r *http.Request, token string, a identity.Assertion) (stored, error) {
+// earlier one, together with what is to be written alongside. It starts over
+// when another commit came in between.
+func (m *Manager) open(r *http.Request, token string, a identity.Assertion, alongside []store.Op) (stored, error) {
 	ctx, hash := r.Context(), hashOf(token)
 	for try := range commitTries {
 		found, ops, err := m.opening(r, token, a, try == 0)
 		if err != nil {
 			return stored{}, err
 		}
-		if len(ops) == 0 {
+		if ops = append(ops, alongside...); len(ops) == 0 {
 			return found, nil
 		}
-		err = m.store.Commit(ctx, ops...)
-		if err == nil {
-			m.cache.forget(hash)
+		if err = m.write(ctx, &found, ops); err == nil {
+			if before, ok := cookieToken(r); ok && hashOf(before) != hash {
+				m.cache.forget(hashOf(before)) // it has ended
+			}
 			return found, nil
 		}
+		m.cache.forget(hash)
 		if !errors.Is(err, store.ErrConflict) {
 			return stored{}, down(err)
 		}
 	}
 	return stored{}, down(fmt.Errorf("start: %w %d times", store.ErrConflict, commitTries))
+}
+
+// write commits the beginning of a session and remembers it: who has just
+// signed in comes back at once.
+func (m *Manager) write(ctx context.Context, s *stored, ops []store.Op) error {
+	if s.version != 0 { // it had begun before
+		return m.store.Commit(ctx, ops...)
+	}
+	ops[0] = ops[0].Tell(&s.version)
+	m.cache.begin(s.hash, m.now())
+	if err := m.store.Commit(ctx, ops...); err != nil {
+		return err
+	}
+	m.cache.written(*s, m.now())
+	return nil
 }
 
 // opening is the session to be had and what has to be written for it. It takes
@@ -131,7 +151,7 @@ func (m *Manager) opening(r *http.Request, token string, a identity.Assertion, f
 
 func (m *Manager) fresh(r *http.Request, token string, a identity.Assertion) stored {
 	now := m.now().UTC()
-	return stored{hash: hashOf(token), record: record{
+	return stored{hash: hashOf(token), written: now, record: record{
 		Handle: handleOf(token), Corp: a.Subject.Corp, UserID: a.Subject.UserID,
 		UnionID: a.UnionID, Name: a.Name, Door: a.Door, ProvenAt: a.At,
 		Started: now, Seen: now, Ends: now.Add(m.absolute),
@@ -192,7 +212,7 @@ func (m *Manager) find(ctx context.Context, hash string) (s stored, live bool, e
 // look reads from memory or the store. The last use is the later of what the
 // record says and what this process saw.
 func (m *Manager) look(ctx context.Context, hash string) (stored, error) {
-	s, ok, ticket := m.cache.get(hash)
+	s, ok, ticket := m.cache.get(hash, m.now())
 	if ok {
 		return s, nil
 	}

@@ -40,7 +40,7 @@ type answer struct {
 	status    int
 	reason    string // sub_code, errcode or code, cleaned for logs
 	requestID string
-	body      []byte
+	body      strictjson.Text
 	text      string // errmsg or message: searched for hints, never compared, never logged
 	scopes    []string
 	// retryAfter is the header of that name, bounded: 0 when there is none.
@@ -71,7 +71,7 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 // cannot read it calls unreadable.
 func readAnswer(h host, res peer.Response) answer {
 	body := bytes.TrimSpace(bytes.TrimPrefix(res.Body, byteOrderMark))
-	a := answer{status: res.Status, body: body, verdict: unreadable, retryAfter: retryAfter(res.Header)}
+	a := answer{status: res.Status, verdict: unreadable, retryAfter: retryAfter(res.Header)}
 	if bytes.HasPrefix(body, []byte("<")) {
 		// A load balancer speaks HTML too when what is behind it has failed,
 		// and heals sooner than a ban; every other page is the ban page.
@@ -80,10 +80,15 @@ func readAnswer(h host, res peer.Response) answer {
 		}
 		return a
 	}
-	var e envelope
-	if err := strictjson.Decode(body, &e); err != nil {
+	checked, err := strictjson.Check(body)
+	if err != nil {
 		return a
 	}
+	var e envelope
+	if err := checked.Decode(&e); err != nil {
+		return a
+	}
+	a.body = checked
 	if text(e.Punish) == "deny" || text(e.Status) == "1111" {
 		a.verdict = banned
 		return a

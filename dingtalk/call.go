@@ -24,14 +24,15 @@ const (
 
 // operation is one API of DingTalk.
 type operation struct {
-	name   string // metric label and rate bucket
-	host   host
-	path   string
-	get    bool
-	auth   auth
-	single bool // carries a single-use code: sent once, never again
-	quota  bool // costs monthly quota and can wait
-	class  Class
+	name    string // metric label and rate bucket
+	host    host
+	path    string
+	get     bool
+	auth    auth
+	single  bool // carries a single-use code: sent once, never again
+	quota   bool // costs monthly quota and can wait
+	counted bool // costs monthly quota and cannot
+	class   Class
 }
 
 // call is one use of an operation.
@@ -177,8 +178,10 @@ func (c *Client) exchange(ctx context.Context, k *call, credential identity.Secr
 		return e
 	}
 	started := c.now()
+	c.meter.left(k.op.class, started)
 	res, err := c.peer.Do(ctx, req)
 	e := c.judge(ctx, k, res, err)
+	c.charge(ctx, k.op, e)
 	c.observe(k.op, e, c.now().Sub(started))
 	if e != nil {
 		c.settle(k.op, e)

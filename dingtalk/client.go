@@ -84,6 +84,7 @@ type Client struct {
 	egress     *Egress
 	limits     *limits
 	pauses     *pauses
+	meter      *meter
 	hosts      map[host]breaker
 	decisions  decisions
 	retry      retrypolicy.RetryPolicy[any]
@@ -100,16 +101,18 @@ type Client struct {
 // mistakes are reported at once.
 func New(cfg Config) (*Client, error) {
 	cfg = withDefaults(cfg)
+	limits := newLimits(cfg.Limits)
 	c := &Client{
 		cfg:       cfg,
 		peer:      cfg.Peer,
 		egress:    cfg.Egress,
-		limits:    newLimits(cfg.Limits),
+		limits:    limits,
 		pauses:    newPauses(cfg.Now),
 		hosts:     map[host]breaker{oldHost: newHostBreaker(), newHost: newHostBreaker()},
 		decisions: newDecisions(cfg.InvalidToken),
 		retry:     newRetry(),
 		spent:     newSpentCodes(cfg.Now),
+		meter:     newMeter(cfg.Corp, limits.cfg),
 		alerts:    newAlerts(cfg.Now, cfg.Logger.With("corp", cfg.Corp)),
 		skew:      &atomic.Int64{},
 		now:       cfg.Now,

@@ -12,7 +12,7 @@ import (
 
 var (
 	opFailed = operation{
-		name: "failedevents", host: oldHost, path: "/call_back/get_call_back_failed_result", get: true, quota: true,
+		name: "failedevents", host: oldHost, path: "/call_back/get_call_back_failed_result", get: true, quota: true, class: ClassDirectory,
 	}
 	opRegister = operation{name: "callbackregister", host: oldHost, path: "/call_back/register_call_back", quota: true, single: true}
 	opUpdate   = operation{name: "callbackupdate", host: oldHost, path: "/call_back/update_call_back", quota: true, single: true}

@@ -15,11 +15,13 @@ func (c *Client) gate(ctx context.Context, op operation) error {
 		return errBroken
 	case op.quota && c.pauses.left(quotaPause) > 0:
 		return errPaused
+	case op.quota && op.class != ClassLogin && op.class != "" && c.meter.calls.spent(ctx, c.now()):
+		return errQuota
 	}
 	if err := c.pauses.rest(ctx, op.name); err != nil {
 		return err
 	}
-	for _, bucket := range append(c.limits.of(op.name, c.background), c.egress.rate) {
+	for _, bucket := range append(c.limits.of(op, c.background), c.egress.rate) {
 		if err := turn(ctx, bucket); err != nil {
 			return err
 		}
@@ -45,7 +47,8 @@ var (
 // held is a call that never left.
 func (c *Client) held(op operation, err error) *CallError {
 	r := rulePaused
-	if !errors.Is(err, errPaused) && !errors.Is(err, errQueue) && !errors.Is(err, errBanned) {
+	ours := errors.Is(err, errQueue) || errors.Is(err, errQuota)
+	if !ours && !errors.Is(err, errPaused) && !errors.Is(err, errBanned) {
 		r = ruleHeld // unreachable a moment ago, or the caller's time ran out
 	}
 	return c.failed(op, r, err)
@@ -73,6 +76,24 @@ func (c *Client) release(op operation) {
 	}
 }
 
+// charge counts a call that cost monthly quota: one that DingTalk has looked at.
+// Throttled and lost ones are free (reference 9).
+func (c *Client) charge(ctx context.Context, op operation, e *CallError) {
+	if !op.quota && !op.counted {
+		return
+	}
+	if e != nil {
+		switch e.rule.act {
+		case actPause, actPauseTurn, actQuota, actBan:
+			return
+		}
+		if e.Status == 0 {
+			return
+		}
+	}
+	c.meter.calls.add(ctx, c.now(), 1)
+}
+
 // settle draws the consequences of an answer beyond the call that got it.
 func (c *Client) settle(op operation, e *CallError) {
 	now := c.now()
@@ -89,6 +110,6 @@ func (c *Client) settle(op operation, e *CallError) {
 // nextMonth is when the organisation's quota begins anew: DingTalk's months
 // are Beijing's.
 func nextMonth(now time.Time) time.Time {
-	t := now.In(time.FixedZone("UTC+8", 8*60*60))
+	t := beijing(now)
 	return time.Date(t.Year(), t.Month()+1, 1, 0, 0, 0, 0, t.Location())
 }

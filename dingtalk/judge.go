@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"kdgate/internal/peer"
-	"kdgate/internal/strictjson"
 )
 
 // judge turns a response into an error or decodes it.
@@ -40,12 +39,12 @@ func (c *Client) judge(ctx context.Context, k *call, res peer.Response, err erro
 	}
 	out := k.out
 	if s, ok := out.(*sized); ok {
-		s.size, out = len(a.body), s.out
+		s.size, out = len(a.body.Bytes()), s.out
 	}
 	if out == nil {
 		return nil
 	}
-	if err := strictjson.Decode(a.body, out); err != nil {
+	if err := a.body.Decode(out); err != nil {
 		e := c.answerError(k.op, ruleUnreadable, a)
 		e.Ambiguous, e.Err = true, errShape
 		return e

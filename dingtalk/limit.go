@@ -16,6 +16,11 @@ type Limits struct {
 	PerAPI       map[string]float64 // other figures, by operation name
 	ReserveLogin float64            // share of QPS that jobs leave to sign-in, default 0.5
 	QueueWait    time.Duration      // longest wait for a turn to sign in, default 60 s
+
+	DirectoryPerMinute int     // address-book calls of jobs a minute, default 100 (F92); negative: no limit
+	Month              int64   // counted calls a month, default 5,000; negative: no limit
+	EventMonth         int64   // counted events a month, default 3,000; negative: no limit
+	Counter            Counter // of the month, shared by replicas; default one of this process
 }
 
 // errQueue is a turn that would come too late.
@@ -25,6 +30,8 @@ var errQueue = errors.New("our own rate limit would let this call wait too long"
 // background calls must pass as well.
 type limits struct {
 	cfg Limits
+
+	directory *rate.Limiter // nil: no limit
 
 	mu   sync.Mutex
 	all  map[string]*rate.Limiter
@@ -41,25 +48,43 @@ func newLimits(cfg Limits) *limits {
 	if cfg.QueueWait <= 0 {
 		cfg.QueueWait = time.Minute
 	}
-	return &limits{cfg: cfg, all: map[string]*rate.Limiter{}, jobs: map[string]*rate.Limiter{}}
+	if cfg.DirectoryPerMinute == 0 {
+		cfg.DirectoryPerMinute = 100
+	}
+	if cfg.Month == 0 {
+		cfg.Month = 5000
+	}
+	if cfg.EventMonth == 0 {
+		cfg.EventMonth = 3000
+	}
+	l := &limits{cfg: cfg, all: map[string]*rate.Limiter{}, jobs: map[string]*rate.Limiter{}}
+	if n := cfg.DirectoryPerMinute; n > 0 {
+		burst := max(1, n/10) // with the steady rate never more than n in any minute
+		l.directory = rate.NewLimiter(rate.Limit(max(float64(n-burst), float64(n)/2)/60), burst)
+	}
+	return l
 }
 
 // of gives the buckets a call must pass, in order.
-func (l *limits) of(operation string, background bool) []*rate.Limiter {
+func (l *limits) of(op operation, background bool) []*rate.Limiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.all[operation] == nil {
+	if l.all[op.name] == nil {
 		qps := l.cfg.QPS
-		if own := l.cfg.PerAPI[operation]; own > 0 {
+		if own := l.cfg.PerAPI[op.name]; own > 0 {
 			qps = own
 		}
-		l.all[operation] = newBucket(qps)
-		l.jobs[operation] = newBucket(qps * (1 - l.cfg.ReserveLogin))
+		l.all[op.name] = newBucket(qps)
+		l.jobs[op.name] = newBucket(qps * (1 - l.cfg.ReserveLogin))
 	}
+	var buckets []*rate.Limiter
 	if background {
-		return []*rate.Limiter{l.jobs[operation], l.all[operation]}
+		buckets = append(buckets, l.jobs[op.name])
+		if op.class == ClassDirectory && l.directory != nil {
+			buckets = append(buckets, l.directory)
+		}
 	}
-	return []*rate.Limiter{l.all[operation]}
+	return append(buckets, l.all[op.name])
 }
 
 // newBucket never lets more than qps calls into any one second: a tenth may

@@ -51,19 +51,22 @@ func (c *Client) Members(ctx context.Context, dept, from int64) iter.Seq2[Page, 
 	}
 }
 
+// memberList is an answer of user/list.
+type memberList struct {
+	Result struct {
+		HasMore *flag                 `json:"has_more"`
+		Next    number                `json:"next_cursor"`
+		List    *listOf[personRecord] `json:"list"`
+	} `json:"result"`
+}
+
 // members reads one page. What would end a walk early without saying so - a
 // list that is missing, a cursor that does not move on - is an error.
 func (c *Client) members(ctx context.Context, dept, cursor int64) (Page, error) {
 	if dept <= 0 || cursor < 0 {
 		return Page{}, identity.Fail(identity.Invalid, identity.CodeBadRequest, "dingtalk: department %d, cursor %d", dept, cursor)
 	}
-	var out struct {
-		Result struct {
-			HasMore *flag                 `json:"has_more"`
-			Next    number                `json:"next_cursor"`
-			List    *listOf[personRecord] `json:"list"`
-		} `json:"result"`
-	}
+	var out memberList
 	body := map[string]any{
 		"dept_id": dept, "cursor": cursor, "size": pageSize,
 		"order_field": "entry_asc", "contain_access_limit": true, "language": "zh_CN",

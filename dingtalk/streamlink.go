@@ -188,7 +188,6 @@ func (l *link) event(ctx context.Context, f streamFrame) {
 		l.send(ctx, f, 400, "another organisation", "{}")
 		return
 	}
-	l.stream.client.countEvent(e.Type)
 	select {
 	case l.slots <- struct{}{}:
 	default: // all hands full: DingTalk keeps it for us
@@ -207,6 +206,7 @@ func (l *link) handOver(ctx context.Context, f streamFrame, e Event) {
 	s.note(func(st *StreamStatus) { st.LastEvent, st.Events = s.client.now(), st.Events+1 })
 	bound, cancel := context.WithTimeout(ctx, s.cfg.AckWithin)
 	defer cancel()
+	defer s.client.CountEvent(ctx, e)
 	if err := l.handle(bound, e); err != nil {
 		s.log.WarnContext(ctx, "an event could not be taken and comes again", "type", e.Type, "event", e.ID, "error", err)
 		l.later(ctx, f)

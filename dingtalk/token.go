@@ -29,7 +29,7 @@ func (c *Client) fetchToken(ctx context.Context) (identity.Secret, time.Duration
 		}
 	case TokenCorp:
 		k = call{
-			op:   operation{name: "corptoken", host: newHost, path: "/v1.0/oauth2/" + c.cfg.Corp + "/token", auth: authSecret},
+			op:   operation{name: "corptoken", host: newHost, path: "/v1.0/oauth2/" + c.cfg.Corp + "/token", auth: authSecret, counted: true},
 			body: map[string]string{"client_id": key, "client_secret": secret, "grant_type": "client_credentials"}, out: &old,
 		}
 	default:

@@ -483,7 +483,7 @@ func TestLimits(t *testing.T) {
 		}{{"a", false, 20}, {"b", true, 10}, {"slow", false, 2}} {
 			start, times := time.Now(), []time.Duration{}
 			for range 60 {
-				for _, bucket := range l.of(c.api, c.background) {
+				for _, bucket := range l.of(operation{name: c.api}, c.background) {
 					if err := turn(context.Background(), bucket); err != nil {
 						t.Fatal(err)
 					}

@@ -8,74 +8,57 @@ package strictjson
 import (
 	"errors"
 	"fmt"
-	"io"
-	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"golang.org/x/text/cases"
 )
 
 // ErrAmbiguous is an object with two members whose names fold to the same text.
 var ErrAmbiguous = errors.New("strictjson: ambiguous member name")
 
-// Decode reads exactly one JSON value from data into v, ignoring unknown members.
-func Decode(data []byte, v any) error {
-	return decode(data, v, json.RejectUnknownMembers(false))
-}
+// Text is a JSON text whose names have been looked at, to be decoded as often
+// as needed. The zero value is the empty text.
+type Text struct{ data []byte }
 
-// DecodeClosed is Decode that refuses unknown members, for bodies we define ourselves.
-func DecodeClosed(data []byte, v any) error {
-	return decode(data, v, json.RejectUnknownMembers(true))
-}
-
-func decode(data []byte, v any, opts ...json.Options) error {
+// Check looks at the names of every object in data. It does not look at the
+// syntax: decoding does. The text keeps data.
+func Check(data []byte) (Text, error) {
 	if err := checkNames(data); err != nil {
-		return err
+		return Text{}, err
 	}
-	if err := json.Unmarshal(data, v, opts...); err != nil {
+	return Text{data}, nil
+}
+
+// Decode reads exactly one JSON value from the text into v, ignoring unknown members.
+func (t Text) Decode(v any) error { return t.decode(v, false) }
+
+// Bytes is the text itself.
+func (t Text) Bytes() []byte { return t.data }
+
+func (t Text) decode(v any, closed bool) error {
+	// Check has refused twins of every kind, exact ones among them; the decoder
+	// need not keep a second book of names.
+	err := json.Unmarshal(t.data, v, json.RejectUnknownMembers(closed), jsontext.AllowDuplicateNames(true))
+	if err != nil {
 		return fmt.Errorf("strictjson: %w", err)
 	}
 	return nil
 }
 
-// checkNames walks the tokens once and refuses objects with folding twins.
-// The decoder itself refuses exact duplicates and invalid UTF-8.
-func checkNames(data []byte) error {
-	dec := jsontext.NewDecoder(strings.NewReader(string(data)))
-	fold := cases.Fold()
-	var seen []map[string]struct{} // one set for each open object, nil for an array
-	for {
-		name := expectsName(dec)
-		token, err := dec.ReadToken()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("strictjson: %w", err)
-		}
-		switch token.Kind() {
-		case '{':
-			seen = append(seen, map[string]struct{}{})
-		case '[':
-			seen = append(seen, nil)
-		case '}', ']':
-			seen = seen[:len(seen)-1]
-		case '"':
-			if !name {
-				continue
-			}
-			folded := fold.String(token.String())
-			if _, twice := seen[len(seen)-1][folded]; twice {
-				return fmt.Errorf("%w: %q", ErrAmbiguous, token.String())
-			}
-			seen[len(seen)-1][folded] = struct{}{}
-		}
+// Decode reads exactly one JSON value from data into v, ignoring unknown members.
+func Decode(data []byte, v any) error {
+	t, err := Check(data)
+	if err != nil {
+		return err
 	}
+	return t.decode(v, false)
 }
 
-// expectsName reports whether the next string is a member name.
-func expectsName(dec *jsontext.Decoder) bool {
-	kind, length := dec.StackIndex(dec.StackDepth())
-	return kind == '{' && length%2 == 0
+// DecodeClosed is Decode that refuses unknown members, for bodies we define ourselves.
+func DecodeClosed(data []byte, v any) error {
+	t, err := Check(data)
+	if err != nil {
+		return err
+	}
+	return t.decode(v, true)
 }

@@ -117,9 +117,13 @@ func (c *Core) openAudit(ctx context.Context, keys [][]byte) error {
 	if err != nil {
 		return err
 	}
+	anchors, err := c.auditAnchors()
+	if err != nil {
+		return err
+	}
 	c.log, err = audit.Open(ctx, audit.Config{
 		Dir: settings.Dir, Replica: c.options.Replica, Key: key,
-		AnchorFile: settings.Anchor.File, Now: c.options.Now, Logger: c.options.Logger,
+		AnchorFile: settings.Anchor.File, Anchors: anchors, Now: c.options.Now, Logger: c.options.Logger,
 	})
 	if err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 )
 
 // fixed are the sections that listeners, files and sessions were opened with.
-var fixed = [...]string{"listen", "ops", "store", "seal", "audit", "sessions"}
+var fixed = [...]string{"listen", "ops", "store", "seal", "audit", "outbound", "sessions"}
 
 // Reload reads a configuration and puts it in force without dropping a
 // connection. One that cannot be read, or that changes what cannot change while

@@ -143,8 +143,13 @@ type running struct {
 
 func (r *rig) serve(cfg *config.Config) *running {
 	r.t.Helper()
+	return r.serveWith(r.options(cfg))
+}
+
+func (r *rig) serveWith(options Options) *running {
+	r.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	server, err := NewServer(ctx, r.options(cfg))
+	server, err := NewServer(ctx, options)
 	if err != nil {
 		cancel()
 		r.t.Fatal(err)

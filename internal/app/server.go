@@ -31,6 +31,7 @@ type Server struct {
 	*Core
 	sessions *session.Manager
 	health   *health
+	feeds    feeds
 	public   http.Server
 	ops      http.Server
 	publicAt net.Listener
@@ -51,11 +52,16 @@ func NewServer(ctx context.Context, options Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{Core: core}
-	s.health = newHealth(s.options.Logger,
+	feeds, err := s.newFeeds()
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	s.feeds = feeds
+	s.health = newHealth(s.options.Logger, append(feeds.checks(),
 		check{name: "store", ask: s.driver.Ping},
 		check{name: "audit", ask: s.log.Ping},
 		check{name: "audit anchor", ask: func(context.Context) error { return s.log.AnchorErr() }, advisory: true},
-	)
+	)...)
 	if err := s.assemble(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -208,13 +214,16 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) background() []func(context.Context) {
 	work := []func(context.Context){
 		func(ctx context.Context) { _ = s.sessions.Run(ctx) }, // it has no error to give
-		s.health.watch, s.repair, s.countSessions,
+		s.health.watch, s.repair, s.countSessions, s.retain,
 	}
 	if s.options.Config.Store.Driver != "sqlite" {
 		work = append(work, s.lane.keep)
 	}
 	if s.cert != nil {
 		work = append(work, s.cert.watch)
+	}
+	for _, f := range s.feeds {
+		work = append(work, f.work)
 	}
 	return work
 }

@@ -124,6 +124,7 @@ func TestReloadRefusesWhatNeedsARestart(t *testing.T) {
 		"seal":     {"old_key_files: []", "old_key_files: [old.key]"},
 		"audit":    {"dir: data/audit", "dir: data/audit, retain: 200d"},
 		"sessions": {"idle: 30m", "idle: 29m"},
+		"outbound": {"sessions: {", "outbound: {private: [10.0.0.0/8]}\nsessions: {"},
 	} {
 		cfg := r.load(change[0], change[1])
 		err := s.Reload(t.Context(), func() (*config.Config, error) { return cfg, nil })
@@ -141,7 +142,7 @@ func TestReloadRefusesWhatNeedsARestart(t *testing.T) {
 	}
 	records, err := s.log.Search(t.Context(), audit.Query{Action: audit.ActionConfigLoad})
 	must(t, err)
-	if len(records) != 8 || records[0].Detail["changed"] != "mapping" || records[1].Outcome != audit.Refused {
+	if len(records) != 9 || records[0].Detail["changed"] != "mapping" || records[1].Outcome != audit.Refused {
 		t.Errorf("%d records, the newest %+v", len(records), records[0].Event)
 	}
 }

@@ -63,6 +63,7 @@ var floors = []struct {
 	{"kingdee/kingdeesim", 5},
 	{"dingtalk", 40},
 	{"kingdee", 40},
+	{"audit/feed", 45},
 	{"audit", 40},
 	{"identity/", 40},
 	{"store/", 30},

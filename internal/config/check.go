@@ -130,24 +130,6 @@ func (c *Config) checkSeal(m *Mistakes) {
 	}
 }
 
-func (c *Config) checkAudit(m *Mistakes) {
-	if c.Audit.Retain < 183*24*time.Hour {
-		m.add("audit.retain: %s is less than 183d, the least that six months need", c.Audit.Retain)
-	}
-	if c.Audit.OnWriteFailure != "refuse" {
-		m.add("audit.on_write_failure: %q; only refuse is there: no record, no action", c.Audit.OnWriteFailure)
-	}
-	if c.Audit.Anchor.File == "" {
-		c.warn("audit.anchor.file: not set; without checkpoints off the host, a cut-off tail of the log cannot be proven")
-	}
-	if c.Audit.Anchor.Webhook != "" {
-		c.warn("audit.anchor.webhook: not sent yet by this version")
-	}
-	if c.Audit.Syslog != "" {
-		c.warn("audit.syslog: not sent yet by this version")
-	}
-}
-
 func (c *Config) checkSessions(m *Mistakes) {
 	if c.Sessions.Idle < time.Minute || c.Sessions.Idle > 30*time.Minute {
 		m.add("sessions.idle: %s; between 1m and 30m", c.Sessions.Idle)

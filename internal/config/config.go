@@ -15,6 +15,7 @@ type Config struct {
 	Store       Store        `mapstructure:"store" doc:"where state is kept"`
 	Seal        Seal         `mapstructure:"seal" doc:"key that seals every stored value"`
 	Audit       Audit        `mapstructure:"audit" doc:"the audit log"`
+	Outbound    Outbound     `mapstructure:"outbound" doc:"calls to webhooks and receivers"`
 	Sessions    Sessions     `mapstructure:"sessions" doc:"browser sessions"`
 	Limits      Limits       `mapstructure:"limits" doc:"limits on sign-in attempts"`
 	Corps       []Corp       `mapstructure:"corps" doc:"DingTalk organisations, one internal H5 app each"`
@@ -112,14 +113,28 @@ type Audit struct {
 	Dir            string        `mapstructure:"dir" default:"data/audit" doc:"folder of the log"`
 	Retain         time.Duration `mapstructure:"retain" default:"184d" doc:"how long records are kept, at least 183d"`
 	Anchor         Anchor        `mapstructure:"anchor" doc:"where signed checkpoints go, off the host"`
-	Syslog         string        `mapstructure:"syslog" doc:"RFC 5424 feed"`
+	Syslog         string        `mapstructure:"syslog" doc:"receiver of every record as RFC 5424 messages" example:"tls://siem.example.com:6514"`
+	Webhook        Webhook       `mapstructure:"webhook" doc:"receiver of every record as JSON Lines"`
 	OnWriteFailure string        `mapstructure:"on_write_failure" default:"refuse" doc:"refuse: no record, no action"`
 }
 
 // Anchor is where signed checkpoints go.
 type Anchor struct {
 	File    string `mapstructure:"file" doc:"append-only file, best on another machine"`
-	Webhook string `mapstructure:"webhook" doc:"https address"`
+	Webhook string `mapstructure:"webhook" doc:"https address that each checkpoint line is posted to"`
+}
+
+// Webhook is an address that records are posted to, signed.
+type Webhook struct {
+	URL        string          `mapstructure:"url" doc:"https address"`
+	Secret     identity.Secret `mapstructure:"secret" secret:"true" doc:"signs each delivery: X-Kdgate-Signature is sha256= and the HMAC-SHA-256 of X-Kdgate-Timestamp, a dot and the body"`
+	SecretFile string          `mapstructure:"secret_file" doc:"file that holds the secret"`
+}
+
+// Outbound bounds the calls to addresses that are not the vendors'.
+type Outbound struct {
+	Private []string `mapstructure:"private" doc:"addresses or networks inside the house that webhooks may call; all other private addresses are refused" example:"10.20.0.0/16"`
+	CAFile  string   `mapstructure:"ca_file" doc:"PEM roots for webhooks and the syslog receiver; the system's when empty"`
 }
 
 // Sessions bounds browser sessions (T44).

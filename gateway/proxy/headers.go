@@ -1,9 +1,6 @@
 package proxy
 
-import (
-	"net/http"
-	"strings"
-)
+import "strings"
 
 // AssertionHeader carries the signed assertion of who is there, upstream.
 const AssertionHeader = "X-Kdgate-Assertion"
@@ -59,36 +56,11 @@ func hasFoldedPrefix(name, prefix string) bool {
 	return true
 }
 
-// cleanRequest takes out of a request what must not go upstream. It runs after
-// the hop-by-hop headers were removed, so that no Connection header can take
-// out again what is set afterwards (T53).
-func cleanRequest(header http.Header) {
-	for name := range header {
-		if isIdentity(name) {
-			delete(header, name)
-		}
-	}
-	if lines, ok := header["Cookie"]; ok {
-		cleanCookies(header, lines)
-	}
-}
-
-// cleanCookies leaves every byte of the other cookies as it came.
-func cleanCookies(header http.Header, lines []string) {
-	kept := make([]string, 0, len(lines))
-	for _, line := range lines {
-		if line = withoutOwn(line); line != "" {
-			kept = append(kept, line)
-		}
-	}
-	if len(kept) == 0 {
-		delete(header, "Cookie")
-		return
-	}
-	header["Cookie"] = kept
-}
-
+// withoutOwn leaves every byte of the other cookies as it came.
 func withoutOwn(line string) string {
+	if !mayHoldOwn(line) {
+		return line
+	}
 	var kept strings.Builder
 	for rest, more := line, true; more; {
 		var pair string
@@ -116,22 +88,42 @@ func isOwnCookie(name string) bool {
 	return false
 }
 
-// stripped are response headers that tell about the upstream, would let other
-// origins read a person's pages, or act on our whole host, which is not the
-// upstream's to decide (T57).
-var stripped = [...]string{
-	"Server", "X-Powered-By", "X-Aspnet-Version", "X-Aspnetmvc-Version", "X-Sourcefiles",
-	"Alt-Svc", "Clear-Site-Data", "Service-Worker-Allowed", "Strict-Transport-Security", "Public-Key-Pins",
-	"Report-To", "Reporting-Endpoints", "Nel", "X-Request-Id", AssertionHeader,
+// isStripped names response headers that tell about the upstream, would let
+// other origins read a person's pages, or act on our whole host, which is not
+// the upstream's to decide (T57).
+func isStripped(name string) bool {
+	switch name {
+	case "Server", "X-Powered-By", "X-Aspnet-Version", "X-Aspnetmvc-Version", "X-Sourcefiles",
+		"Alt-Svc", "Clear-Site-Data", "Service-Worker-Allowed", "Strict-Transport-Security", "Public-Key-Pins",
+		"Report-To", "Reporting-Endpoints", "Nel", "X-Request-Id", AssertionHeader:
+		return true
+	default:
+		return strings.HasPrefix(name, "Access-Control-")
+	}
 }
 
-func cleanResponse(header http.Header) {
-	for _, name := range stripped {
-		delete(header, name)
+// passesBack reports a response header that the browser gets as it is. Content-
+// Length is one: it is the answer's own, and our server holds us to it.
+func passesBack(name string, connection []string) bool {
+	if name == "Content-Length" {
+		return true
 	}
-	for name := range header {
-		if strings.HasPrefix(name, "Access-Control-") {
-			delete(header, name)
-		}
+	return !isOfHop(name) && !isStripped(name) && (len(connection) == 0 || !isNamed(connection, name))
+}
+
+// isTrailing reports a header that may stand behind a body: none that decides
+// how the answer is taken.
+func isTrailing(name string) bool {
+	switch name {
+	case "Content-Length", "Set-Cookie", "Location", "Content-Location", "Refresh", "Cache-Control", "Content-Type", "Content-Encoding", "Content-Security-Policy":
+		return false
+	default:
+		return passesBack(name, nil)
 	}
+}
+
+// mayHoldOwn looks for what begins our cookies' names, in any letter case; most
+// of a line's cookies are not ours, but nearly every line holds one that is.
+func mayHoldOwn(line string) bool {
+	return strings.Contains(line, "kdgate") || strings.Contains(strings.ToLower(line), "kdgate")
 }

@@ -7,12 +7,11 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"kdgate/gateway"
+	"kdgate/gateway/proxy/direct"
 	"kdgate/identity"
 )
 
@@ -26,46 +25,24 @@ const lingers = 250 * time.Millisecond
 // waited for.
 type passage struct {
 	http.ResponseWriter
-	proxy *Proxy
-	who   identity.Principal
-	bound *binding
-	ended <-chan struct{}
-	err   error // why there is no answer, when there is none
-	body  *body
+	proxy   *Proxy
+	request *http.Request
+	who     identity.Principal
+	bound   *binding
+	ended   <-chan struct{}
+	body    *body // of an upload; nil: none
 
-	control *http.ResponseController
 	writing atomic.Int64 // since when a write waits, Unix nanoseconds; 0: none does
 	reading atomic.Int64 // the same of the request's body
 	waiting atomic.Int64 // since when Kingdee's answer is waited for; 0: it has begun
 	late    atomic.Bool  // it did not come in time
 
-	mu   sync.Mutex // deadlines are set by two goroutines, and by none after the end
-	over bool
-	conn net.Conn // taken over for a WebSocket
-}
-
-type passageKey struct{}
-
-// pass sends the request through.
-func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, one *passage) error {
-	began := p.cfg.Now()
-	one.waiting.Store(began.UnixNano())
-	one.ResponseWriter, one.proxy, one.control = w, p, http.NewResponseController(w)
-	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), passageKey{}, one))
-	defer cancel()
-	r = r.WithContext(ctx)
-	if r.Body != nil && r.Body != http.NoBody {
-		one.body = &body{ReadCloser: r.Body, passage: one}
-		r.Body = one.body
-	}
-	if err := p.assert(ctx, one); err != nil {
-		return err
-	}
-	timer := time.AfterFunc(lingers, func() { one.linger(ctx, cancel) })
-	defer one.finish(timer)
-	p.reverse.ServeHTTP(one, r)
-	p.cfg.Observer.Proxied(p.cfg.Now().Sub(began))
-	return one.err
+	mu    sync.Mutex // deadlines are set by two goroutines, and by none after the end
+	over  bool
+	gone  chan struct{} // closed at the end; only a request that lasts has one
+	abort func()        // leaves Kingdee
+	left  bool          // it was called, or would have been
+	conn  net.Conn      // taken over for a WebSocket
 }
 
 // Unwrap lets http.ResponseController through, to flush and to take over the
@@ -77,7 +54,7 @@ func (ps *passage) Unwrap() http.ResponseWriter { return ps.ResponseWriter }
 func (ps *passage) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	conn, rw, err := ps.control.Hijack()
+	conn, rw, err := http.NewResponseController(ps.ResponseWriter).Hijack()
 	ps.conn = conn
 	return conn, rw, err
 }
@@ -100,21 +77,58 @@ func (ps *passage) cut() bool {
 	}
 }
 
+// endBy says how Kingdee is left, should it come to that. It reports false when
+// it has come to that already.
+func (ps *passage) endBy(abort func()) bool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	ps.abort = abort
+	return !ps.left
+}
+
+// leave ends the exchange with Kingdee, whatever is being waited for.
+func (ps *passage) leave() {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	ps.left = true
+	if ps.abort != nil && !ps.over {
+		ps.abort()
+	}
+}
+
+// lasting begins the watch over a request, unless that is over.
+func (ps *passage) lasting() (gone <-chan struct{}, ok bool) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if ps.over {
+		return nil, false
+	}
+	ps.gone = make(chan struct{})
+	return ps.gone, true
+}
+
 // linger takes over a request that lasts, until it is over. The listener's own
 // deadlines are made for pages; a long poll says nothing for minutes, and that
 // is all right, but a browser that takes or gives no byte for long is gone. When
-// the session ends, whatever the request waits for ends too.
-func (ps *passage) linger(ctx context.Context, cancel context.CancelFunc) {
+// the session ends, or the client goes, whatever the request waits for ends too.
+func (ps *passage) linger() {
+	gone, ok := ps.lasting()
+	if !ok {
+		return
+	}
 	ps.deadlines(time.Time{}, time.Time{})
 	stall := ps.proxy.cfg.Limits.Stall
 	look := time.NewTicker(min(stall, ps.proxy.cfg.Limits.Wait) / 4)
 	defer look.Stop()
 	for {
 		select {
-		case <-ctx.Done():
+		case <-gone:
+			return
+		case <-ps.request.Context().Done():
+			ps.leave()
 			return
 		case <-ps.ended:
-			cancel()
+			ps.leave()
 			now := ps.proxy.cfg.Now()
 			ps.deadlines(now, now.Add(farewell))
 			return
@@ -122,11 +136,11 @@ func (ps *passage) linger(ctx context.Context, cancel context.CancelFunc) {
 			now := ps.proxy.cfg.Now()
 			if stalled(&ps.waiting, now, ps.proxy.cfg.Limits.Wait) {
 				ps.late.Store(true)
-				cancel()
+				ps.leave()
 				return
 			}
 			if stalled(&ps.writing, now, stall) || stalled(&ps.reading, now, stall) {
-				cancel()
+				ps.leave()
 				ps.deadlines(now, now)
 				return
 			}
@@ -152,8 +166,9 @@ func (ps *passage) deadlines(read, write time.Time) {
 	case ps.conn != nil && !read.IsZero():
 		_ = ps.conn.SetDeadline(read)
 	case ps.conn == nil:
-		_ = ps.control.SetReadDeadline(read)
-		_ = ps.control.SetWriteDeadline(write)
+		control := http.NewResponseController(ps.ResponseWriter)
+		_ = control.SetReadDeadline(read)
+		_ = control.SetWriteDeadline(write)
 	}
 }
 
@@ -162,6 +177,12 @@ func (ps *passage) finish(timer *time.Timer) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	ps.over = true
+	if ps.body != nil {
+		_ = ps.body.Close()
+	}
+	if ps.gone != nil {
+		close(ps.gone)
+	}
 }
 
 // body notes since when the next bytes of an upload have been waited for, and
@@ -170,45 +191,54 @@ type body struct {
 	io.ReadCloser
 	passage *passage
 	broken  atomic.Bool
+	closed  atomic.Bool
+
+	came, out http.Header // trailers: as the client sends them, and as they go on
 }
 
-// Read implements io.Reader.
+// announce gives the trailers that go on, still without their values. What may
+// not stand among the headers may not come behind them either.
+func (b *body) announce(came http.Header) http.Header {
+	for name := range came {
+		if isOfHop(name) || isIdentity(name) || name == "Cookie" {
+			continue
+		}
+		if b.out == nil {
+			b.out = http.Header{}
+		}
+		b.out[name] = nil
+	}
+	b.came = came
+	return b.out
+}
+
+// Close implements io.Closer. The server closes what is its own: its Close may
+// wait for the rest of the body, which is not for net/http's Transport to do.
+func (b *body) Close() error {
+	b.closed.Store(true)
+	return nil
+}
+
+// Read implements io.Reader. It gives nothing after the end of the passage,
+// which the Transport's own goroutine may outlive.
 func (b *body) Read(room []byte) (int, error) {
+	if b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	b.passage.reading.Store(b.passage.proxy.cfg.Now().UnixNano())
 	n, err := b.ReadCloser.Read(room)
 	b.passage.reading.Store(0)
 	if since := b.passage.waiting.Load(); since != 0 { // Kingdee answers when it has everything
 		b.passage.waiting.CompareAndSwap(since, b.passage.proxy.cfg.Now().UnixNano())
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) {
+		for name := range b.out {
+			b.out[name] = b.came[name]
+		}
+	} else if err != nil {
 		b.broken.Store(true)
 	}
 	return n, err
-}
-
-// rewrite makes the request that goes upstream. Whatever is set here no client
-// can take away: its hop-by-hop headers are gone already (T53).
-func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
-	out, ps := pr.Out, passageOf(pr.In.Context())
-	out.URL.Scheme, out.URL.Host = p.cfg.Upstream.Scheme, p.cfg.Upstream.Host
-	out.URL.RawQuery = pr.In.URL.RawQuery // byte for byte; the edge has judged it
-	out.Host = ""
-	if p.cfg.KeepHost {
-		out.Host = p.cfg.PublicURL.Host
-	}
-	cleanRequest(out.Header)
-	out.Header["X-Forwarded-For"] = []string{gateway.SourceOf(pr.In.Context())}
-	out.Header["X-Forwarded-Proto"] = p.upstream.proto
-	out.Header["X-Forwarded-Host"] = p.upstream.host
-	out.Header["X-Request-Id"] = []string{gateway.RequestIDOf(pr.In.Context())}
-	if held := ps.bound.badge.Load(); held != nil {
-		out.Header[AssertionHeader] = held.header
-	}
-}
-
-func passageOf(ctx context.Context) *passage {
-	ps, _ := ctx.Value(passageKey{}).(*passage)
-	return ps
 }
 
 // assert sees to it that the binding has a badge that holds. One signature does
@@ -230,13 +260,6 @@ func (p *Proxy) assert(ctx context.Context, ps *passage) error {
 	return nil
 }
 
-// failed keeps the reason; Serve's caller has the pages.
-func (p *Proxy) failed(_ http.ResponseWriter, r *http.Request, err error) {
-	if ps := passageOf(r.Context()); ps != nil {
-		ps.err = ps.verdict(r.Context(), err)
-	}
-}
-
 // verdict is whose fault it was that there is no answer.
 func (ps *passage) verdict(ctx context.Context, err error) error {
 	switch {
@@ -248,7 +271,7 @@ func (ps *passage) verdict(ctx context.Context, err error) error {
 		return identity.Fail(identity.Invalid, identity.CodeBadRequest, "proxy: the request's body broke off")
 	case ps.late.Load():
 		return identity.Fail(identity.Upstream, identity.CodeKingdeeDown, "proxy: no answer in time")
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, errors.Is(err, direct.ErrAborted):
 		return identity.Fail(identity.Invalid, identity.CodeBadRequest, "proxy: the client went away")
 	default:
 		return identity.Fail(identity.Upstream, identity.CodeKingdeeDown, "proxy: %s", reason(err))

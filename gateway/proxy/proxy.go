@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"net/url"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 
 	"kdgate/audit"
 	"kdgate/gateway"
+	"kdgate/gateway/proxy/direct"
 	"kdgate/identity"
 )
 
@@ -24,15 +24,14 @@ type Proxy struct {
 	bindings  *bindings
 	notes     *notes
 	turns     *turns
-	reverse   *httputil.ReverseProxy
 	transport *http.Transport
-	pages     http.Header // what every proxied answer carries, ready to be shared
-	upstream  forwarded   // what every request upstream carries
+	direct    *direct.Pool // the short way; nil with TLS
+	pages     http.Header  // what every proxied answer carries, ready to be shared
+	upstream  upstream     // what every request upstream carries
 	allowed   map[string]bool
+	buffers   buffers
+	messages  messages
 }
-
-// forwarded are header values made once; nobody writes into them.
-type forwarded struct{ proto, host []string }
 
 // New checks cfg, reports all its mistakes at once, and builds the proxy. It
 // does not call Kingdee.
@@ -44,15 +43,14 @@ func New(cfg Config) (*Proxy, error) {
 	p := &Proxy{
 		cfg: cfg, policy: newPolicy(cfg.DenyPaths, cfg.AllowPaths), bindings: newBindings(cfg.Store, cfg.Centre, cfg.Now),
 		notes: newNotes(cfg.Now), turns: newTurns(cfg.Now), transport: newTransport(cfg), pages: pageHeaders(cfg.PublicURL),
-		upstream: forwarded{proto: []string{cfg.PublicURL.Scheme}, host: []string{cfg.PublicURL.Host}},
-		allowed:  map[string]bool{},
+		direct: newDirect(cfg), allowed: map[string]bool{},
+	}
+	var err error
+	if p.upstream, err = newUpstream(cfg); err != nil {
+		return nil, fmt.Errorf("proxy: configuration: %w", err)
 	}
 	for _, name := range cfg.AllowHeaders {
 		p.allowed[http.CanonicalHeaderKey(name)] = true
-	}
-	p.reverse = &httputil.ReverseProxy{
-		Rewrite: p.rewrite, ModifyResponse: p.receive, ErrorHandler: p.failed,
-		Transport: p.transport, BufferPool: &buffers{},
 	}
 	return p, nil
 }
@@ -60,15 +58,38 @@ func New(cfg Config) (*Proxy, error) {
 // newTransport keeps a connection for everybody who is at work, and leaves
 // bodies as they are: a proxy that decompresses changes what a checksum covers.
 func newTransport(cfg Config) *http.Transport {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
 	return &http.Transport{
-		DialContext: dialer.DialContext, TLSClientConfig: cfg.TLS, TLSHandshakeTimeout: 5 * time.Second,
+		DialContext: newDialer().DialContext, TLSClientConfig: cfg.TLS, TLSHandshakeTimeout: 5 * time.Second,
 		DisableCompression: true, Protocols: onlyHTTP1(),
 		MaxIdleConns: cfg.Limits.Connections, MaxIdleConnsPerHost: cfg.Limits.Connections,
-		IdleConnTimeout:        50 * time.Second, // IIS closes after two minutes
+		IdleConnTimeout:        idleFor,
 		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
+		MaxResponseHeaderBytes: maxAnswerHead,
 	}
+}
+
+const (
+	idleFor       = 50 * time.Second // IIS closes after two minutes
+	maxAnswerHead = 64 << 10
+)
+
+func newDialer() *net.Dialer {
+	return &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
+}
+
+// newDirect is the short way to a Kingdee without TLS.
+func newDirect(cfg Config) *direct.Pool {
+	if cfg.Upstream.Scheme != "http" {
+		return nil
+	}
+	address := cfg.Upstream.Host
+	if cfg.Upstream.Port() == "" {
+		address = net.JoinHostPort(cfg.Upstream.Hostname(), "80")
+	}
+	return direct.New(direct.Config{
+		Dial: func(ctx context.Context) (net.Conn, error) { return newDialer().DialContext(ctx, "tcp", address) },
+		Idle: cfg.Limits.Connections, IdleFor: idleFor, MaxHead: maxAnswerHead,
+	})
 }
 
 // onlyHTTP1 is what IIS speaks to proxies, and what WebSockets need.
@@ -97,7 +118,12 @@ func pageHeaders(public *url.URL) http.Header {
 func (p *Proxy) HeaderAllowed(name string) bool { return p.allowed[http.CanonicalHeaderKey(name)] }
 
 // Close ends idle connections to Kingdee.
-func (p *Proxy) Close() { p.transport.CloseIdleConnections() }
+func (p *Proxy) Close() {
+	p.transport.CloseIdleConnections()
+	if p.direct != nil {
+		p.direct.Close()
+	}
+}
 
 // Serve passes a request on. An error means that nothing was answered yet. Its
 // kind is Unauthenticated when there is no session here or, with KD-404, none
@@ -276,17 +302,11 @@ type buffers struct{ pool sync.Pool }
 
 const bufferSize = 32 << 10
 
-// Get implements httputil.BufferPool.
-func (b *buffers) Get() []byte {
+func (b *buffers) get() *[bufferSize]byte {
 	if room, ok := b.pool.Get().(*[bufferSize]byte); ok {
-		return room[:]
+		return room
 	}
-	return make([]byte, bufferSize)
+	return new([bufferSize]byte)
 }
 
-// Put implements httputil.BufferPool.
-func (b *buffers) Put(room []byte) {
-	if len(room) == bufferSize {
-		b.pool.Put((*[bufferSize]byte)(room))
-	}
-}
+func (b *buffers) put(room *[bufferSize]byte) { b.pool.Put(room) }

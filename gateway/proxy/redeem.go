@@ -82,7 +82,7 @@ func (p *Proxy) redeem(ctx context.Context, r *http.Request, link identity.Secre
 		Method: http.MethodGet, URL: target, Host: target.Host, Header: http.Header{
 			"Accept":            {"text/html,application/xhtml+xml,*/*;q=0.8"},
 			"X-Forwarded-For":   {gateway.SourceOf(r.Context())},
-			"X-Forwarded-Proto": p.upstream.proto, "X-Forwarded-Host": p.upstream.host,
+			"X-Forwarded-Proto": p.upstream.proto, "X-Forwarded-Host": p.upstream.public,
 			"X-Request-Id": {gateway.RequestIDOf(r.Context())},
 		},
 	}).WithContext(ctx)

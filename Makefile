@@ -3,7 +3,7 @@ GOLANGCI := v2.15.0
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 export CGO_ENABLED ?= 0
 
-.PHONY: demo test check bench chaos build tools docs
+.PHONY: demo test check bench chaos soak build tools docs
 
 demo: ## the trial: both simulators and the gateway on loopback
 	go run ./cmd/kdgate-demo
@@ -31,6 +31,10 @@ bench: tools ## clicks per second beside the floor, start, bursts, then the part
 
 chaos: tools ## 1,000 people sign in while Redis is killed, failed over, starved and made to lie; four minutes, loopback only
 	go test -count=1 -v -timeout 8m -run 'TestCampaign' ./bench/chaos -args -chaos
+
+soak: tools ## the long forms: abuse for minutes, Redis under faults for minutes; half an hour, loopback only
+	go test -count=1 -v -timeout 20m -run 'TestAbuse' ./bench/chaos -args -soak
+	go test -count=1 -v -timeout 20m -run 'TestSoak' ./bench/chaos -args -soak
 
 docs: ## the generated pages
 	go run ./cmd/kdgate config-reference > docs/configuration.md

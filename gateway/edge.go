@@ -17,9 +17,10 @@ import (
 	"kdgate/web"
 )
 
-// Bounds of a request (R59). The size of all headers is the server's own setting.
+// Bounds of a request (R59).
 const (
 	maxURL  = 8 << 10
+	maxHead = 32 << 10 // names and values; with HTTP/1.1 the wire has refused more already
 	maxBody = 64 << 10 // the largest thing a page of ours posts is a few KiB
 )
 
@@ -170,6 +171,8 @@ func (g *Gateway) screen(r *http.Request, proxied bool) error {
 		return &refusal{http.StatusMethodNotAllowed, "method"}
 	case len(r.RequestURI) > maxURL:
 		return &refusal{http.StatusRequestURITooLong, "address too long"}
+	case headSize(r.Header) > maxHead:
+		return &refusal{http.StatusRequestHeaderFieldsTooLarge, "header size"}
 	case !cleanHeaders(r.Header, underscores):
 		return &refusal{http.StatusBadRequest, "header name"}
 	case !g.ownHost(r.Host):

@@ -115,6 +115,19 @@ func cleanHeaders(header http.Header, allowed func(name string) bool) bool {
 	return true
 }
 
+// headSize counts as HTTP/1.1 writes a head: HTTP/2 compresses it, so that a
+// few bytes on the wire can become many (R59).
+func headSize(header http.Header) int {
+	const around = len(": \r\n")
+	size := 0
+	for name, values := range header {
+		for _, value := range values {
+			size += len(name) + len(value) + around
+		}
+	}
+	return size
+}
+
 func noUnderscores(string) bool { return false }
 
 // tokenByte is tchar of RFC 9110, section 5.6.2.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -16,7 +17,7 @@ import (
 type crowd struct {
 	tb      testing.TB
 	vendors *vendors
-	gate    *balancer
+	gate    http.RoundTripper
 	people  int
 
 	mu       sync.Mutex
@@ -34,8 +35,33 @@ type attempt struct {
 	landed      string
 }
 
-func newCrowd(e *estate, gate *balancer, people int) *crowd {
+func newCrowd(e *estate, gate http.RoundTripper, people int) *crowd {
 	return &crowd{tb: e.tb, vendors: e.vendors, gate: gate, people: people, ended: make(chan struct{})}
+}
+
+// pace lets a person come every so often until finish is called, however long
+// each takes.
+func (c *crowd) pace(every time.Duration) (finish func()) {
+	ctx, stop := context.WithCancel(context.Background())
+	var group sync.WaitGroup
+	group.Go(func() {
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				group.Go(func() { c.one(ctx) })
+			}
+		}
+	})
+	finish = sync.OnceFunc(func() {
+		stop()
+		group.Wait()
+	})
+	c.tb.Cleanup(finish)
+	return finish
 }
 
 // run lets so many people come at a time until finish is called.

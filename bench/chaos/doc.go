@@ -8,6 +8,10 @@
 // only, ending with a table and with failure when a bound is broken. A short
 // form of it runs with the other tests and proves that the harness works.
 //
+// It also owns strangers who misuse the program as it ships, in a process of its
+// own: slow and oversized requests, floods of HTTP/2 frames, connections without
+// end (TestAbuse). Their long form is `make soak`.
+//
 // It refuses to hold anything that production runs, to leave this machine, and
 // to believe an answer of the gateway: the only proof of an identity is the
 // page that Kingdee shows.

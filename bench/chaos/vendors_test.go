@@ -35,6 +35,15 @@ type vendors struct {
 	king                      *kingdeesim.Server
 	dingAddr, kingAddr        string
 	dingSecret, kingdeeSecret string
+	servers                   []*http.Server
+}
+
+// hush closes the vendors' ends of connections that nobody uses.
+func (v *vendors) hush() {
+	for _, server := range v.servers {
+		server.SetKeepAlivesEnabled(false)
+		server.SetKeepAlivesEnabled(true)
+	}
 }
 
 func startVendors(tb testing.TB, people int) *vendors {
@@ -66,17 +75,18 @@ func startVendors(tb testing.TB, people int) *vendors {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	v.dingAddr, v.kingAddr = serve(tb, v.ding), serve(tb, v.king)
+	v.dingAddr, v.kingAddr = v.serve(tb, v.ding), v.serve(tb, v.king)
 	return v
 }
 
-func serve(tb testing.TB, handler http.Handler) string {
+func (v *vendors) serve(tb testing.TB, handler http.Handler) string {
 	tb.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: handler}
+	v.servers = append(v.servers, server)
 	go func() { _ = server.Serve(listener) }() // ends with Close
 	tb.Cleanup(func() { _ = server.Close() })
 	return listener.Addr().String()

@@ -118,7 +118,7 @@ func (s *Server) listen(ctx context.Context, cfg *config.Config) error {
 	s.public.Handler = http.HandlerFunc(s.servePublic)
 	s.ops.Handler = s.opsHandler()
 	for _, server := range []*http.Server{&s.public, &s.ops} {
-		server.ReadHeaderTimeout, server.ReadTimeout = 5*time.Second, 10*time.Second
+		server.ReadHeaderTimeout, server.ReadTimeout = 5*time.Second, 8*time.Second
 		server.WriteTimeout, server.IdleTimeout = 30*time.Second, 60*time.Second
 		server.MaxHeaderBytes = 64 << 10 // the wire itself stops at 32 KiB, with our own answer
 		// What net/http has to say is about clients that misbehave.
@@ -132,6 +132,8 @@ func (s *Server) listen(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	s.publicAt = s.vetted(s.publicAt, secure, cfg)
+	// What a reset stream had begun goes on for a while; fewer at once are less of it (R60).
+	s.public.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 100}
 	s.public.DisableGeneralOptionsHandler = true // OPTIONS * gets our answer, with our headers
 	if s.opsAt, err = lc.Listen(ctx, "tcp", cfg.Ops.Address); err != nil {
 		return fmt.Errorf("ops.address: %w", err)

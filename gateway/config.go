@@ -26,6 +26,7 @@ type Config struct {
 	Store    store.Store
 	Sessions Sessions
 	Resolver Resolver
+	Foreseer Foreseer // nil: nobody is told who comes
 	Recorder Recorder
 	Observer Observer     // nil: nothing is counted
 	Logger   *slog.Logger // nil: slog.Default

@@ -1,11 +1,13 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/net/html"
@@ -142,6 +144,51 @@ func TestStatusIsReadAtMint(t *testing.T) {
 	h.chain.faults["zhang1"] = identity.Fail(identity.Forbidden, identity.CodeSuspended, "left")
 	if a := b.get("/launch/kingdee"); a.StatusCode != 403 || len(h.live.mints()) != 1 {
 		t.Errorf("%d, %d links", a.StatusCode, len(h.live.mints()))
+	}
+}
+
+// foreseer notes who is announced, and for which data centre.
+type foreseer struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (f *foreseer) Expect(_ context.Context, who identity.Assertion, dataCentre string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lines = append(f.lines, who.Subject.UserID+" "+dataCentre)
+}
+
+// R10: the resolver is told who comes where a sign-in leads to one data centre,
+// and of nobody where it leads elsewhere, must be chosen, or was refused.
+func TestForeseen(t *testing.T) {
+	for place, want := range map[string]string{
+		"/launch/kingdee": "zhang1 live", "/launch/live": "zhang1 live", "/launch/kingdee/stock?x=1": "zhang1 live",
+		"/launch/live/expense/100042": "zhang1 live",
+	} {
+		f := &foreseer{}
+		h := newHouse(t, func(c *Config) { c.Foreseer = f })
+		b := h.browser(t)
+		h.dingtalk.give("auth-1", corpOne, "zhang1")
+		form := b.form(b.open(place), "auth-1")
+		if a := b.post(form); a.StatusCode != 303 {
+			t.Fatalf("%s: %d", place, a.StatusCode)
+		}
+		b.post(form) // a repeat is no sign-in
+		h.browser(t).post(form)
+		if got := strings.Join(f.lines, "; "); got != want {
+			t.Errorf("%s: %q, want %q", place, got, want)
+		}
+	}
+	h := newHouse(t)
+	h.twoCentres(&h.gateway.cfg)
+	for place, want := range map[wanted]string{
+		{Path: "/launch/kingdee"}: "", {Path: "/launch/live"}: "live", {Path: "/launch/live", Origin: "https://app.test"}: "",
+		{Path: "/launch/%zz"}: "", {Path: "/launch/nowhere"}: "", {Path: "/launch/live/unknown"}: "", {Path: "/forward-auth"}: "", {Path: "/"}: "",
+	} {
+		if got := h.gateway.heading(place); got != want {
+			t.Errorf("%+v leads to %q, want %q", place, got, want)
+		}
 	}
 }
 

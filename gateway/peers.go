@@ -36,6 +36,12 @@ type ServiceProvider interface {
 	SignOut(ctx context.Context, account identity.Account) error
 }
 
+// Foreseer is told who is about to be resolved, while something else is waited
+// for, and may read what Resolve will need for that very sign-in.
+type Foreseer interface {
+	Expect(ctx context.Context, who identity.Assertion, dataCentre string)
+}
+
 // Sessions keeps browser sessions. It stands here so that gateway need not
 // import identity/session and its cookie library.
 type Sessions interface {

@@ -50,9 +50,9 @@ func (t *Table) walk(ctx context.Context, w walk) (Chain, error) {
 	if checkKey(w.key) != nil {
 		return chain, chain.fail(&chain.Number, StateNotMapped, identity.CodeNotMapped, "no row can have this key")
 	}
-	for range triesOnMove {
+	for try := range triesOnMove {
 		chain = newChain(w.key)
-		e, err := row(ctx, newTx(t.cfg.Store), w.key)
+		e, err := t.rowFor(ctx, w, try == 0)
 		if err != nil {
 			chain.unreachable(err)
 			return chain, err

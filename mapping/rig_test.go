@@ -289,6 +289,13 @@ func (s *spyStore) Commit(ctx context.Context, ops ...store.Op) error {
 	return do()
 }
 
+// asked counts the entries that were asked for.
+func (s *spyStore) asked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gets
+}
+
 // around sets what happens to each Commit, counted from zero; nil: just the Commit.
 func (s *spyStore) around(commit func(n int, do func() error) error) (before int) {
 	s.mu.Lock()

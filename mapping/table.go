@@ -50,12 +50,14 @@ type Config struct {
 }
 
 // Table is the mapping table of one installation. It is safe for concurrent use
-// and holds no rows itself: every call reads the store (T41).
+// and holds no rows itself, save for a second those that Expect read: every
+// call reads the store (T41).
 type Table struct {
 	cfg        Config
 	number     numberSource
 	privileged map[string]struct{} // skeletons
 	flights    singleflight.Group
+	ahead      *ahead
 }
 
 // alwaysPrivileged are the login users every Kingdee is delivered with (T18).
@@ -79,7 +81,9 @@ func New(cfg Config) (*Table, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	t := &Table{cfg: cfg, number: number, privileged: map[string]struct{}{}}
+	kept := newAhead(cfg.Store, cfg.Now)
+	cfg.Store = kept
+	t := &Table{cfg: cfg, number: number, privileged: map[string]struct{}{}, ahead: kept}
 	for _, login := range append(alwaysPrivileged[:], cfg.Privileged...) {
 		t.privileged[skeleton(login)] = struct{}{}
 	}

@@ -33,7 +33,7 @@ func (s *Server) newGateway(r *rooms) (http.Handler, error) {
 	}
 	front, err := gateway.New(gateway.Config{
 		PublicURL: public, Corps: gatewayCorps(cfg, r), DataCentres: centres, Forms: gatewayForms(cfg),
-		TrustedProxies: proxies, Store: s.store, Sessions: s.sessions, Resolver: r.table,
+		TrustedProxies: proxies, Store: s.store, Sessions: s.sessions, Resolver: r.table, Foreseer: r.table,
 		Recorder: recorder{s.log, s.metrics}, Observer: s.metrics, Logger: s.options.Logger,
 		Secret: s.secret, Limits: gatewayLimits(cfg.Limits), ForwardAuth: cfg.ForwardAuth.Origins,
 		Asserter: asserter{issuer: issuer, audience: cfg.PublicURL + forwardAudience, now: s.options.Now}, Now: s.options.Now,

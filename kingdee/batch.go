@@ -68,7 +68,6 @@ func (c *Client) saveRows(ctx context.Context, form, idKey string, rows []row) (
 		if batch[0].id != "" {
 			data.NeedUpDateFields = batch[0].model.keys()
 			data.NeedUpDateFields = slices.DeleteFunc(data.NeedUpDateFields, func(key string) bool { return key == idKey })
-			data.NumberSearch = "false"
 		}
 		got, err := c.perform(ctx, "BatchSave", envelopeC{FormID: form, Data: data})
 		if spread(results, batch, got, err) {

@@ -10,9 +10,16 @@ func department() *form {
 			"fnumber":         func(c *centre, i int) any { return at(c, i).Number },
 			"fname":           func(c *centre, i int) any { return at(c, i).Name },
 			"ffullname":       func(c *centre, i int) any { return orElse(at(c, i).FullName, at(c, i).Name) },
-			"fdocumentstatus": func(*centre, int) any { return Audited },
-			"fforbidstatus":   func(*centre, int) any { return Enabled },
+			"fdocumentstatus": func(c *centre, i int) any { return at(c, i).DocumentStatus },
+			"fforbidstatus":   func(c *centre, i int) any { return at(c, i).ForbidStatus },
+			"fmodifydate":     func(c *centre, i int) any { return moment(at(c, i).Modified) },
 			"fdepth":          func(c *centre, i int) any { return at(c, i).Depth },
+		},
+		status: func(c *centre, i int) *string { return &c.tables.Departments[i].ForbidStatus },
+		write:  writeDepartments(),
+		indexes: map[string]index{
+			"fnumber": textIndex(func(c *centre, v string) []int { return c.deptByNumber[v] }),
+			"fdeptid": idIndex(func(c *centre, id int64) []int { return one(c.deptByID, id) }),
 		},
 		card: func(c *centre, i int) card {
 			d := at(c, i)
@@ -40,10 +47,17 @@ func position() *form {
 			"ffullname":       func(c *centre, i int) any { return at(c, i).Name },
 			"fhelpcode":       func(*centre, int) any { return "" },
 			"fdescriptions":   func(*centre, int) any { return "" },
-			"feffectdate":     func(*centre, int) any { return "2020-01-01T00:00:00" },
+			"feffectdate":     func(c *centre, i int) any { return orElse(at(c, i).EffectDate, "2020-01-01T00:00:00") },
 			"flapsedate":      func(*centre, int) any { return "9999-12-31T00:00:00" },
-			"fdocumentstatus": func(*centre, int) any { return Audited },
-			"fforbidstatus":   func(*centre, int) any { return Enabled },
+			"fdocumentstatus": func(c *centre, i int) any { return at(c, i).DocumentStatus },
+			"fforbidstatus":   func(c *centre, i int) any { return at(c, i).ForbidStatus },
+			"fmodifydate":     func(c *centre, i int) any { return moment(at(c, i).Modified) },
+		},
+		status: func(c *centre, i int) *string { return &c.tables.Positions[i].ForbidStatus },
+		write:  writePositions(),
+		indexes: map[string]index{
+			"fnumber": textIndex(func(c *centre, v string) []int { return c.positionByNo[v] }),
+			"fpostid": idIndex(func(c *centre, id int64) []int { return one(c.positionByID, id) }),
 		},
 		card: func(c *centre, i int) card {
 			p := at(c, i)
@@ -55,6 +69,23 @@ func position() *form {
 		f.reference(key, func(c *centre, i int) BaseData { return c.organisation(at(c, i).OrgID) })
 	}
 	return f
+}
+
+// organisations are never many, so they need no index.
+func organisations() *form {
+	at := func(c *centre, i int) BaseData { return c.tables.Organisations[i] }
+	return &form{
+		id: "ORG_Organizations", key: "forgid",
+		rows: func(c *centre) int { return len(c.tables.Organisations) },
+		columns: map[string]column{
+			"forgid":          func(c *centre, i int) any { return at(c, i).ID },
+			"fnumber":         func(c *centre, i int) any { return at(c, i).Number },
+			"fname":           func(c *centre, i int) any { return at(c, i).Name },
+			"fdocumentstatus": func(*centre, int) any { return Audited },
+			"fforbidstatus":   func(*centre, int) any { return Enabled },
+		},
+		card: func(c *centre, i int) card { b := at(c, i); return card{id: b.ID, number: b.Number, name: b.Name} },
+	}
 }
 
 // currency answers the liveness probe that others use: FNUMBER='PRE001' gives CNY.

@@ -21,11 +21,26 @@ type centre struct {
 	rows    []Row
 	tables  Tables
 
+	forms   map[string]*form
+	schemas map[string]*docForm
+	docs    map[string]*docTable // by lower-case form id
+	open    map[openRecord]string
+	bodies  map[[32]byte]bool // what ValidateRepeatJson has seen
+	files   []*Attachment
+	closed  string // the last closed period, 2026-01; "" means none
+
 	staffByNumber map[string][]int
 	staffByID     map[int64]int
 	personByID    map[int64]int
 	personByNo    map[string][]int64
 	postsByPerson map[int64][]int
+	postByID      map[int64]int
+	postByNumber  map[string][]int
+	deptByID      map[int64]int
+	deptByNumber  map[string][]int
+	positionByID  map[int64]int
+	positionByNo  map[string][]int
+	userByAccount map[string][]int
 	userByName    map[string]int
 	userByID      map[int64]int
 	usersByPerson map[int64][]int
@@ -33,6 +48,7 @@ type centre struct {
 
 func newCentre(dc DataCentre, now func() time.Time) *centre {
 	c := &centre{
+		docs: map[string]*docTable{}, open: map[openRecord]string{}, bodies: map[[32]byte]bool{},
 		id: dc.ID, number: orElse(dc.Number, "01"), name: orElse(dc.Name, dc.ID),
 		now: now, lockouts: &lockouts{byUser: map[string]*lockout{}},
 		rows: slices.Clone(dc.Rows), tables: dc.Tables.clone(),
@@ -50,6 +66,7 @@ func (t *Tables) clone() Tables {
 		Organisations: slices.Clone(t.Organisations), Departments: slices.Clone(t.Departments),
 		Positions: slices.Clone(t.Positions), Persons: slices.Clone(t.Persons), Staff: slices.Clone(t.Staff),
 		Posts: slices.Clone(t.Posts), Users: slices.Clone(t.Users), Currencies: slices.Clone(t.Currencies), lastID: t.lastID,
+		Documents: slices.Clone(t.Documents),
 	}
 }
 
@@ -66,7 +83,19 @@ func (c *centre) index() {
 	c.staffByNumber, c.staffByID = map[string][]int{}, map[int64]int{}
 	c.personByID, c.personByNo = map[int64]int{}, map[string][]int64{}
 	c.postsByPerson = map[int64][]int{}
+	c.postByID, c.postByNumber = map[int64]int{}, map[string][]int{}
+	c.deptByID, c.deptByNumber = map[int64]int{}, map[string][]int{}
+	c.positionByID, c.positionByNo = map[int64]int{}, map[string][]int{}
 	c.userByName, c.userByID, c.usersByPerson = map[string]int{}, map[int64]int{}, map[int64][]int{}
+	c.userByAccount = map[string][]int{}
+	for i, d := range t.Departments {
+		c.deptByID[d.ID] = i
+		c.deptByNumber[d.Number] = append(c.deptByNumber[d.Number], i)
+	}
+	for i, p := range t.Positions {
+		c.positionByID[p.ID] = i
+		c.positionByNo[p.Number] = append(c.positionByNo[p.Number], i)
+	}
 	for i, p := range t.Persons {
 		c.personByID[p.ID] = i
 		c.personByNo[p.Number] = append(c.personByNo[p.Number], p.ID)
@@ -81,9 +110,12 @@ func (c *centre) index() {
 		if p.Number == "" {
 			p.Number = c.postNumber(*p)
 		}
+		c.postByID[p.ID] = i
+		c.postByNumber[p.Number] = append(c.postByNumber[p.Number], i)
 	}
 	for i, u := range t.Users {
 		c.userByName[u.Name], c.userByID[u.ID] = i, i
+		c.userByAccount[u.Account] = append(c.userByAccount[u.Account], i)
 		if u.PersonID != 0 {
 			c.usersByPerson[u.PersonID] = append(c.usersByPerson[u.PersonID], i)
 		}
@@ -92,14 +124,7 @@ func (c *centre) index() {
 
 // postNumber is the number a post record gets by itself (K76).
 func (c *centre) postNumber(p Post) string {
-	person := c.person(p.PersonID)
-	position := ""
-	for _, pos := range c.tables.Positions {
-		if pos.ID == p.PositionID {
-			position = pos.Number
-		}
-	}
-	return fmt.Sprintf("%s_%s_%d", person.Number, position, p.ID)
+	return fmt.Sprintf("%s_%s_%d", c.person(p.PersonID).Number, c.position(p.PositionID).Number, p.ID)
 }
 
 func (c *centre) person(id int64) Person {

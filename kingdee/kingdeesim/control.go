@@ -33,7 +33,6 @@ func (s *Server) controlDoor() http.Handler {
 	get("/sim/users", func() any { return s.Users() })
 	get("/sim/staff", func() any { return s.Staff() })
 	get("/sim/sessions", func() any { return s.Sessions() })
-	get("/sim/bills", func() any { return []any{} })
 	get("/sim/counters", func() any { return s.Counters() })
 	get("/sim/faults", func() any { return s.Faults() })
 	get("/sim/switches", func() any { return s.Switches() })
@@ -52,6 +51,7 @@ func (s *Server) controlDoor() http.Handler {
 	do("PATCH /sim/staff/{number}", s.patchStaff)
 	do("PATCH /sim/rows/{appid...}", s.patchRow)
 	do("PATCH /sim/datacentres/{id}", s.patchCentre)
+	s.bookRoutes(mux, do)
 	return mux
 }
 
@@ -196,10 +196,19 @@ func (s *Server) patchRow(r *http.Request) (any, error) {
 
 func (s *Server) patchCentre(r *http.Request) (any, error) {
 	var body struct {
-		Hash string `json:"hash"`
+		Hash   *string `json:"hash"`
+		Closed *string `json:"closedThrough"` // the last closed period, 2026-01
 	}
 	if err := readControl(r, &body); err != nil {
 		return nil, err
 	}
-	return ok(), s.SetHash(r.PathValue("id"), body.Hash)
+	if body.Closed != nil {
+		if err := s.ClosePeriods(r.PathValue("id"), *body.Closed); err != nil || body.Hash == nil {
+			return ok(), err
+		}
+	}
+	if body.Hash == nil {
+		body.Hash = new(string)
+	}
+	return ok(), s.SetHash(r.PathValue("id"), *body.Hash)
 }

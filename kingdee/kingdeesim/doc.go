@@ -5,7 +5,7 @@
 //
 // It owns the transport (SIM-K1–K10), the request envelopes (K11–K15), the
 // login methods (K16–K33), sessions (K34–K43), signed headers (K44–K49),
-// queries and View (K50–K62), Forbid and Enable (K71), staff and users
+// queries and View (K50–K62), writes (K63–K72, K74), staff and users
 // (K75–K78), the third-party sign-on link with its landing page (K79–K97), the
 // console's working parts for a proxy to be proved on (K98–K100),
 // /K3Cloud/Manager/ (K101), faults on demand (K7, K102) and the watching of the
@@ -22,13 +22,29 @@
 // The user is looked up before the signature is checked, because a name that
 // the character set has garbled must read as "user does not exist" (K82).
 //
-// It refuses, as an unknown method (K5), what is not simulated yet: Save,
-// BatchSave, Draft, Submit, Audit, UnAudit, Delete, CancelAssign, Push,
-// Allocate, CancelAllocate, GroupSave, GroupDelete, QueryGroupInfo, FlexSave,
-// SendMsg, SwitchOrg, WorkflowAudit, QueryBusinessInfo, GetSysReportData, the
-// attachment calls, Disassembly and the asynchronous batch (K63–K70, K72–K74),
-// LoginByRSAAuth, LoginByMobileCard, ValidateUserToken, LoginBySimplePassport and
-// Yunzhijia's mobile page.
+// Records live in two ways. Staff, post records, departments, positions and login
+// users have tables, joined as the vendor's are. Everything else, bills and the
+// base data that bills refer to, is a document of a form that financeForms or
+// tradeForms describes. A record goes through these states; a step from any
+// other state is refused without effect (K70):
+//
+//	Draft → Z ─Save→ A ─Submit→ B ─Audit→ C ─UnAudit→ D ─Submit→ B
+//	                 ▲─CancelAssign─┘
+//
+// Assumed, by this package alone: which fields are required beyond numbers and
+// names, the wording where the reference gives none (wrong state, closed period,
+// unbalanced voucher, reference that leads nowhere), the field FModifyDate on
+// every form, the keys of PUR_Requisition and SAL_SaleOrder, that a bill under
+// audit or audited cannot be saved while base data can ([Switches].RigidBaseData),
+// and that an entry which is not in the Model at all stays as it is. Fields that a
+// form does not have are ignored, as on a real server; see /sim/bills for what
+// was kept.
+//
+// It refuses, as an unknown method (K5), what is not simulated: Push, Allocate,
+// CancelAllocate, GroupSave, GroupDelete, QueryGroupInfo, FlexSave, SendMsg,
+// SwitchOrg, WorkflowAudit, QueryBusinessInfo, GetSysReportData, Disassembly and
+// the asynchronous batch (K73), LoginByRSAAuth, LoginByMobileCard,
+// ValidateUserToken, LoginBySimplePassport and Yunzhijia's mobile page.
 //
 // The console (html5/dform.aspx) is a small working application. Its addresses
 // are relative, except where the trial is about absolute ones. Known from the

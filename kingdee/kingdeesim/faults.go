@@ -25,6 +25,10 @@ type Fault struct {
 	Text   string `json:"text,omitempty"`   // for errcode and response-error
 	Delay  string `json:"delay,omitempty"`  // for slow (default 3s) and drip (per byte, default 100ms)
 	Size   int    `json:"size,omitempty"`   // for huge, in bytes; 0 means 64 MiB
+	At     string `json:"at,omitempty"`     // for hold: headers, executed (default), reply or after
+
+	DelayMS int `json:"delay_ms,omitempty"` // Delay in milliseconds, as the DingTalk simulator spells it
+	ErrCode int `json:"errcode,omitempty"`  // Code, likewise
 }
 
 // The fault kinds.
@@ -42,13 +46,16 @@ const (
 	FaultDuplicateKey  = "duplicate-key"  // an object that names a member twice
 	FaultHuge          = "huge"           // an answer without a reasonable end
 	FaultResponseError = "response-error" // K7: response_error: plain text
-	FaultAfter         = "after"          // the call takes effect, then 500
+	FaultAfter         = "after"          // the call takes effect, then 500 (K72)
+	FaultHang          = "hang"           // the call takes effect, then the connection is cut without an answer (K72)
+	FaultHold          = "hold"           // the call is kept until Release, see HeldCall (R30)
+	FaultLoseSession   = "lose-session"   // the caller's session ends just before the call (R27)
 )
 
 func faultKinds() []string {
 	return []string{
 		FaultStatus, FaultErrCode, FaultSlow, FaultDrip, FaultReset, FaultHTMLBan, FaultQuota, FaultThrottle,
-		FaultTruncate, FaultGarbage, FaultDuplicateKey, FaultHuge, FaultResponseError, FaultAfter,
+		FaultTruncate, FaultGarbage, FaultDuplicateKey, FaultHuge, FaultResponseError, FaultAfter, FaultHang, FaultHold, FaultLoseSession,
 	}
 }
 
@@ -62,6 +69,9 @@ type faults struct {
 func (s *Server) AddFault(f Fault) error {
 	if !slices.Contains(faultKinds(), f.Kind) {
 		return fmt.Errorf("kingdeesim: unknown fault %q, know %s", f.Kind, strings.Join(faultKinds(), ", "))
+	}
+	if err := f.normalise(); err != nil {
+		return err
 	}
 	if f.Delay != "" {
 		if _, err := time.ParseDuration(f.Delay); err != nil {
@@ -146,6 +156,14 @@ func (s *Server) serveFault(w http.ResponseWriter, r *request, f Fault) {
 		if pause(r, f.Delay, 3*time.Second) {
 			s.serveVendor(w, r)
 		}
+	case FaultHold:
+		s.serveHeld(w, r, f.At)
+	case FaultLoseSession:
+		s.loseSession(r)
+		s.serveVendor(w, r)
+	case FaultHang:
+		s.serveVendor(&heldAnswer{header: http.Header{}}, r)
+		reset(w)
 	default:
 		s.spoil(w, r, f)
 	}

@@ -18,7 +18,11 @@ type form struct {
 	rows    func(*centre) int
 	columns map[string]column // by lower-case field key
 	hidden  map[string]func(Switches) bool
-	indexes map[string]index // by lower-case field key
+	indexes map[string]index       // by lower-case field key
+	shift   uint                   // how far the number of a record stands from the right in a row number
+	wide    map[string]bool        // fields of an entry: asking for one gives a row for each entry row
+	lines   func(*centre, int) int // entry rows of a record
+	write   *writing               // how records are made and changed; nil: they are not
 	// card is what View shows
 	card func(c *centre, row int) card
 	// status is the FForbidStatus cell, for forms that Forbid and Enable work on
@@ -78,18 +82,33 @@ func (f *form) candidates(c *centre, equals map[string]any) []int {
 	}
 	out := make([]int, f.rows(c))
 	for i := range out {
-		out[i] = i
+		out[i] = i << f.shift
+	}
+	return out
+}
+
+// spread turns records into rows: one for each row of the entry.
+func (f *form) spread(c *centre, records []int) []int {
+	var out []int
+	for _, row := range records {
+		out = append(out, row)
+		for i := 1; i < f.lines(c, row); i++ {
+			out = append(out, row|i)
+		}
 	}
 	return out
 }
 
 // newForms builds the forms, by lower-case id.
-func newForms() map[string]*form {
-	out := map[string]*form{}
-	for _, f := range []*form{empinfo(), newStaff(), secUser(), department(), position(), currency()} {
+func newForms() (map[string]*form, map[string]*docForm) {
+	out, schemas := map[string]*form{}, map[string]*docForm{}
+	for _, f := range []*form{empinfo(), newStaff(), secUser(), department(), position(), currency(), organisations()} {
 		out[strings.ToLower(f.id)] = f
 	}
-	return out
+	for _, d := range append(financeForms(), tradeForms()...) {
+		out[strings.ToLower(d.id)], schemas[strings.ToLower(d.id)] = d.build(), d
+	}
+	return out, schemas
 }
 
 // reference adds the columns of a base-data field: the bare key is the
@@ -112,19 +131,15 @@ func textOrNull(s string) any {
 func (c *centre) organisation(id int64) BaseData { return find(c.tables.Organisations, id) }
 
 func (c *centre) department(id int64) BaseData {
-	for _, d := range c.tables.Departments {
-		if d.ID == id {
-			return d.BaseData
-		}
+	if i, ok := c.deptByID[id]; ok {
+		return c.tables.Departments[i].BaseData
 	}
 	return BaseData{}
 }
 
 func (c *centre) position(id int64) BaseData {
-	for _, p := range c.tables.Positions {
-		if p.ID == id {
-			return p.BaseData
-		}
+	if i, ok := c.positionByID[id]; ok {
+		return c.tables.Positions[i].BaseData
 	}
 	return BaseData{}
 }
@@ -163,6 +178,7 @@ func empinfo() *form {
 			"fforbidstatus":   func(c *centre, i int) any { return at(c, i).ForbidStatus },
 			"fdocumentstatus": func(c *centre, i int) any { return at(c, i).DocumentStatus },
 			"fjoindate":       func(c *centre, i int) any { return textOrNull(at(c, i).JoinDate) },
+			"fmodifydate":     func(c *centre, i int) any { return moment(at(c, i).Modified) },
 			"fpersonid":       func(c *centre, i int) any { return at(c, i).PersonID },
 			"fuserid.fname":   func(c *centre, i int) any { return textOrNull(c.linkedUser(at(c, i).PersonID).Name) },
 			"fuserid.fuseraccount": func(c *centre, i int) any {
@@ -189,6 +205,7 @@ func empinfo() *form {
 			}}
 		},
 		status: func(c *centre, i int) *string { return &c.tables.Staff[i].ForbidStatus },
+		write:  writeStaff(),
 	}
 	byNumber := textIndex(func(c *centre, v string) []int { return c.staffByNumber[v] })
 	f.indexes = map[string]index{
@@ -217,6 +234,8 @@ func newStaff() *form {
 			"fforbidstatus":   func(c *centre, i int) any { return at(c, i).ForbidStatus },
 			"fdocumentstatus": func(c *centre, i int) any { return at(c, i).DocumentStatus },
 			"fpersonid":       func(c *centre, i int) any { return at(c, i).PersonID },
+			"fstartdate":      func(c *centre, i int) any { return textOrNull(at(c, i).StartDate) },
+			"fmodifydate":     func(c *centre, i int) any { return moment(at(c, i).Modified) },
 		},
 		hidden: map[string]func(Switches) bool{
 			"fpersonid":       func(s Switches) bool { return s.HideFPersonID },
@@ -232,10 +251,14 @@ func newStaff() *form {
 				{"Position", c.position(p.PositionID)},
 			}}
 		},
+		status: func(c *centre, i int) *string { return &c.tables.Posts[i].ForbidStatus },
+		write:  writePosts(),
 	}
 	byPerson := idIndex(func(c *centre, id int64) []int { return c.postsByPerson[id] })
 	f.indexes = map[string]index{
-		"fperson": byPerson, "fpersonid": byPerson,
+		"fstaffid": idIndex(func(c *centre, id int64) []int { return one(c.postByID, id) }),
+		"fnumber":  textIndex(func(c *centre, v string) []int { return c.postByNumber[v] }),
+		"fperson":  byPerson, "fpersonid": byPerson,
 		"fperson.fnumber": textIndex(func(c *centre, v string) []int {
 			var out []int
 			for _, id := range c.personByNo[v] {
@@ -322,6 +345,7 @@ func secUser() *form {
 // userIndexes find users by id, by name, and by the person they belong to.
 func userIndexes() map[string]index {
 	return map[string]index{
+		"fnumber":     textIndex(func(c *centre, v string) []int { return c.userByAccount[v] }),
 		"fuserid":     idIndex(func(c *centre, id int64) []int { return one(c.userByID, id) }),
 		"flinkobject": idIndex(func(c *centre, id int64) []int { return c.linkedTo(id) }),
 		"fname": textIndex(func(c *centre, v string) []int {

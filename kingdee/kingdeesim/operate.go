@@ -13,6 +13,9 @@ func executeOperation(c caller, args arguments) (any, *opError) {
 	if err != nil || data == nil {
 		return nil, failed(codeBadArgument, "data 数据包格式不正确")
 	}
+	if t, ok := namedStep(args.text(1, "opNumber")); ok {
+		return c.runStep(t, args.text(0, "formid"), data)
+	}
 	c.centre.mu.Lock()
 	defer c.centre.mu.Unlock()
 	f, bad := c.form(args.text(0, "formid"))
@@ -23,7 +26,7 @@ func executeOperation(c caller, args arguments) (any, *opError) {
 	if bad != nil {
 		return nil, bad
 	}
-	if !c.mayRead(f) {
+	if !c.mayRead(f) || !c.mayWrite(f) {
 		return nil, failed(codeNoRight, "您没有该功能的操作权限")
 	}
 	wanted := wantedRecords(data)
@@ -31,6 +34,24 @@ func executeOperation(c caller, args arguments) (any, *opError) {
 		return nil, failed(codeBadArgument, "data 数据包中的参数 Numbers 和 Ids 的值不能同时为空")
 	}
 	return c.setStatus(f, to, wanted)
+}
+
+// namedStep is a step of a document's life under its name as an operation.
+func namedStep(op string) (transition, bool) {
+	switch strings.ToLower(op) {
+	case "submit":
+		return submitStep(), true
+	case "audit":
+		return auditStep(), true
+	case "unaudit":
+		return reviewStep(), true
+	case "cancelassign":
+		return cancelStep(), true
+	case "delete":
+		return deleteStep(), true
+	default:
+		return transition{}, false
+	}
 }
 
 // operationTarget is the FForbidStatus an operation leads to.
@@ -104,6 +125,9 @@ func (c caller) setStatus(f *form, to string, list []wanted) (any, *opError) {
 			bad = append(bad, entryError{nil, "编码为“" + shown.number + "”的数据状态不允许此操作", i})
 		default:
 			*f.status(c.centre, row) = to
+			if f.write != nil {
+				f.write.touch(c.centre, row)
+			}
 			done = append(done, entity{c.server.idValue(shown.id), shown.number, i})
 		}
 	}

@@ -22,11 +22,21 @@ const (
 // operations are the DynamicFormService methods that are simulated, lower case.
 func (s *Server) operations() map[string]operation {
 	return map[string]operation{
-		"executebillquery": executeBillQuery,
-		"billquery":        billQuery,
-		"view":             view,
-		"excuteoperation":  executeOperation, // the vendor's own misspelling (K71)
-		"executeoperation": executeOperation,
+		"executebillquery":   executeBillQuery,
+		"billquery":          billQuery,
+		"view":               view,
+		"excuteoperation":    executeOperation, // the vendor's own misspelling (K71)
+		"executeoperation":   executeOperation,
+		"save":               save,
+		"draft":              draft,
+		"batchsave":          batchSave,
+		"submit":             step(submitStep()),
+		"audit":              step(auditStep()),
+		"unaudit":            step(reviewStep()),
+		"cancelassign":       step(cancelStep()),
+		"delete":             step(deleteStep()),
+		"attachmentupload":   uploadAttachment,
+		"attachmentdownload": downloadAttachment,
 	}
 }
 
@@ -40,6 +50,7 @@ type query struct {
 	start   int
 	end     int // absolute end row; 0 means none (K52)
 	limit   int
+	wide    bool // a field of an entry is asked for
 	blind   bool // the user may not see this form: no rows (K57)
 }
 
@@ -158,6 +169,12 @@ func (c caller) mayRead(f *form) bool {
 	return ok && !slices.ContainsFunc(c.centre.tables.Users[i].NoRights, func(id string) bool { return strings.EqualFold(id, f.id) })
 }
 
+// mayWrite tells whether the session's user may change a form's records.
+func (c caller) mayWrite(f *form) bool {
+	i, ok := c.centre.userByID[c.userID]
+	return ok && !slices.ContainsFunc(c.centre.tables.Users[i].ReadOnly, func(id string) bool { return strings.EqualFold(id, f.id) })
+}
+
 func noField(key string) *opError {
 	return failed(codeNoField, "元数据中标识为%s的字段不存在", key)
 }
@@ -177,6 +194,7 @@ func (c caller) readKeys(q *query, keys string) *opError {
 			references++
 		}
 		q.keys, q.columns = append(q.keys, key), append(q.columns, col)
+		q.wide = q.wide || q.form.wide[strings.ToLower(key)]
 	}
 	if references > maxReferences {
 		return failed(codeBadArgument, "FieldKeys 中的基础资料字段不能超过%d个", maxReferences)
@@ -214,6 +232,7 @@ func (c caller) readFilter(q *query, data loose.Object) *opError {
 			missing = noField(name)
 			return nil, missing
 		}
+		q.wide = q.wide || q.form.wide[strings.ToLower(name)]
 		return columnOf(c.centre, col), nil
 	})
 	if bindErr != nil {
@@ -251,6 +270,7 @@ func (c caller) readOrder(q *query, order string) *opError {
 		if !ok {
 			return noField(words[0])
 		}
+		q.wide = q.wide || q.form.wide[strings.ToLower(words[0])]
 		key := orderKey{column: col}
 		if len(words) == 2 {
 			key.descend = strings.EqualFold(words[1], "desc")
@@ -302,15 +322,19 @@ func (c caller) readPage(q *query, data loose.Object) *opError {
 // purpose (K53): whoever pages without an order must notice.
 func (c caller) run(q query) []int {
 	var rows []int
-	for _, row := range q.form.candidates(c.centre, q.filter.Equals()) {
+	found := q.form.candidates(c.centre, q.filter.Equals())
+	if q.wide {
+		found = q.form.spread(c.centre, found)
+	}
+	for _, row := range found {
 		if q.filter.Match(row) {
 			rows = append(rows, row)
 		}
 	}
 	if len(q.order) == 0 {
 		rows = shuffled(rows, c.server.queries.Add(1))
-	} else {
-		slices.SortStableFunc(rows, func(a, b int) int { return c.compare(q.order, a, b) })
+	} else if before := func(a, b int) int { return c.compare(q.order, a, b) }; !slices.IsSortedFunc(rows, before) {
+		slices.SortStableFunc(rows, before)
 	}
 	end := len(rows)
 	if q.end > 0 {
@@ -349,6 +373,8 @@ func (c caller) cell(value any) any {
 	switch v := value.(type) {
 	case int64:
 		return c.server.idValue(v)
+	case filter.Number:
+		return numeral(v)
 	case bool:
 		if c.server.Switches().TextFlags {
 			if v {

@@ -311,7 +311,7 @@ func TestForbidAndEnable(t *testing.T) {
 	}{
 		{"BD_Empinfo", "", `{"Numbers":["1001"]}`, 3},
 		{"BD_Empinfo", "Disable", `{"Numbers":["1001"]}`, 4},
-		{"BD_Department", "Forbid", `{"Numbers":["BM000001"]}`, 4},
+		{"BD_Currency", "Forbid", `{"Numbers":["PRE001"]}`, 4},
 		{"BD_Empinfo", "Forbid", `{}`, 8},
 		{"BD_Empinfo", "Enable", `{"Numbers":["1001"]}`, 12},
 		{"BD_Empinfo", "Forbid", `{"Numbers":["9999"]}`, 12},

@@ -17,6 +17,10 @@ const basePath = "/k3cloud/"
 // maxBody bounds a request body; the vendor's IIS takes 4 MiB by default.
 const maxBody = 4 << 20
 
+// maxPart bounds the one call that may be longer: an attachment's part of 4 MiB
+// is a third longer as Base64 (K74).
+const maxPart = 6 << 20
+
 // Server is one simulated Kingdee server with its control door.
 type Server struct {
 	cfg      Config
@@ -28,6 +32,7 @@ type Server struct {
 	sessions *sessions
 	used     *usedLinks
 	faults   *faults
+	held     *held
 	calls    *callLog
 	events   *eventLog
 	counters *counters
@@ -37,6 +42,7 @@ type Server struct {
 	forms    map[string]*form
 	methods  map[string]method
 	queries  atomic.Uint64
+	running  atomic.Int64 // operations under way
 	control  http.Handler
 	closing  sync.Once
 }
@@ -54,13 +60,20 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, logger: cfg.Logger, sessions: newSessions(cfg.IdleLimit),
-		used: used, faults: &faults{}, calls: newCallLog(cfg.KeepCalls), events: &eventLog{}, counters: newCounters(), forms: newForms(),
+		used: used, faults: &faults{}, held: newHeld(), calls: newCallLog(cfg.KeepCalls), events: &eventLog{}, counters: newCounters(),
 		arrived: &arrivals{}, library: newLibrary(), done: make(chan struct{}),
 	}
-	for _, dc := range cfg.DataCentres {
-		s.centres = append(s.centres, newCentre(dc, s.now))
-	}
 	s.switches.Store(&cfg.Switches)
+	var schemas map[string]*docForm
+	s.forms, schemas = newForms()
+	for _, dc := range cfg.DataCentres {
+		c := newCentre(dc, s.now)
+		c.forms, c.schemas = s.forms, schemas
+		if err := c.seed(s, append(commonBaseData(), c.tables.Documents...)); err != nil {
+			return nil, fmt.Errorf("kingdeesim: data centre %s: %w", dc.ID, err)
+		}
+		s.centres = append(s.centres, c)
+	}
 	s.methods = s.webMethods()
 	s.control = s.controlDoor()
 	return s, nil
@@ -113,14 +126,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	arrived := s.now()
-	body, err := readBody(w, r)
-	req := &request{Request: r, body: body}
+	fault := s.faults.take(r.Method + " " + r.URL.Path)
+	req := &request{Request: r}
+	var err error
+	if fault == nil || fault.At != HoldHeaders {
+		req.body, err = readBody(w, r)
+	}
 	out := &recorder{ResponseWriter: w}
 	out.Header().Set("Server", "Microsoft-IIS/10.0")
 	out.Header().Set("X-Powered-By", "ASP.NET")
 	// IIS tells its own clock; a gateway measures the difference by it.
 	out.Header().Set("Date", arrived.UTC().Format(http.TimeFormat))
-	switch fault := s.faults.take(r.Method + " " + r.URL.Path); {
+	switch {
 	case err != nil:
 		writeText(out, http.StatusRequestEntityTooLarge, "Maximum request length exceeded.")
 	case fault != nil:
@@ -137,7 +154,11 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if strings.EqualFold(r.URL.Path, basePath+pageUpload) {
 		return nil, nil
 	}
-	return io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	limit := int64(maxBody)
+	if strings.HasSuffix(strings.ToLower(r.URL.Path), ".attachmentupload"+serviceTail) {
+		limit = maxPart
+	}
+	return io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 }
 
 // serveVendor is the server without faults.

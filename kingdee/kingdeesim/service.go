@@ -3,7 +3,9 @@ package kingdeesim
 import (
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // The service classes that are known, in lower case.
@@ -113,6 +115,15 @@ func (s *Server) operation(name string, run operation) method {
 			return // the caller has gone
 		}
 		defer func() { <-current.turn }()
+		if limit := s.Switches().MaxConcurrent; int(s.running.Add(1)) > limit && limit > 0 {
+			s.running.Add(-1)
+			s.writeOperationError(w, name, failed(codeQuota, "接口调用并发数已达上限"))
+			return
+		}
+		defer s.running.Add(-1)
+		if extra := beyondBatch(name, args); extra > 0 && !s.tolerates(w, r, extra) {
+			return
+		}
 		value, bad := run(caller{current, s}, args)
 		if bad != nil {
 			s.writeOperationError(w, name, bad)
@@ -120,6 +131,37 @@ func (s *Server) operation(name string, run operation) method {
 		}
 		s.writeJSON(w, value)
 	}
+}
+
+// What one batch may hold (K69).
+const (
+	batchBills  = 20
+	batchGroups = 10
+	slowness    = 10 * time.Millisecond // for each bill beyond
+)
+
+// beyondBatch is by how much a batch is too large.
+func beyondBatch(name string, args arguments) int {
+	if name != "batchsave" {
+		return 0
+	}
+	data, err := args.object(1, "data")
+	if err != nil {
+		return 0
+	}
+	models, _ := data.Get("Model")
+	list, _ := models.([]any)
+	groups, _ := strconv.Atoi(data.Text("BatchCount"))
+	return max(len(list)-batchBills, groups-batchGroups, 0)
+}
+
+// tolerates lets too large a batch pass slowly, or refuses it (K69).
+func (s *Server) tolerates(w http.ResponseWriter, r *request, extra int) bool {
+	if s.Switches().BatchLimitIsError {
+		s.writeOperationError(w, "batchsave", failed(codeQuota, "单次调用的数据量超过上限"))
+		return false
+	}
+	return pause(r, (time.Duration(extra) * slowness).String(), 0)
 }
 
 // operation is what a DynamicFormService method does; the answer is JSON.

@@ -43,6 +43,9 @@ type Switches struct {
 	StrictHost          bool   `json:"strictHost"`          // K98: Host must name the host of EntryPageUrl
 	NoAntiTampering     bool   `json:"noAntiTampering"`     // K99: a server before V9.1, without pvfgsdhsfg
 	CompressReplies     bool   `json:"compressReplies"`     // K100: every reply to a page call is compressed, not only when asked for
+	RigidBaseData       bool   `json:"rigidBaseData"`       // base data under audit or audited cannot be saved either, only after UnAudit
+	BatchLimitIsError   bool   `json:"batchLimitIsError"`   // K69: more than 20 bills or BatchCount above 10 is MsgCode 14 instead of slow
+	MaxConcurrent       int    `json:"maxConcurrent"`       // operations at once before MsgCode 14; 0 means no limit
 	NoWebSocket         bool   `json:"noWebSocket"`         // the reference leaves WebSocket unknown; the simulator offers one
 }
 

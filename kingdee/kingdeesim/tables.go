@@ -1,6 +1,9 @@
 package kingdeesim
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Values of FForbidStatus and FDocumentStatus.
 const (
@@ -20,6 +23,7 @@ type Tables struct {
 	Posts         []Post
 	Users         []User
 	Currencies    []BaseData
+	Documents     []Document // bills, and base data without a table of its own
 
 	lastID int64 // the highest id given out; 0 before the first
 }
@@ -37,6 +41,10 @@ type Department struct {
 	ParentID int64 // 0 means a root
 	Depth    int64
 	OrgID    int64
+
+	ForbidStatus   string // "" is stored as A
+	DocumentStatus string // "" is stored as C
+	Modified       time.Time
 }
 
 // Position is HR_ORG_HRPOST, a position such as "cashier in department X".
@@ -44,6 +52,11 @@ type Position struct {
 	BaseData
 	DepartmentID int64
 	OrgID        int64
+
+	ForbidStatus   string // "" is stored as A
+	DocumentStatus string // "" is stored as C
+	EffectDate     string // as 2020-01-31T00:00:00
+	Modified       time.Time
 }
 
 // Person is T_BD_PERSON; its number is the staff number.
@@ -65,6 +78,7 @@ type Staff struct {
 	ForbidStatus   string // "" is stored as A
 	DocumentStatus string // "" is stored as C
 	JoinDate       string // as 2020-01-31T00:00:00
+	Modified       time.Time
 }
 
 // Post is BD_NEWSTAFF: this person holds this position.
@@ -78,8 +92,10 @@ type Post struct {
 	PositionID     int64
 	OrgID          int64
 	First          bool
+	StartDate      string
 	ForbidStatus   string
 	DocumentStatus string
+	Modified       time.Time
 }
 
 // User is SEC_User, a record that may log in.
@@ -99,6 +115,7 @@ type User struct {
 	PolicyHint      bool     // a good login says CheckPasswordPolicy all the same (K20)
 	LoginResult     *int     // forces this LoginResultType (K22); nil means the honest one
 	NoRights        []string // form ids this user may not see or change (K57)
+	ReadOnly        []string // form ids this user may see and not change
 }
 
 // Employee is one human being with everything that hangs on it, for Hire.
@@ -195,6 +212,14 @@ func (t *Tables) highest() int64 {
 // complete fills in what a caller may leave out.
 func (t *Tables) complete() {
 	t.base()
+	for i := range t.Departments {
+		d := &t.Departments[i]
+		d.ForbidStatus, d.DocumentStatus = orElse(d.ForbidStatus, Enabled), orElse(d.DocumentStatus, Audited)
+	}
+	for i := range t.Positions {
+		p := &t.Positions[i]
+		p.ForbidStatus, p.DocumentStatus = orElse(p.ForbidStatus, Enabled), orElse(p.DocumentStatus, Audited)
+	}
 	for i := range t.Staff {
 		s := &t.Staff[i]
 		s.ID = idOr(s.ID, t)

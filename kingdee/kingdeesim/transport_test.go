@@ -53,7 +53,7 @@ func TestContentTypeIsNotChecked(t *testing.T) {
 // behind the browser answer N001 to callers without a session.
 func TestUnknownMethod(t *testing.T) {
 	w := startOffice(t)
-	for _, path := range []string{auth + "LoginByMagic" + tail, forms + "Save" + tail, "/K3Cloud/No.Such.Class.Method" + tail} {
+	for _, path := range []string{auth + "LoginByMagic" + tail, forms + "Push" + tail, "/K3Cloud/No.Such.Class.Method" + tail} {
 		got := w.post(path, `{}`, nil)
 		if got.status == http.StatusOK || json.Valid([]byte(got.body)) {
 			t.Errorf("%s: %d %s", path, got.status, got.body)

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"cmp"
+	"math/big"
 	"strconv"
 	"strings"
 )
@@ -123,13 +124,33 @@ func Compare(a, b any) int {
 		if aerr == nil && berr == nil {
 			return cmp.Compare(ai, bi)
 		}
-		af, aerr := strconv.ParseFloat(at, 64)
-		bf, berr := strconv.ParseFloat(bt, 64)
-		if aerr == nil && berr == nil {
-			return cmp.Compare(af, bf)
+		ar, aok := exact(at)
+		br, bok := exact(bt)
+		if aok && bok {
+			return ar.Cmp(br)
 		}
 	}
-	return strings.Compare(at, bt)
+	return strings.Compare(dated(at), dated(bt))
+}
+
+// exact reads a number without an exponent, so that a short text cannot become a
+// huge one.
+func exact(s string) (*big.Rat, bool) {
+	if len(s) > 64 || strings.ContainsAny(s, "eEpP/_xX") {
+		return nil, false
+	}
+	return new(big.Rat).SetString(s)
+}
+
+// dated makes the two ways to write a point in time, and a day alone, comparable.
+func dated(s string) string {
+	if len(s) < 10 || s[4] != '-' || s[7] != '-' {
+		return s
+	}
+	if len(s) == 10 {
+		return s + " 00:00:00"
+	}
+	return s[:10] + " " + s[11:]
 }
 
 func rank(v any) int {

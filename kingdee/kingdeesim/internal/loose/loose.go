@@ -302,3 +302,40 @@ func (r *reader) unit(at int) (rune, error) {
 	}
 	return rune(n), nil
 }
+
+// Format writes a value in one canonical way, so that two texts of the same
+// value can be told to be the same.
+func Format(value any) string {
+	var out strings.Builder
+	format(&out, value)
+	return out.String()
+}
+
+func format(out *strings.Builder, value any) {
+	switch v := value.(type) {
+	case nil:
+		out.WriteString("null")
+	case string:
+		out.WriteString(strconv.Quote(v))
+	case Number:
+		out.WriteString(string(v))
+	case bool:
+		out.WriteString(strconv.FormatBool(v))
+	case []any:
+		out.WriteByte('[')
+		for _, one := range v {
+			format(out, one)
+			out.WriteByte(',')
+		}
+		out.WriteByte(']')
+	case Object:
+		out.WriteByte('{')
+		for _, m := range v {
+			out.WriteString(strconv.Quote(m.Name))
+			out.WriteByte(':')
+			format(out, m.Value)
+			out.WriteByte(',')
+		}
+		out.WriteByte('}')
+	}
+}

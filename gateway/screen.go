@@ -29,7 +29,7 @@ func cleanPath(path string) bool {
 	}
 	for i := 0; i < len(path); i++ {
 		b := path[i]
-		if b <= ' ' || b >= 0x7f || strings.IndexByte(`\;#`, b) >= 0 {
+		if b <= ' ' || b >= 0x7f || b == '\\' || b == ';' || b == '#' {
 			return false
 		}
 		if b == '%' {
@@ -132,7 +132,7 @@ func noUnderscores(string) bool { return false }
 
 // tokenByte is tchar of RFC 9110, section 5.6.2.
 func tokenByte(b byte) bool {
-	return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' ||
+	return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' || b == '-' ||
 		strings.IndexByte("!#$%&'*+-.^_`|~", b) >= 0
 }
 

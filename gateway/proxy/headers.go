@@ -62,6 +62,7 @@ func withoutOwn(line string) string {
 		return line
 	}
 	var kept strings.Builder
+	kept.Grow(len(line))
 	for rest, more := line, true; more; {
 		var pair string
 		pair, rest, more = strings.Cut(rest, ";")

@@ -246,3 +246,24 @@ func TestReaderFromBeforeStatus(t *testing.T) {
 		t.Errorf("raw %t, %v", c.raw.Load(), err)
 	}
 }
+
+// Every byte at every place of a value is judged alike, whether eight are looked
+// at together or one by one, with a name before it that is known by its length
+// or not.
+func TestValueBytes(t *testing.T) {
+	for _, name := range []string{"X", "Accept", "Trailing", "X-Fourteen-abc", "X-Seventeen-abcde", "X-A-Name-That-Is-Longer-Than-A-Word"} {
+		for at := range 20 {
+			for b := range 256 {
+				value := []byte("abcdefghijklmnopqrst")
+				value[at] = byte(b)
+				v := vetter{limits: limits{8 << 10, 32 << 10, 2 << 10}}
+				head := "GET / HTTP/1.1\r\nHost: a\r\n" + name + ": " + string(value) + "\r\n\r\n"
+				n := v.feed([]byte(head))
+				want := b == '\t' || b >= ' ' && b != 0x7f
+				if got := v.fault == clean && v.phase == finished && n == len(head); got != want {
+					t.Fatalf("%s, byte %#x at %d: passed %v, fault %v", name, b, at, got, v.fault)
+				}
+			}
+		}
+	}
+}

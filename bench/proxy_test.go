@@ -12,6 +12,9 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -170,7 +173,11 @@ type proxiedLine struct {
 // tuned reverse proxy, in turns, and prints the ratio (performance: at least 0.95).
 func BenchmarkProxied(b *testing.B) {
 	toOtherCores(b)
-	lines := proxiedLines(b)
+	gateway := startProduction
+	if os.Getenv(profileEnv) != "" {
+		gateway = startProxying // which writes a profile, but is the test's own binary
+	}
+	lines := proxiedLines(b, gateway)
 	for b.Loop() {
 		all := results{}
 		for range proxiedRounds {
@@ -187,9 +194,11 @@ func BenchmarkProxied(b *testing.B) {
 			b.Logf("%-8s %8.0f rps  p50 %6.2f ms  p99 %6.2f ms  %5.2f CPU s per 10,000", name, r.rate, ms(r.p50), ms(r.p99), r.cpu)
 		}
 		for _, line := range lines {
-			b.Logf("%-8s RSS %.0f MiB, at most %.0f", line.name, line.part.memory(b, "VmRSS"), line.part.memory(b, "VmHWM"))
+			b.Logf("%-8s RSS %.0f MiB, of it %.0f of the binary's own pages; at most %.0f", line.name,
+				line.part.memory(b, "VmRSS"), line.part.memory(b, "RssFile"), line.part.memory(b, "VmHWM"))
 		}
 		b.ReportMetric(gate.rate/bare.rate, "of-bare")
+		b.ReportMetric(bare.cpu/gate.cpu, "of-bare-by-cpu")
 		b.ReportMetric(ms(gate.p50), "p50-ms")
 		b.ReportMetric(ms(bare.p50), "bare-p50-ms")
 		b.ReportMetric(0, "ns/op")
@@ -198,7 +207,7 @@ func BenchmarkProxied(b *testing.B) {
 
 // TestProxiedRig proves that what the benchmark counts is proxied, checked and whole.
 func TestProxiedRig(t *testing.T) {
-	lines := proxiedLines(t)
+	lines := proxiedLines(t, startProxying)
 	for _, line := range lines {
 		if err := line.hops[0].ask(); err != nil {
 			t.Errorf("%s: %v", line.name, err)
@@ -209,8 +218,32 @@ func TestProxiedRig(t *testing.T) {
 	}
 }
 
+// startProxying is the gateway in a process of the test's own binary.
+func startProxying(tb testing.TB, v *vendors) *process {
+	tb.Helper()
+	return startGateway(tb, v, settings{mode: "proxy", raised: true})
+}
+
+// startProduction is the binary that people run, so that its memory is its own:
+// the mapping imported by its command, served by another process of it.
+func startProduction(tb testing.TB, v *vendors) *process {
+	tb.Helper()
+	binary, config := build(tb), writeConfig(tb, v, settings{mode: "proxy", raised: true})
+	rows := filepath.Join(filepath.Dir(config), "rows.csv")
+	text := fmt.Sprintf("corp,userid,data_centre,staff_number\n%s,%s,%s,%s\n", corpID, userid(0), centreID, userid(0))
+	if err := os.WriteFile(rows, []byte(text), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	if out, err := exec.Command(binary, "mapping", "import", "--config", config, rows).CombinedOutput(); err != nil {
+		tb.Fatalf("import: %v\n%s", err, out)
+	}
+	p, stop := startServe(tb, onFirstCore(binary, "serve", "--config", config), config)
+	tb.Cleanup(stop)
+	return p
+}
+
 // proxiedLines starts both, before one upstream, with everybody connected.
-func proxiedLines(tb testing.TB) []*proxiedLine {
+func proxiedLines(tb testing.TB, gateway func(testing.TB, *vendors) *process) []*proxiedLine {
 	tb.Helper()
 	v := startVendors(tb)
 	body := bytes.Repeat([]byte("k"), proxiedSize)
@@ -230,7 +263,7 @@ func proxiedLines(tb testing.TB) []*proxiedLine {
 		tb.Fatal(err)
 	}
 	bare := &proxiedLine{name: "bare", part: startPart(tb, "bare", string(order))}
-	gate := &proxiedLine{name: "gateway", part: startGateway(tb, v, settings{mode: "proxy", raised: true})}
+	gate := &proxiedLine{name: "gateway", part: gateway(tb, v)}
 	cookies := enterProxied(tb, v, gate.part.addr)
 	for range proxiedConnections {
 		bare.hops = append(bare.hops, newHop(tb, bare.part.addr, cookies))

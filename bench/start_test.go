@@ -76,23 +76,33 @@ func measureStart(b *testing.B, config func(b *testing.B) string, binary string)
 	return sum / time.Duration(n)
 }
 
-var opsAddress = regexp.MustCompile(`ops: \{address: "([^"]+)"`)
+var (
+	opsAddress    = regexp.MustCompile(`ops: \{address: "([^"]+)"`)
+	listenAddress = regexp.MustCompile(`listen: \{address: "([^"]+)"`)
+)
 
 // start runs `kdgate serve` and returns when it is ready; the function ends it.
 func start(tb testing.TB, binary, config string) (stop func()) {
 	tb.Helper()
-	_, stop = startServe(tb, binary, config)
+	_, stop = startServe(tb, exec.Command(binary, "serve", "--config", config), config)
 	return stop
 }
 
-func startServe(tb testing.TB, binary, config string) (*process, func()) {
+// startServe starts cmd, which serves what config says, with its log in a file
+// beside it as a service manager would.
+func startServe(tb testing.TB, cmd *exec.Cmd, config string) (*process, func()) {
 	tb.Helper()
 	text, err := os.ReadFile(config)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	cmd := exec.Command(binary, "serve", "--config", config)
 	cmd.Env = []string{"GOMAXPROCS=1"}
+	log, err := os.Create(filepath.Join(filepath.Dir(config), "log.json"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer log.Close()
+	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
@@ -102,7 +112,7 @@ func startServe(tb testing.TB, binary, config string) (*process, func()) {
 		_ = cmd.Wait()
 		tb.Fatal(err)
 	}
-	return &process{cmd: cmd}, func() {
+	return &process{cmd: cmd, addr: string(listenAddress.FindSubmatch(text)[1])}, func() {
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			tb.Fatal(err)
 		}
@@ -143,7 +153,7 @@ func untilReady(ops string) error {
 // two seconds.
 func idle(tb testing.TB, binary, config string) float64 {
 	tb.Helper()
-	p, stop := startServe(tb, binary, config)
+	p, stop := startServe(tb, exec.Command(binary, "serve", "--config", config), config)
 	defer stop()
 	later(tb.Context(), 2*time.Second)
 	return p.memory(tb, "VmRSS")

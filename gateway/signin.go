@@ -80,7 +80,7 @@ func (g *Gateway) signInPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &failure{err: err, retry: defaultGoal}
 	}
-	if _, err := g.cfg.Sessions.Current(r); err == nil {
+	if _, err := g.cfg.Sessions.Current(r); err == nil && (!st.Wanted.Fresh || st.Claim != "") {
 		seeOther(w, g.returnTo(st.Wanted))
 		return nil
 	}

@@ -14,6 +14,7 @@ type wanted struct {
 	Query    string `json:"query,omitempty"`    // raw, without the question mark
 	Fragment string `json:"fragment,omitempty"` // decoded, without the hash
 	Origin   string `json:"origin,omitempty"`   // of an application that asked by forward-auth; empty: ourselves
+	Fresh    bool   `json:"fresh,omitempty"`    // a live session does not do: the person is to be proven now (T14)
 }
 
 const (
@@ -60,7 +61,7 @@ func hasControl(text string) bool {
 }
 
 // address is where the browser is sent back to. It is checked again on its way
-// out, whoever filled the record: our own launch pages and home, nothing else,
+// out, whoever filled the record: launch pages, console and home, nothing else,
 // so that no sign-in is an open redirect (T58).
 func (w wanted) address() string {
 	if w.Origin != "" || !ownPlace(w.Path) || !cleanQuery(w.Query) {
@@ -81,7 +82,8 @@ func ownPlace(path string) bool {
 	if path == homePath || IsProxied(path) {
 		return path == homePath || len(path) <= 512 && cleanTarget(path) && !strings.Contains(path, "?")
 	}
-	return strings.HasPrefix(path, launchPath) && len(path) > len(launchPath) && len(path) <= 512 && cleanTarget(path) && !strings.Contains(path, "?")
+	below := isConsole(path) || strings.HasPrefix(path, launchPath) && len(path) > len(launchPath)
+	return below && len(path) <= 512 && cleanTarget(path) && !strings.Contains(path, "?")
 }
 
 // corp is the organisation that the workbench wrote into the place's query, if

@@ -50,6 +50,17 @@ const (
 	CodeClosedPath   Code = "KD-405" // a place in Kingdee that is not open through the gateway (proxy mode)
 )
 
+// KD-6xx: the console.
+const (
+	CodeNoConsole      Code = "KD-601" // a person, but not one of the console's administrators, or not for this page
+	CodeConsoleSignIn  Code = "KD-602" // nobody is in the console: not entered, or the session ended
+	CodeProveAgain     Code = "KD-603" // a dangerous act needs a proof that is minutes old
+	CodeFourEyes       Code = "KD-604" // another administrator has to agree
+	CodeChangedBetween Code = "KD-605" // somebody changed it after the page was made
+	CodeRefusedInput   Code = "KD-606" // a value that a rule does not allow
+	CodeWrongPassword  Code = "KD-607" // the emergency account: name or password
+)
+
 // KD-5xx: kdgate itself.
 const (
 	CodeInternal  Code = "KD-500" // a fault of ours

@@ -29,6 +29,7 @@ type View struct {
 	Page      string // name of the template, also the class of its body
 	Canonical string // path and query of this page without lang, for the language switch; empty hides it
 	Data      any    // what the page itself needs
+	Shell     any    // what stands around a page of the console; nil on employees' pages
 }
 
 // New reads the embedded templates, words and assets and fails on the first mistake in them.
@@ -53,14 +54,18 @@ func (p *Pages) parse() error {
 	if err != nil {
 		return fmt.Errorf("web: templates: %w", err)
 	}
-	for _, file := range files {
-		name := strings.TrimSuffix(path.Base(file), ".html")
-		if name == "layout" {
+	console, err := fs.Glob(embedded, "templates/admin/*.html")
+	if err != nil {
+		return fmt.Errorf("web: templates: %w", err)
+	}
+	for _, file := range append(files, console...) {
+		name := strings.TrimSuffix(strings.TrimPrefix(file, "templates/"), ".html")
+		if path.Base(name) == "layout" {
 			continue
 		}
 		t, err := template.New("layout.html").Option("missingkey=error").
 			Funcs(functions(p.assets)).
-			ParseFS(embedded, "templates/layout.html", file)
+			ParseFS(embedded, path.Dir(file)+"/layout.html", file)
 		if err != nil {
 			return fmt.Errorf("web: template %s: %w", name, err)
 		}
@@ -70,13 +75,17 @@ func (p *Pages) parse() error {
 }
 
 // Render writes one page, or nothing when the template fails.
-func (p *Pages) Render(w io.Writer, view View) error {
+func (p *Pages) Render(w io.Writer, view View) error { return p.RenderPart(w, view, "layout.html") }
+
+// RenderPart writes one block of a page by the name of its define, for a script
+// that puts it in the place of the old one.
+func (p *Pages) RenderPart(w io.Writer, view View, part string) error {
 	t, ok := p.templates[view.Page]
 	if !ok {
 		return fmt.Errorf("web: no page %q", view.Page)
 	}
 	var page bytes.Buffer
-	if err := t.Execute(&page, view); err != nil {
+	if err := t.ExecuteTemplate(&page, part, view); err != nil {
 		return fmt.Errorf("web: page %s: %w", view.Page, err)
 	}
 	if _, err := page.WriteTo(w); err != nil {
@@ -105,10 +114,27 @@ func functions(assets *Assets) template.FuncMap {
 			return map[string]string{"Name": straight(name), "UserID": straight(userID)}
 		},
 		"straight": straight,
+		"pairs":    pairs,
 		"helpdesk": func(words Words, code identity.Code, requestID, when, person string, open bool) map[string]any {
 			return map[string]any{"Words": words, "Code": code, "RequestID": requestID, "Time": when, "Person": person, "Open": open}
 		},
 	}
+}
+
+// pairs makes a map of names and values, for a template that is handed several things.
+func pairs(values ...any) (map[string]any, error) {
+	if len(values)%2 != 0 {
+		return nil, fmt.Errorf("web: pairs of %d values", len(values))
+	}
+	made := make(map[string]any, len(values)/2)
+	for i := 0; i < len(values); i += 2 {
+		name, ok := values[i].(string)
+		if !ok {
+			return nil, fmt.Errorf("web: %v names no value", values[i])
+		}
+		made[name] = values[i+1]
+	}
+	return made, nil
 }
 
 // straight takes out the characters that turn the writing direction: a name

@@ -41,19 +41,42 @@ func loadCatalogue(files fs.FS) (*Catalogue, error) {
 	c := &Catalogue{words: map[string]map[string]string{}}
 	tags := make([]language.Tag, 0, len(languages))
 	for _, lang := range languages {
-		data, err := fs.ReadFile(files, path.Join("words", lang+".json"))
+		text, err := loadWords(files, lang)
 		if err != nil {
-			return nil, fmt.Errorf("web: words: %w", err)
-		}
-		text := map[string]string{}
-		if err := strictjson.Decode(data, &text); err != nil {
-			return nil, fmt.Errorf("web: words %s: %w", lang, err)
+			return nil, err
 		}
 		c.words[lang] = text
 		tags = append(tags, language.MustParse(lang))
 	}
 	c.matcher = language.NewMatcher(tags)
 	return c, nil
+}
+
+// loadWords reads one language: words/LANG.json for employees' pages, and one
+// file for each page of the console, words/admin/PAGE.LANG.json.
+func loadWords(files fs.FS, lang string) (map[string]string, error) {
+	names, err := fs.Glob(files, path.Join("words/admin", "*."+lang+".json"))
+	if err != nil {
+		return nil, fmt.Errorf("web: words: %w", err)
+	}
+	all := map[string]string{}
+	for _, name := range append(names, path.Join("words", lang+".json")) {
+		data, err := fs.ReadFile(files, name)
+		if err != nil {
+			return nil, fmt.Errorf("web: words: %w", err)
+		}
+		text := map[string]string{}
+		if err := strictjson.Decode(data, &text); err != nil {
+			return nil, fmt.Errorf("web: words %s: %w", name, err)
+		}
+		for key, words := range text {
+			if _, twice := all[key]; twice {
+				return nil, fmt.Errorf("web: words %s: %s stands in another file too", name, key)
+			}
+			all[key] = words
+		}
+	}
+	return all, nil
 }
 
 // In is the catalogue in one language, in the default one when it is unknown.
@@ -119,6 +142,16 @@ func (w Words) T(key string, pairs ...string) string {
 
 // Has reports whether there is a text under key.
 func (w Words) Has(key string) bool { _, ok := w.text[key]; return ok }
+
+// Word names one value of a set, as word.SET.VALUE; a value without a word of
+// its own is shown as it is.
+func (w Words) Word(set string, value any) string {
+	text := fmt.Sprint(value)
+	if word, ok := w.text["word."+set+"."+text]; ok {
+		return word
+	}
+	return text
+}
 
 // Employee is what a code means, for the person who meets it.
 func (w Words) Employee(code identity.Code) string { return w.T("code." + string(code) + ".employee") }

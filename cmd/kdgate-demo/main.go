@@ -124,6 +124,7 @@ type demo struct {
 	people         []member
 	server         *app.Server
 	folder         string // to remove at the end, empty when it is kept
+	secretFile     string // of the console's emergency account
 	simulators     []*http.Server
 	failed         chan error
 }
@@ -222,6 +223,7 @@ func (d *demo) startGateway(ctx context.Context, dingSecret, kingdeeSecret strin
 	if err != nil {
 		return err
 	}
+	d.secretFile = app.SecretFile(cfg)
 	if err := d.seed(ctx); err != nil {
 		return errors.Join(err, d.server.Close())
 	}
@@ -350,9 +352,26 @@ func (d *demo) announce() {
 		fmt.Fprintf(d.stdout, "gateway: http://%s\n", d.gateway)
 		fmt.Fprintf(d.stdout, "console: http://%s/admin/\n", d.gateway)
 		fmt.Fprintf(d.stdout, "ops: http://%s\n", d.ops)
-		fmt.Fprintln(d.stdout, "console sign-in: the console is not built yet; use kdgate mapping and kdgate audit")
+		fmt.Fprintf(d.stdout, "console sign-in: %s\n", d.consoleSignIn())
 	}
 	fmt.Fprintln(d.stdout, "ready")
+}
+
+// consoleSignIn says who may enter the console, and the emergency account's
+// one-time secret while it is not used.
+func (d *demo) consoleSignIn() string {
+	var people []string
+	for _, p := range d.people {
+		if p.role != "" {
+			people = append(people, fmt.Sprintf("%s (%s)", p.userid, p.role))
+		}
+	}
+	words := "with DingTalk as " + strings.Join(people, ", ")
+	secret, err := os.ReadFile(d.secretFile)
+	if err != nil {
+		return words // used before, in a kept folder
+	}
+	return words + "; emergency account breakglass, one-time secret " + strings.TrimSpace(string(secret))
 }
 
 // wait returns when the signal comes or a part fails.

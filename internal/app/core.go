@@ -43,6 +43,7 @@ type Core struct {
 	driver  driver
 	log     *audit.Log
 	lane    *lane
+	index   *mapping.Index        // of the mapping table, for searches
 	egress  *dingtalk.Egress      // outlives a reload: a ban does too
 	rooms   atomic.Pointer[rooms] // vendors and table, as configured now
 	secret  identity.Secret       // of the gateway's derivations
@@ -70,6 +71,7 @@ func (c *Core) open(ctx context.Context) error {
 		return err
 	}
 	c.lane = newLane(c.store, c.options.Now)
+	c.index = mapping.NewIndex(c.store, c.options.Logger)
 	if err := c.openAudit(ctx, keys); err != nil {
 		return err
 	}

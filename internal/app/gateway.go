@@ -12,38 +12,46 @@ import (
 	"kdgate/internal/config"
 )
 
-// newGateway joins the rooms to the handler of the public listener.
-func (s *Server) newGateway(r *rooms) (http.Handler, error) {
+// fronts are the handlers of the listeners that people's browsers meet.
+type fronts struct {
+	public  http.Handler
+	console http.Handler // nil: the console stands behind public
+}
+
+// newGateway joins the rooms to the handlers of the listeners.
+func (s *Server) newGateway(r *rooms) (fronts, error) {
 	cfg := r.config
 	public, err := url.Parse(cfg.PublicURL)
 	if err != nil {
-		return nil, err
+		return fronts{}, err
 	}
 	proxies, err := prefixes(cfg.Listen.TrustedProxies)
 	if err != nil {
-		return nil, err
+		return fronts{}, err
 	}
 	issuer, err := s.newIssuer(public)
 	if err != nil {
-		return nil, err
+		return fronts{}, err
 	}
 	centres, err := s.gatewayCentres(r, public, issuer)
 	if err != nil {
-		return nil, err
+		return fronts{}, err
 	}
-	front, err := gateway.New(gateway.Config{
+	settings := gateway.Config{
 		PublicURL: public, Corps: gatewayCorps(cfg, r), DataCentres: centres, Forms: gatewayForms(cfg),
 		TrustedProxies: proxies, Store: s.store, Sessions: s.sessions, Resolver: r.table, Foreseer: r.table,
 		Recorder: recorder{s.log, s.metrics}, Observer: s.metrics, Logger: s.options.Logger,
 		Secret: s.secret, Limits: gatewayLimits(cfg.Limits), ForwardAuth: cfg.ForwardAuth.Origins,
 		Asserter: asserter{issuer: issuer, audience: cfg.PublicURL + forwardAudience, now: s.options.Now}, Now: s.options.Now,
 		DevInsecure: public.Scheme == "http", // the configuration allows that on loopback only
-	})
+	}
+	front, err := gateway.New(settings)
 	if err != nil {
-		return nil, err
+		return fronts{}, err
 	}
 	front.Handle("GET "+jwksPath, issuer.Handler())
-	return front, nil
+	console, err := s.mountConsole(r, front, settings)
+	return fronts{public: front, console: console}, err
 }
 
 func prefixes(texts []string) ([]netip.Prefix, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -14,7 +13,7 @@ import (
 )
 
 // fixed are the sections that listeners, files and sessions were opened with.
-var fixed = [...]string{"listen", "ops", "store", "seal", "audit", "outbound", "sessions"}
+var fixed = [...]string{"listen", "ops", "console", "store", "seal", "audit", "outbound", "sessions"}
 
 // Reload reads a configuration and puts it in force without dropping a
 // connection. One that cannot be read, or that changes what cannot change while
@@ -35,7 +34,7 @@ func (s *Server) Reload(ctx context.Context, load func() (*config.Config, error)
 		return fmt.Errorf("reload: %w", err)
 	}
 	old := s.rooms.Swap(next.rooms)
-	s.enter(next.gateway)
+	s.enter(next.fronts)
 	old.vendors.hangUp(next.rooms.vendors)
 	return nil
 }
@@ -43,7 +42,7 @@ func (s *Server) Reload(ctx context.Context, load func() (*config.Config, error)
 // successor is a configuration that could be put in force.
 type successor struct {
 	rooms   *rooms
-	gateway http.Handler
+	fronts  fronts
 	changed []string // sections
 }
 
@@ -67,7 +66,7 @@ func (s *Server) judge(load func() (*config.Config, error)) (*successor, error) 
 	if next.rooms, err = s.furnish(cfg, old); err != nil {
 		return nil, err
 	}
-	if next.gateway, err = s.newGateway(next.rooms); err != nil {
+	if next.fronts, err = s.newGateway(next.rooms); err != nil {
 		return nil, err
 	}
 	if s.cert != nil {

@@ -26,7 +26,7 @@ import (
 // drainTime is how long requests in flight may take after the signal to stop (R52).
 const drainTime = 10 * time.Second
 
-// Server is a running gateway: a Core behind its two listeners.
+// Server is a running gateway: a Core behind its listeners.
 type Server struct {
 	*Core
 	sessions *session.Manager
@@ -36,6 +36,7 @@ type Server struct {
 	ops      http.Server
 	publicAt net.Listener
 	opsAt    net.Listener
+	console  console
 	cert     *certificate // nil without TLS
 	gateway  atomic.Pointer[http.Handler]
 	stopping atomic.Bool
@@ -97,7 +98,12 @@ func (s *Server) assemble(ctx context.Context) error {
 
 // enter puts a gateway in force. Sessions see each request first, so that a new
 // one knows the browser it was started from.
-func (s *Server) enter(front http.Handler) {
+func (s *Server) enter(f fronts) {
+	if f.console != nil {
+		inner := s.sessions.Wrap(f.console)
+		s.console.front.Store(&inner)
+	}
+	front := f.public
 	wrapped := s.sessions.Wrap(front)
 	handler := s.recovered(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if gateway.IsProxied(r.URL.Path) { // no session begins there, and there are many of them
@@ -117,7 +123,7 @@ func (s *Server) listen(ctx context.Context, cfg *config.Config) error {
 	}
 	s.public.Handler = http.HandlerFunc(s.servePublic)
 	s.ops.Handler = s.opsHandler()
-	for _, server := range []*http.Server{&s.public, &s.ops} {
+	for _, server := range []*http.Server{&s.public, &s.ops, &s.console.server} {
 		server.ReadHeaderTimeout, server.ReadTimeout = 5*time.Second, 8*time.Second
 		server.WriteTimeout, server.IdleTimeout = 30*time.Second, 60*time.Second
 		server.MaxHeaderBytes = 64 << 10 // the wire itself stops at 32 KiB, with our own answer
@@ -138,7 +144,7 @@ func (s *Server) listen(ctx context.Context, cfg *config.Config) error {
 	if s.opsAt, err = lc.Listen(ctx, "tcp", cfg.Ops.Address); err != nil {
 		return fmt.Errorf("ops.address: %w", err)
 	}
-	return nil
+	return s.listenConsole(ctx, cfg, secure)
 }
 
 // vetted puts what reads requests on the wire in front of net/http (T54, R59).
@@ -186,10 +192,13 @@ func (s *Server) OpsAddr() net.Addr { return s.opsAt.Addr() }
 func (s *Server) Run(ctx context.Context) error {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	var group sync.WaitGroup
 	group.Go(func() { failed <- s.servePort(&s.public, s.publicAt) })
 	group.Go(func() { failed <- s.servePort(&s.ops, s.opsAt) })
+	if s.console.at != nil {
+		group.Go(func() { failed <- s.servePort(&s.console.server, s.console.at) })
+	}
 	for _, work := range s.background() {
 		group.Go(func() { work(working) })
 	}
@@ -216,7 +225,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) background() []func(context.Context) {
 	work := []func(context.Context){
 		func(ctx context.Context) { _ = s.sessions.Run(ctx) }, // it has no error to give
-		s.health.watch, s.repair, s.countSessions, s.retain,
+		s.health.watch, s.repair, s.countSessions, s.retain, s.index.Run,
 	}
 	if s.options.Config.Store.Driver != "sqlite" {
 		work = append(work, s.lane.keep)
@@ -268,7 +277,7 @@ func (s *Server) shutdown(ctx context.Context) {
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
-	for _, server := range []*http.Server{&s.public, &s.ops} {
+	for _, server := range []*http.Server{&s.public, &s.ops, &s.console.server} {
 		if err := server.Shutdown(drain); err != nil {
 			s.options.Logger.Warn("requests were cut short by the end", "error", errors.Join(err, server.Close()))
 		}
@@ -277,7 +286,7 @@ func (s *Server) shutdown(ctx context.Context) {
 
 // Close gives back what NewServer took, without serving.
 func (s *Server) Close() error {
-	for _, listener := range []net.Listener{s.publicAt, s.opsAt} {
+	for _, listener := range []net.Listener{s.publicAt, s.opsAt, s.console.at} {
 		if listener != nil {
 			_ = listener.Close() // closed already after Run
 		}

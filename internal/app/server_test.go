@@ -97,7 +97,7 @@ func TestPanicStaysInItsRequest(t *testing.T) {
 	r := newRig(t)
 	s := r.serve(r.load())
 	good := *s.gateway.Load()
-	s.enter(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("secret request data") }))
+	s.enter(fronts{public: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("secret request data") })})
 	if status, body, err := s.get(s.PublicAddr(), "/"); err == nil {
 		t.Errorf("the answer is whole: %d %s", status, body)
 	}

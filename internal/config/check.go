@@ -37,6 +37,7 @@ func (c *Config) check(m *Mistakes) {
 	c.checkForwardAuth(m)
 	c.checkMapping(m)
 	c.checkAdmins(m)
+	c.checkConsole(m)
 	c.checkUnsupported(m)
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
 		m.add("log.level: %q is none of debug, info, warn, error", c.Log.Level)

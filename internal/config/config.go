@@ -23,6 +23,7 @@ type Config struct {
 	Forms       []Form       `mapstructure:"forms" doc:"what a deep link may name; everything else is refused"`
 	Mapping     Mapping      `mapstructure:"mapping" doc:"how userid becomes FStaffNumber"`
 	Admins      []Admin      `mapstructure:"admins" doc:"who may use the console"`
+	Console     Console      `mapstructure:"console" doc:"the administrators' console, at /admin/"`
 	ForwardAuth ForwardAuth  `mapstructure:"forward_auth" doc:"applications behind nginx, Traefik or Caddy that ask /forward-auth"`
 	Log         Log          `mapstructure:"log" doc:"the program's own log, on standard error"`
 	Directory   Unsupported  `mapstructure:"directory" doc:"directory sync"`
@@ -280,6 +281,14 @@ type Admin struct {
 	Corp   string `mapstructure:"corp" doc:"corpId"`
 	UserID string `mapstructure:"userid" doc:"DingTalk userid"`
 	Role   string `mapstructure:"role" doc:"admin, mapping-admin or auditor"`
+}
+
+// Console says where the console stands and how it is entered when DingTalk cannot be asked.
+type Console struct {
+	Address    string   `mapstructure:"address" doc:"host:port of a listener of its own; empty: on the public listener"`
+	URL        string   `mapstructure:"url" doc:"address that browsers use for that listener"`
+	Allow      []string `mapstructure:"allow" doc:"client addresses or networks that reach the console; empty allows all"`
+	BreakGlass bool     `mapstructure:"break_glass" default:"true" doc:"keep a local emergency account; its one-time secret is written to console-secret in the data folder"`
 }
 
 // Log is the program's own log.

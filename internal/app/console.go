@@ -1,0 +1,174 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"kdgate/audit"
+	"kdgate/gateway"
+	"kdgate/identity"
+	"kdgate/identity/session"
+	"kdgate/internal/config"
+	"kdgate/mapping"
+	"kdgate/web"
+	"kdgate/web/admin"
+)
+
+// openTime bounds what building a console asks of the store.
+const openTime = 10 * time.Second
+
+// console is the listener of the console, where it has one of its own (T107).
+type console struct {
+	server http.Server
+	at     net.Listener // nil: the console stands on the public listener
+	front  atomic.Pointer[http.Handler]
+}
+
+// SecretFile is where the emergency account's one-time secret is put.
+func SecretFile(cfg *config.Config) string {
+	return filepath.Join(DataDir(cfg), "console-secret")
+}
+
+// mountConsole puts the console behind the public gateway, or makes the handler
+// of its own listener: a second gateway under the console's own name, of which
+// only the console and the doors to it are open.
+func (s *Server) mountConsole(r *rooms, front *gateway.Gateway, settings gateway.Config) (http.Handler, error) {
+	address := r.config.Console.URL
+	if r.config.Console.Address == "" {
+		return nil, s.handConsole(r, front)
+	}
+	public, err := url.Parse(address)
+	if err != nil {
+		return nil, err
+	}
+	settings.PublicURL, settings.DevInsecure = public, public.Scheme == "http"
+	own, err := gateway.New(settings)
+	if err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	return onlyConsole(own), s.handConsole(r, own)
+}
+
+// onlyConsole leaves nothing open but what the console needs.
+func onlyConsole(next *gateway.Gateway) http.Handler {
+	doors := []string{gateway.ConsolePrefix, web.AssetPrefix, "/signin"}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			http.Redirect(w, r, gateway.ConsolePrefix, http.StatusSeeOther)
+			return
+		}
+		if !slices.ContainsFunc(doors, func(door string) bool { return strings.HasPrefix(r.URL.Path, door) }) {
+			http.NotFound(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// handConsole builds the console with its pages. The order of the pages is the
+// order of the navigation.
+func (s *Server) handConsole(r *rooms, front *gateway.Gateway) error {
+	cfg := r.config
+	allow, err := prefixes(cfg.Console.Allow)
+	if err != nil {
+		return fmt.Errorf("console.allow: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), openTime)
+	defer cancel()
+	made, err := admin.New(ctx, admin.Config{
+		Store: s.store, Sessions: s.sessions, SignIn: front.SignIn, Recorder: recorder{s.log, s.metrics},
+		Logger: s.options.Logger, Admins: consoleAdmins(cfg), Barred: barred(r), Allow: allow, Secret: s.secret,
+		BreakGlass: cfg.Console.BreakGlass, SecretFile: SecretFile(cfg),
+		Idle: cfg.Sessions.Idle, Absolute: cfg.Sessions.Absolute, Now: s.options.Now,
+	}, s.consolePages(r)...)
+	if err != nil {
+		return err
+	}
+	front.Handle(gateway.ConsolePrefix, made)
+	return nil
+}
+
+// consolePages are the rooms of the console.
+func (s *Server) consolePages(*rooms) []admin.Page {
+	return []admin.Page{
+		&admin.Overview{Log: s.log, Health: s.consoleHealth, Rows: s.index, Now: s.options.Now},
+	}
+}
+
+func consoleAdmins(cfg *config.Config) map[identity.Subject]admin.Role {
+	roles := make(map[identity.Subject]admin.Role, len(cfg.Admins))
+	for _, a := range cfg.Admins {
+		roles[identity.Subject{Corp: a.Corp, UserID: a.UserID}] = admin.Role(a.Role)
+	}
+	return roles
+}
+
+// barred keeps out whoever's own mapping is suspended: a leaver is no
+// administrator, whatever the configuration still says (T43).
+func barred(r *rooms) func(context.Context, identity.Subject) (bool, error) {
+	return func(ctx context.Context, who identity.Subject) (bool, error) {
+		for _, dc := range r.config.DataCentres {
+			row, err := r.table.Get(ctx, mapping.KeyOf(who, dc.ID))
+			switch {
+			case err == nil && row.Status == mapping.StatusSuspended:
+				return true, nil
+			case err != nil && identity.KindOf(err) != identity.NotFound && identity.KindOf(err) != identity.Invalid:
+				return false, err
+			}
+		}
+		return false, nil
+	}
+}
+
+// consoleHealth is what readiness knows, for the overview.
+func (s *Server) consoleHealth(ctx context.Context) []admin.Health {
+	answer := s.health.ask(ctx)
+	list := make([]admin.Health, 0, len(s.health.checks))
+	for _, c := range s.health.checks {
+		words := answer.Checks[c.name]
+		list = append(list, admin.Health{Name: c.name, OK: words == "ok", Advisory: c.advisory, Words: words})
+	}
+	return list
+}
+
+// listenConsole takes the console's own port, if it has one.
+func (s *Server) listenConsole(ctx context.Context, cfg *config.Config, secure *tls.Config) (err error) {
+	if cfg.Console.Address == "" {
+		return nil
+	}
+	var lc net.ListenConfig
+	if s.console.at, err = lc.Listen(ctx, "tcp", cfg.Console.Address); err != nil {
+		return fmt.Errorf("console.address: %w", err)
+	}
+	s.console.at = s.vetted(s.console.at, secure, cfg)
+	s.console.server.DisableGeneralOptionsHandler = true
+	s.console.server.Handler = s.recovered(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		(*s.console.front.Load()).ServeHTTP(w, r)
+	}))
+	return nil
+}
+
+// ConsoleAddr is where the console's own listener stands, nil when it has none.
+func (s *Server) ConsoleAddr() net.Addr {
+	if s.console.at == nil {
+		return nil
+	}
+	return s.console.at.Addr()
+}
+
+// The console fits: each line is an interface that admin named.
+var (
+	_ admin.Sessions = (*session.Manager)(nil)
+	_ admin.Recorder = recorder{}
+	_ admin.Log      = (*audit.Log)(nil)
+	_ admin.Search   = (*mapping.Index)(nil)
+)

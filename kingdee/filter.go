@@ -41,7 +41,7 @@ func Equals(key, value string) Filter { return OneOf(key, value) }
 // characters; anything else is refused when the query is made.
 func OneOf(key string, values ...string) Filter {
 	r := rule{err: checkKey(key)}
-	if len(values) == 0 || len(values) > 200 {
+	if len(values) == 0 || len(values) > mostValues {
 		r.err = refusedFilter("%s is compared with %d values, 1 to 200 can be asked for", key, len(values))
 	}
 	quoted := make([]string, 0, len(values))
@@ -66,6 +66,9 @@ func OneOf(key string, values ...string) Filter {
 	return Filter{[]rule{r}}
 }
 
+// mostValues bounds the values of one OneOf.
+const mostValues = 200
+
 // Contains admits the records whose field holds token somewhere. The token is
 // [0-9A-Za-z_-]{1,64}; an underscore matches any character at Kingdee, so that
 // the caller looks at the field again.
@@ -88,17 +91,16 @@ func Before(key string, t time.Time) Filter {
 }
 
 // Below admits the records whose number field is less than limit.
-func Below(key string, limit Decimal) Filter {
-	f := compared(key, "<", string(limit))
-	if !limit.Valid() {
-		f.all[0].err = refusedFilter("%s is compared with what is no number", key)
-	}
-	return f
-}
+func Below(key string, limit Decimal) Filter { return number(key, "<", limit) }
 
 // NotBelow admits the records whose number field is at least limit.
-func NotBelow(key string, limit Decimal) Filter {
-	f := compared(key, ">=", string(limit))
+func NotBelow(key string, limit Decimal) Filter { return number(key, ">=", limit) }
+
+// Above admits the records whose number field is more than limit.
+func Above(key string, limit Decimal) Filter { return number(key, ">", limit) }
+
+func number(key, operator string, limit Decimal) Filter {
+	f := compared(key, operator, string(limit))
 	if !limit.Valid() {
 		f.all[0].err = refusedFilter("%s is compared with what is no number", key)
 	}

@@ -136,7 +136,7 @@ func records[T any](c *Client, ctx context.Context, form string, keys []string, 
 		filter = Where(filter, Since(c.cfg.Forms.ModifyDate, l.Since))
 	}
 	return func(yield func(T, error) bool) {
-		walk := walker{client: c, query: Query{Form: form, Fields: keys, Filter: filter, Order: keys[0]}, start: l.Start, last: l.After}
+		walk := walker{client: c, query: Query{Form: form, Fields: keys, Filter: filter}, start: l.Start, last: l.After}
 		for {
 			page, more, err := walk.next(ctx)
 			if err != nil {

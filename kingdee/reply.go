@@ -182,7 +182,7 @@ type envelope struct {
 // errorIn reads an object that stands where data should. It never says fine:
 // an object is not an answer to a query, also when it claims success.
 func errorIn(object jsontext.Value) verdict {
-	for range 4 { // Result, ResponseStatus, and an array around either
+	for range 6 { // Result, ResponseStatus, and arrays around either
 		var env envelope
 		if object.Kind() == '[' {
 			var list []jsontext.Value

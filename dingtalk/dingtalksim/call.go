@@ -48,6 +48,9 @@ func endpoints() map[string]endpoint {
 	post := func(perm string, run func(*call) answer) endpoint {
 		return endpoint{method: http.MethodPost, access: accessApp, perm: perm, run: run}
 	}
+	callback := func(method string, run func(*call) answer) endpoint { // not on the free list: counted
+		return endpoint{method: method, access: accessApp, perm: permBase, counted: true, run: run}
+	}
 	return map[string]endpoint{
 		"/gettoken":                              {method: http.MethodGet, run: (*call).getToken},
 		"/v1.0/oauth2/accessToken":               {method: http.MethodPost, run: (*call).accessToken},
@@ -61,6 +64,12 @@ func endpoints() map[string]endpoint {
 		"/oauth2/auth":                           {access: accessPage, run: (*call).authorize},
 		"/v1.0/contact/users/me":                 {method: http.MethodGet, access: accessUser, run: (*call).usersMe},
 		"/v1.0/contact/empLeaveRecords":          {method: http.MethodGet, access: accessApp, perm: permLeavers, run: (*call).leaveRecords},
+		"/v1.0/gateway/connections/open":         {method: http.MethodPost, run: (*call).streamOpen},
+		"/call_back/register_call_back":          callback(http.MethodPost, (*call).callbackRegister),
+		"/call_back/update_call_back":            callback(http.MethodPost, (*call).callbackUpdate),
+		"/call_back/get_call_back":               callback(http.MethodGet, (*call).callbackGet),
+		"/call_back/delete_call_back":            callback(http.MethodGet, (*call).callbackDelete),
+		"/call_back/get_call_back_failed_result": callback(http.MethodGet, (*call).callbackFailed),
 		"/topapi/v2/user/getuserinfo":            post(permBase, (*call).getUserInfo),
 		"/topapi/v2/user/get":                    post(permMember, (*call).userGet),
 		"/topapi/user/getbyunionid":              post(permMember, (*call).getByUnionID),
@@ -89,7 +98,7 @@ func (c *call) oldHost() bool {
 	case "/gettoken", "/get_jsapi_ticket", "/auth/scopes", "/robot/send", "/microapp/list":
 		return true
 	}
-	return c.topapi()
+	return c.topapi() || strings.HasPrefix(c.r.URL.Path, "/call_back/")
 }
 
 // endpoint finds the API of the path; one of them has the corpId inside it.

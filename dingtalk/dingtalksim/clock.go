@@ -23,7 +23,14 @@ func beijing(t time.Time) time.Time {
 
 // SetClock sets how far the vendor's clock runs ahead of Config.Now; negative
 // is behind.
-func (s *Server) SetClock(skew time.Duration) { s.clock.skew.Store(int64(skew)) }
+func (s *Server) SetClock(skew time.Duration) {
+	s.clock.skew.Store(int64(skew))
+	s.ring()
+}
 
-// Advance moves the vendor's clock further ahead.
-func (s *Server) Advance(d time.Duration) { s.clock.skew.Add(int64(d)) }
+// Advance moves the vendor's clock further ahead. What becomes due in between
+// starts at once.
+func (s *Server) Advance(d time.Duration) {
+	s.clock.skew.Add(int64(d))
+	s.ring()
+}

@@ -25,6 +25,12 @@ type Config struct {
 	// MonthQuota is the monthly number of counted calls of one organisation.
 	// 0 means the vendor's 5 000, negative: no limit.
 	MonthQuota int
+	// EventQuota is the monthly number of counted events of one organisation.
+	// 0 means the vendor's 3 000, negative: no limit.
+	EventQuota int
+	// StreamPing is how often the event gateway pings a connection, StreamPong
+	// how long it waits for the answer, both in real time; 0 means 30 s and 10 s.
+	StreamPing, StreamPong time.Duration
 	// KeepCalls is how many recorded calls are kept; 0 means 2 000.
 	KeepCalls int
 	// AllowRemote answers connections that did not arrive on a loopback address.

@@ -24,8 +24,10 @@ func (s *Server) controlRoutes() *http.ServeMux {
 	m.HandleFunc("GET /workbench/external", s.external)
 	m.HandleFunc("GET /jsapi/dingtalk.open.js", s.script)
 	m.HandleFunc("GET /jsapi/bridge", s.bridge)
-	for pattern, f := range s.controlDoor() {
-		m.HandleFunc(pattern, s.controlled(f))
+	for _, door := range []map[string]controlFunc{s.controlDoor(), s.eventDoor()} {
+		for pattern, f := range door {
+			m.HandleFunc(pattern, s.controlled(f))
+		}
 	}
 	return m
 }
@@ -39,6 +41,7 @@ func (s *Server) controlDoor() map[string]controlFunc {
 		"DELETE /sim/people/{userid}":  s.deletePerson,
 		"GET /sim/departments":         s.getDepartments,
 		"POST /sim/departments":        s.postDepartment,
+		"PATCH /sim/departments/{id}":  s.patchDepartment,
 		"DELETE /sim/departments/{id}": s.deleteDepartment,
 		"POST /sim/authcode":           s.postAuthCode,
 		"POST /sim/oauthcode":          s.postOAuthCode,
@@ -104,8 +107,8 @@ func (s *Server) controlled(f controlFunc) http.HandlerFunc {
 		status := http.StatusBadRequest
 		switch {
 		case err != nil:
-		case r.URL.Query().Has("event"):
-			err = fmt.Errorf("event=%s: emitting events is %w; leave the parameter out", r.URL.Query().Get("event"), errNotSimulated)
+		case r.URL.Query().Has("event") && !tellsEvents(r.URL.Path):
+			err = fmt.Errorf("event=%s: emitting events here is %w; leave the parameter out", r.URL.Query().Get("event"), errNotSimulated)
 		default:
 			status, out, err = f(r, body)
 		}
@@ -134,40 +137,6 @@ func statusOf(err error) int {
 	default:
 		return http.StatusBadRequest
 	}
-}
-
-func (s *Server) postPerson(r *http.Request, body []byte) (int, any, error) {
-	var where struct {
-		Corp string `json:"corp"`
-	}
-	var p Person
-	if err := errors.Join(json.Unmarshal(body, &where), json.Unmarshal(body, &p)); err != nil {
-		return 0, nil, err
-	}
-	m, err := s.AddPerson(where.Corp, p)
-	return http.StatusCreated, m, err
-}
-
-func (s *Server) getPerson(r *http.Request, _ []byte) (int, any, error) {
-	c, _, err := s.place(r.PathValue("userid"), r.URL.Query().Get("corp"), "")
-	if err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, Member{c.id, *c.dir.person(r.PathValue("userid"))}, nil
-}
-
-// patchPerson changes the members given and leaves the others.
-func (s *Server) patchPerson(r *http.Request, body []byte) (int, any, error) {
-	m, err := s.ChangePerson(r.URL.Query().Get("corp"), r.PathValue("userid"), func(p *Person) error {
-		return json.Unmarshal(body, p)
-	})
-	return http.StatusOK, m, err
-}
-
-func (s *Server) deletePerson(r *http.Request, _ []byte) (int, any, error) {
-	q := r.URL.Query()
-	m, err := s.RemovePerson(q.Get("corp"), r.PathValue("userid"), q.Get("reason"))
-	return http.StatusOK, m, err
 }
 
 // codeOrder asks for a code.

@@ -86,7 +86,8 @@ func (s *Server) getDepartments(r *http.Request, _ []byte) (int, any, error) {
 	return http.StatusOK, list, err
 }
 
-func (s *Server) postDepartment(_ *http.Request, body []byte) (int, any, error) {
+// postDepartment adds or replaces a department; ?event=1 tells of it.
+func (s *Server) postDepartment(r *http.Request, body []byte) (int, any, error) {
 	var in struct {
 		Corp string `json:"corp"`
 		Department
@@ -94,13 +95,71 @@ func (s *Server) postDepartment(_ *http.Request, body []byte) (int, any, error) 
 	if err := json.Unmarshal(body, &in); err != nil {
 		return 0, nil, err
 	}
-	return http.StatusOK, in.Department, s.PutDepartment(in.Corp, in.Department)
+	c, err := s.corpNamed(in.Corp)
+	if err != nil {
+		return 0, nil, err
+	}
+	_, existed := c.dir.department(in.ID)
+	if err := s.PutDepartment(in.Corp, in.Department); err != nil {
+		return 0, nil, err
+	}
+	stored, _ := c.dir.department(in.ID)
+	if wantsEvent(r) {
+		err = s.emitDepartment(in.Corp, map[bool]string{false: "org_dept_create", true: "org_dept_modify"}[existed], in.ID)
+	}
+	return http.StatusOK, stored, err
+}
+
+// patchDepartment changes the members given and leaves the others.
+func (s *Server) patchDepartment(r *http.Request, body []byte) (int, any, error) {
+	id, err := departmentID(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	name := r.URL.Query().Get("corp")
+	c, err := s.corpNamed(name)
+	if err != nil {
+		return 0, nil, err
+	}
+	dep, ok := c.dir.department(id)
+	if !ok {
+		return 0, nil, fmt.Errorf("department %d: %w", id, ErrNotFound)
+	}
+	dep.Managers = slices.Clone(dep.Managers)
+	if err := json.Unmarshal(body, &dep); err != nil {
+		return 0, nil, err
+	}
+	if dep.ID != id {
+		return 0, nil, fmt.Errorf("department %d: %w: an id cannot be changed", id, ErrInvalid)
+	}
+	if err := s.PutDepartment(name, dep); err != nil {
+		return 0, nil, err
+	}
+	if wantsEvent(r) {
+		err = s.emitDepartment(name, "org_dept_modify", id)
+	}
+	return http.StatusOK, dep, err
+}
+
+func departmentID(r *http.Request) (int64, error) {
+	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("department %q: %w", r.PathValue("id"), ErrNotFound)
+	}
+	return id, nil
 }
 
 func (s *Server) deleteDepartment(r *http.Request, _ []byte) (int, any, error) {
-	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	id, err := departmentID(r)
 	if err != nil {
-		return 0, nil, fmt.Errorf("department %q: %w", r.PathValue("id"), ErrNotFound)
+		return 0, nil, err
 	}
-	return http.StatusNoContent, nil, s.RemoveDepartment(r.URL.Query().Get("corp"), id)
+	name := r.URL.Query().Get("corp")
+	if err := s.RemoveDepartment(name, id); err != nil {
+		return 0, nil, err
+	}
+	if wantsEvent(r) {
+		err = s.emitDepartment(name, "org_dept_remove", id)
+	}
+	return http.StatusNoContent, nil, err
 }

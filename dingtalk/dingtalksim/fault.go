@@ -74,6 +74,26 @@ const (
 	faultBOM       = "bom"
 )
 
+// Kinds of Fault that hit events (SIM-D76). Match is then a substring of
+// "EVENT type"; of "FRAME type" for drop-after; of "PING connection" for
+// no-ping and stall.
+const (
+	faultLose       = "event-lost"
+	faultTwice      = "event-duplicate"
+	faultLate       = "event-late" // by DelayMS of the vendor's clock, 60 s
+	faultReorder    = "event-reorder"
+	faultDropSocket = "stream-drop"       // the sockets are cut before the event goes out
+	faultDropAfter  = "stream-drop-after" // its socket is cut after the frame, before the answer
+	faultNoPing     = "stream-no-ping"
+	faultStall      = "stream-stall" // half open: nothing is read or written any more
+)
+
+func eventFaultKinds() []string {
+	return []string{
+		faultLose, faultTwice, faultLate, faultReorder, faultDropSocket, faultDropAfter, faultNoPing, faultStall,
+	}
+}
+
 func faultKinds() []string {
 	return []string{
 		faultStatus, faultErrCode, faultSlow, faultDrip, faultReset, faultHTMLBan, faultQuota, faultThrottle,
@@ -82,8 +102,8 @@ func faultKinds() []string {
 }
 
 func (f *Fault) validate() error {
-	if !slices.Contains(faultKinds(), f.Kind) {
-		return fmt.Errorf("dingtalksim: %w: fault kind %q (want one of %s)", ErrInvalid, f.Kind, strings.Join(faultKinds(), ", "))
+	if known := append(faultKinds(), eventFaultKinds()...); !slices.Contains(known, f.Kind) {
+		return fmt.Errorf("dingtalksim: %w: fault kind %q (want one of %s)", ErrInvalid, f.Kind, strings.Join(known, ", "))
 	}
 	if f.After < 0 || f.DelayMS < 0 || f.Size < 0 {
 		return fmt.Errorf("dingtalksim: %w: after, delay_ms and size must not be negative", ErrInvalid)
@@ -140,14 +160,19 @@ func (s *Server) ClearFaults(id int) {
 }
 
 // take finds the fault that this call meets and counts it down; nil: none.
-func (f *faults) take(route string) *Fault {
+func (f *faults) take(route string) *Fault { return f.find(route, faultKinds()) }
+
+// takeEvent is take for what happens to events; kinds are those that apply.
+func (f *faults) takeEvent(route string, kinds ...string) *Fault { return f.find(route, kinds) }
+
+func (f *faults) find(route string, kinds []string) *Fault {
 	if f.active.Load() == 0 {
 		return nil
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, one := range f.list {
-		if !strings.Contains(route, one.Match) {
+		if !strings.Contains(route, one.Match) || !slices.Contains(kinds, one.Kind) {
 			continue
 		}
 		if one.After > 0 {

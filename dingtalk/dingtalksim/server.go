@@ -1,6 +1,7 @@
 package dingtalksim
 
 import (
+	"cmp"
 	"crypto/rand"
 	"html/template"
 	"io"
@@ -39,6 +40,15 @@ type Server struct {
 	addresses   addresses
 	faults      faults
 	calls       calls
+	alarms      schedule
+	events      events
+	eventQuota  quotas
+	callbacks   callbacks
+	lastPush    *sentPush // guarded by callbacks.mu
+	pushClient  *http.Client
+	streams     streams
+	streamPing  time.Duration
+	streamPong  time.Duration
 }
 
 // corp is one organisation while running.
@@ -83,6 +93,8 @@ func New(cfg Config) (*Server, error) {
 	if s.calls.keep <= 0 {
 		s.calls.keep = 2000
 	}
+	s.pushClient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}}
+	s.streamPing, s.streamPong = cmp.Or(cfg.StreamPing, 30*time.Second), cmp.Or(cfg.StreamPong, 10*time.Second)
 	for _, c := range cfg.Corps {
 		s.addCorp(c)
 	}
@@ -122,6 +134,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p := r.URL.Path
 	if p == "/" || p == "/workbench" || strings.HasPrefix(p, "/workbench/") || strings.HasPrefix(p, "/sim/") || strings.HasPrefix(p, "/jsapi/") {
 		s.control.ServeHTTP(w, r)
+		return
+	}
+	if p == "/connect" {
+		s.connect(w, r)
 		return
 	}
 	s.serveVendor(w, r)

@@ -27,6 +27,17 @@ type Switches struct {
 	QPS                 int    `json:"qps"`
 	AddressLimit        int    `json:"address_limit"`
 	MonthQuota          int    `json:"month_quota"`
+	CallbackNames       string `json:"callback_names"`
+	CallbackPad16       bool   `json:"callback_pad16"`
+	CallbackOwnerCorp   bool   `json:"callback_owner_corp"`
+	CallbackDeadlineMS  int    `json:"callback_deadline_ms"`
+	FailedKeep          bool   `json:"failed_keep"`
+	EventLegacy         bool   `json:"event_legacy"`
+	EventLost           int    `json:"event_lost"`
+	EventDuplicate      int    `json:"event_duplicate"`
+	EventReorder        int    `json:"event_reorder"`
+	EventQuota          int    `json:"event_quota"`
+	StreamLimit         int    `json:"stream_limit"`
 }
 
 // Values of Switches.JSAPIMode and Switches.OAuthParam.
@@ -71,6 +82,17 @@ func switchTexts() []SwitchAbout {
 		{Name: "qps", About: "SIM-D108: calls per second of one application to one API; negative: no limit"},
 		{Name: "address_limit", About: "SIM-D112: calls within 20 s from one address that bring the ban; negative: never"},
 		{Name: "month_quota", About: "SIM-D110: counted calls per organisation and Beijing month; negative: no limit"},
+		{Name: "callback_names", About: "SIM-D70: names in the query of a push: signature, msg_signature, both, timeStamp"},
+		{Name: "callback_pad16", About: "SIM-D71: frames are padded to 16 instead of 32"},
+		{Name: "callback_owner_corp", About: "SIM-D72: the owner key of addresses saved from now on is the corpId instead of the Client ID"},
+		{Name: "callback_deadline_ms", About: "SIM-D73: how long a push waits for its reply"},
+		{Name: "failed_keep", About: "SIM-D75: reading the failed-event list keeps the records"},
+		{Name: "event_legacy", About: "SIM-D77: pushes in PascalCase without eventId"},
+		{Name: "event_lost", About: "SIM-D76: percentage of events that never go out"},
+		{Name: "event_duplicate", About: "SIM-D76: percentage of events that go out twice"},
+		{Name: "event_reorder", About: "SIM-D76: percentage of events that the next one overtakes"},
+		{Name: "event_quota", About: "SIM-D111: counted events per organisation and Beijing month; negative: no limit"},
+		{Name: "stream_limit", About: "SIM-D88: connections of one application to the event gateway; one too many is refused with 429; negative: no limit"},
 	}
 }
 
@@ -83,6 +105,7 @@ func defaultSwitches(cfg Config) Switches {
 	}
 	return Switches{
 		JSAPIMode: modeAnswer, OAuthParam: paramBoth,
+		CallbackNames: namesPlain, CallbackDeadlineMS: 2500, StreamLimit: 50, EventQuota: pick(cfg.EventQuota, 3_000),
 		QPS: pick(cfg.QPS, 20), AddressLimit: pick(cfg.AddressLimit, 10_000), MonthQuota: pick(cfg.MonthQuota, 5_000),
 	}
 }
@@ -93,6 +116,17 @@ func (s Switches) validate() error {
 	}
 	if !slices.Contains([]string{paramBoth, paramAuthCode, paramCode, paramDifferent}, s.OAuthParam) {
 		return fmt.Errorf("oauth_param %q: want both, authCode, code or different", s.OAuthParam)
+	}
+	if !slices.Contains([]string{namesPlain, namesMsg, paramBoth, namesTimeStamp}, s.CallbackNames) {
+		return fmt.Errorf("callback_names %q: want signature, msg_signature, both or timeStamp", s.CallbackNames)
+	}
+	for _, share := range []int{s.EventLost, s.EventDuplicate, s.EventReorder} {
+		if share < 0 || share > 100 {
+			return fmt.Errorf("a share of events is a percentage, not %d", share)
+		}
+	}
+	if s.CallbackDeadlineMS <= 0 {
+		return fmt.Errorf("callback_deadline_ms must be positive, not %d", s.CallbackDeadlineMS)
 	}
 	return nil
 }

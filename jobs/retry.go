@@ -121,6 +121,10 @@ func (h hint) away() bool {
 	return !h.permanent && (!h.until.IsZero() || kind == identity.Unavailable || kind == identity.Throttled)
 }
 
+// FailureOf is how err is shown: its public words and code, and a private text
+// without what URLs carry behind their path.
+func FailureOf(err error, now time.Time) Failure { return advice(err).failure(trim(now)) }
+
 // failure is how h is kept in the item.
 func (h hint) failure(now time.Time) Failure {
 	words := h.words

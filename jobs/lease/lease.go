@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"sync"
 	"time"
@@ -30,6 +31,7 @@ type Config struct {
 
 	Now     func() time.Time     // wall clock; time.Now by default
 	Elapsed func() time.Duration // clock that nobody can set; monotonic since New by default
+	Log     *slog.Logger         // hears why Run could not compete; nil: discard
 }
 
 // Lease is one name and this process's wish for it. It is safe for concurrent use.
@@ -75,6 +77,9 @@ func New(cfg Config) (*Lease, error) {
 	if cfg.Elapsed == nil {
 		start := time.Now()
 		cfg.Elapsed = func() time.Duration { return time.Since(start) }
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	owner := rand.Text()[:8]
 	if cfg.Owner != "" {
@@ -163,7 +168,7 @@ func (l *Lease) hold(ctx context.Context, mine record, asked time.Duration, at t
 	if rec.Owner != l.owner || rec.Token != mine.Token {
 		return nil, fmt.Errorf("%w: %s was taken over at once", ErrHeld, l.cfg.Name)
 	}
-	return &Term{lease: l, token: rec.Token, version: version, kept: asked, keptAt: at}, nil
+	return &Term{lease: l, record: rec, version: version, kept: asked, keptAt: at}, nil
 }
 
 // silent gives the op that takes over the heartbeat of a holder that has stood
@@ -193,10 +198,14 @@ func (l *Lease) silent(ctx context.Context, term store.Version) (store.Op, error
 func (l *Lease) Run(ctx context.Context, work func(context.Context, *Term) error) error {
 	for {
 		term, err := l.Try(ctx)
-		if err == nil {
+		switch {
+		case err == nil:
 			err = l.serve(ctx, term, work)
-		} else {
-			err = nil // held, or the store cannot be asked: both pass
+		case errors.Is(err, ErrHeld) || ctx.Err() != nil:
+			err = nil
+		default: // passes, or an administrator mends it
+			l.cfg.Log.WarnContext(ctx, "lease: cannot compete", "lease", l.cfg.Name, "err", err)
+			err = nil
 		}
 		if err != nil || ctx.Err() != nil {
 			return err
@@ -236,10 +245,17 @@ func (l *Lease) await(ctx context.Context) bool {
 	if err != nil {
 		changed = nil
 	}
-	select {
-	case <-changed:
-	case <-timer.C:
-	case <-ctx.Done():
+	for {
+		select {
+		case _, open := <-changed:
+			if open {
+				return false
+			}
+			changed = nil // nothing more will be heard; the timer is left
+		case <-timer.C:
+			return false
+		case <-ctx.Done():
+			return true
+		}
 	}
-	return ctx.Err() != nil
 }

@@ -7,13 +7,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"kdgate/store"
 )
 
 // Term is one holding of a lease. It is safe for concurrent use.
 type Term struct {
 	lease   *Lease
-	token   uint64
+	record  record
 	version store.Version
 
 	mu     sync.Mutex
@@ -24,7 +26,7 @@ type Term struct {
 
 // Token is the fencing token: higher in every later term, for whoever can refuse
 // a lower one.
-func (t *Term) Token() uint64 { return t.token }
+func (t *Term) Token() uint64 { return t.record.Token }
 
 // Guard is an expectation to put into a Commit: it holds exactly as long as this
 // term has not ended, and costs nothing to ask for.
@@ -73,7 +75,7 @@ func (t *Term) Beat(ctx context.Context) error {
 }
 
 func (t *Term) gone() error {
-	return fmt.Errorf("%w: %s, token %d", ErrLost, t.lease.cfg.Name, t.token)
+	return fmt.Errorf("%w: %s, token %d", ErrLost, t.lease.cfg.Name, t.record.Token)
 }
 
 // Release gives the lease back; another may take it at once. A lease that is
@@ -82,8 +84,13 @@ func (t *Term) Release(ctx context.Context) error {
 	t.mu.Lock()
 	t.lost = true
 	t.mu.Unlock()
-	value := fmt.Appendf(nil, `{"token":%d,"since":%q}`, t.token, t.lease.cfg.Now().UTC().Format(time.RFC3339Nano))
-	err := t.lease.cfg.Store.Commit(ctx, store.Replace(t.lease.termKey(), value, t.version))
+	free := t.record
+	free.Owner, free.Since = "", t.lease.cfg.Now().UTC()
+	value, err := json.Marshal(free)
+	if err != nil {
+		return fmt.Errorf("lease: %w", err)
+	}
+	err = t.lease.cfg.Store.Commit(ctx, store.Replace(t.lease.termKey(), value, t.version))
 	if errors.Is(err, store.ErrConflict) {
 		return nil
 	}

@@ -33,7 +33,8 @@ const (
 	ActionCallbackReject  Action = "callback.reject"  // an event callback failed its signature
 	ActionQueueDead       Action = "queue.dead"       // a work item was given up
 	ActionBackup          Action = "backup"           //
-	ActionRestore         Action = "restore"          //
+	ActionRestore         Action = "restore"          // two records: begun, and how it ended
+	ActionMigrate         Action = "migrate"          // the state went to another store
 	ActionAuditRead       Action = "audit.read"       // reads of the log are logged (F40)
 	ActionAuditExport     Action = "audit.export"     //
 	ActionTrim            Action = "trim"             // retention removed whole days

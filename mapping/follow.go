@@ -85,7 +85,7 @@ func (t *Table) keep(ctx context.Context, w walk, e *Entry, check Check) (Check,
 		check.User, check.Code = StateTaken, identity.CodeNotMapped
 	}
 	check.ForRow = e.Version
-	if sameCheck(e.Check, check) && check.At.Sub(e.Check.At) < t.cfg.VerifyMaxAge/2 {
+	if !t.unconfirmed(e) && sameCheck(e.Check, check) && check.At.Sub(e.Check.At) < t.cfg.VerifyMaxAge/2 {
 		return check, nil // a person who tries again and again writes nothing
 	}
 	_, err := t.write(ctx, func(x *tx) (*Entry, error) {

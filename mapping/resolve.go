@@ -77,6 +77,9 @@ func (t *Table) walkRow(ctx context.Context, w walk, e *Entry, chain *Chain) err
 	if err := t.gate(w, e, chain); err != nil {
 		return err
 	}
+	if err := t.confirmPerson(ctx, w, e, chain); err != nil {
+		return err
+	}
 	chain.Number.State, chain.Number.Source = StateOK, SourceEntry
 	check, source, err := e.Check, SourceCached, error(nil)
 	if !t.fresh(e) {
@@ -145,7 +148,7 @@ func (t *Table) fresh(e *Entry) bool {
 }
 
 func (t *Table) usable(e *Entry) bool {
-	return !e.Check.At.IsZero() && e.Check.Code == "" && e.Check.ForRow == e.Version && e.Check.LoginUser != ""
+	return !t.unconfirmed(e) && !e.Check.At.IsZero() && e.Check.Code == "" && e.Check.ForRow == e.Version && e.Check.LoginUser != ""
 }
 
 // mayServeCached is the policy for a Kingdee that cannot be asked: by default no (R28).

@@ -47,6 +47,10 @@ type Config struct {
 	AllowCached   time.Duration // how old a word may serve while Kingdee cannot be asked; zero: fail closed (R28)
 	VerifyTimeout time.Duration // for all questions about one person; 8 seconds when zero
 	Now           func() time.Time
+
+	// Restored is when the store was last restored from a backup, zero for never;
+	// nil: never. What is known of a row since before that is asked anew (R64).
+	Restored func() time.Time
 }
 
 // Table is the mapping table of one installation. It is safe for concurrent use

@@ -70,9 +70,11 @@ type Bound struct {
 	cfg   BoundConfig
 
 	mu    sync.Mutex
-	known *birth // nil until the store was recognised, and when it is lost
-	was   Version
-	lost  bool // told to OnLost
+	known *birth  // nil until the store was recognised, and when it is lost
+	was   Version // of the birth that was seen last
+	lost  bool    // told to OnLost
+
+	watchers map[chan struct{}]struct{} // each of capacity 1
 }
 
 type birth struct {
@@ -88,7 +90,7 @@ func Bind(inner *Sealed, cfg BoundConfig) *Bound {
 	if cfg.OnLost == nil {
 		cfg.OnLost = func(error) {}
 	}
-	return &Bound{inner: inner, cfg: cfg}
+	return &Bound{inner: inner, cfg: cfg, watchers: map[chan struct{}]struct{}{}}
 }
 
 // Get implements Store.
@@ -160,9 +162,55 @@ func (b *Bound) commit(ctx context.Context, known birth, ops []Op) error {
 	return b.inner.Commit(ctx, ops...)
 }
 
-// Watch implements Store.
+// Watch implements Store. When the store is lost, or restored, whoever watches is
+// told to forget everything: what was read is not what is there.
 func (b *Bound) Watch(ctx context.Context, prefix string) (<-chan Event, error) {
-	return b.inner.Watch(ctx, prefix)
+	events, err := b.inner.Watch(ctx, prefix)
+	if err != nil {
+		return nil, err
+	}
+	forget, out := make(chan struct{}, 1), make(chan Event)
+	b.mu.Lock()
+	b.watchers[forget] = struct{}{}
+	b.mu.Unlock()
+	go b.relay(ctx, events, forget, out)
+	return out, nil
+}
+
+// relay passes events on, and the order to forget between them.
+func (b *Bound) relay(ctx context.Context, events <-chan Event, forget chan struct{}, out chan<- Event) {
+	defer close(out)
+	defer func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.watchers, forget)
+	}()
+	for {
+		var event Event
+		var open bool
+		select {
+		case <-forget:
+		case event, open = <-events:
+			if !open {
+				return
+			}
+		}
+		select {
+		case out <- event:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// forgetAll tells the watchers. The caller holds mu.
+func (b *Bound) forgetAll() {
+	for forget := range b.watchers {
+		select {
+		case forget <- struct{}{}:
+		default: // it is told already
+		}
+	}
 }
 
 // Restored is when the store was last restored from a backup, zero when it never
@@ -205,6 +253,7 @@ func (b *Bound) Recognise(ctx context.Context) error {
 	case err == nil:
 		if b.was != 0 && found.version > b.was {
 			b.inner.Forget() // restored: what was seen before is not what has to come
+			b.forgetAll()
 		}
 		b.known, b.was = &found, found.version
 		if b.lost {
@@ -215,6 +264,7 @@ func (b *Bound) Recognise(ctx context.Context) error {
 		b.known = nil
 		if !b.lost {
 			b.lost = true
+			b.forgetAll()
 			b.cfg.OnLost(err)
 		}
 	}

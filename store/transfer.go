@@ -161,3 +161,17 @@ func (s *Sealed) Renew(ctx context.Context, key string) error {
 // Forget drops what was remembered of versions. It is for the one event that
 // rightly takes a whole store back in time: a restore.
 func (s *Sealed) Forget() { s.floors.forget() }
+
+// ScanKeys gives keys under prefix after the key after, in order, without a look
+// at what they hold: to find out whether there is anything, and to clear it.
+func (s *Sealed) ScanKeys(ctx context.Context, prefix, after string, limit int) ([]string, error) {
+	page, err := s.driver.Scan(ctx, prefix, after, min(limit, MaxPage))
+	if err != nil {
+		return nil, s.report(prefix, err)
+	}
+	keys := make([]string, len(page))
+	for i, e := range page {
+		keys[i] = e.Key
+	}
+	return keys, nil
+}

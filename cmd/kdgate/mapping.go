@@ -333,10 +333,7 @@ func (p *program) withTable(ctx context.Context, use func(*localapi.Client, *con
 	if err != nil {
 		return err
 	}
-	name := "unknown"
-	if who, err := user.Current(); err == nil {
-		name = who.Username
-	}
+	name := osUser()
 	client, err := localapi.Dial(ctx, app.DataDir(cfg), name)
 	if err == nil {
 		defer client.Close()
@@ -359,4 +356,12 @@ func (p *program) withTable(ctx context.Context, use func(*localapi.Client, *con
 	}
 	defer func() { err = errors.Join(err, closePort()) }()
 	return use(client, cfg)
+}
+
+// osUser is who types the command, for the audit log.
+func osUser() string {
+	if who, err := user.Current(); err == nil {
+		return who.Username
+	}
+	return "unknown"
 }

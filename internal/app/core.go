@@ -40,6 +40,10 @@ type Core struct {
 	options Options
 	metrics *metrics.Metrics
 	store   store.Store
+	sealed  *store.Sealed // the same store, also where it is not the one it was
+	bound   *store.Bound
+	sealing store.SealConfig // of every store of this installation
+	serving bool             // behind listeners; else a command opened it
 	driver  driver
 	log     *audit.Log
 	lane    *lane
@@ -100,11 +104,16 @@ func (c *Core) openStore(ctx context.Context, keys [][]byte) error {
 		}
 		sealing = append(sealing, []byte(secret.Reveal()))
 	}
-	sealed, err := store.Seal(driver, store.SealConfig{Keys: sealing, Now: c.options.Now, OnTamper: c.tampered})
+	c.sealing = store.SealConfig{Keys: sealing, Now: c.options.Now, OnTamper: c.tampered}
+	sealed, err := store.Seal(driver, c.sealing)
 	if err != nil {
 		return fmt.Errorf("seal: %w", err)
 	}
-	c.store = timedStore{Store: sealed, driver: c.options.Config.Store.Driver, metrics: c.metrics, now: c.options.Now}
+	c.sealed = sealed
+	c.bound = store.Bind(sealed, store.BoundConfig{
+		Memory: storeMemory{c.options.Config.Audit.Dir}, Now: c.options.Now, OnLost: c.storeLost,
+	})
+	c.store = timedStore{Store: c.bound, driver: c.options.Config.Store.Driver, metrics: c.metrics, now: c.options.Now}
 	return nil
 }
 
@@ -154,7 +163,7 @@ func (c *Core) furnish(cfg *config.Config, old *rooms) (*rooms, error) {
 		StaffNumberFrom: cfg.Mapping.StaffNumberFrom, Privileged: cfg.Mapping.PrivilegedUsers,
 		// The table takes zero for its default; to us it means: ask every time.
 		VerifyMaxAge: max(cfg.Mapping.VerifyMaxAge, 1),
-		AllowCached:  cfg.Mapping.AllowCached, Now: c.options.Now,
+		AllowCached:  cfg.Mapping.AllowCached, Now: c.options.Now, Restored: c.bound.Restored,
 	})
 	if err != nil {
 		return nil, err

@@ -53,13 +53,14 @@ func NewServer(ctx context.Context, options Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{Core: core}
+	s.serving = true
 	feeds, err := s.newFeeds()
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.feeds = feeds
 	s.health = newHealth(s.options.Logger, append(feeds.checks(),
-		check{name: "store", ask: s.driver.Ping},
+		check{name: "store", ask: s.askStore},
 		check{name: "audit", ask: s.log.Ping},
 		check{name: "audit anchor", ask: func(context.Context) error { return s.log.AnchorErr() }, advisory: true},
 	)...)
@@ -228,7 +229,7 @@ func (s *Server) background() []func(context.Context) {
 		s.health.watch, s.repair, s.countSessions, s.retain, s.index.Run,
 	}
 	if s.options.Config.Store.Driver != "sqlite" {
-		work = append(work, s.lane.keep)
+		work = append(work, s.lane.keep, s.keepPresence)
 	}
 	if s.cert != nil {
 		work = append(work, s.cert.watch)

@@ -175,3 +175,6 @@ func makeSealKey(path string) error {
 	_, err = file.Write(key)
 	return errors.Join(err, file.Sync(), file.Close())
 }
+
+// SealKeyFile is where the signing key lies, or will lie after the first run.
+func (c *Config) SealKeyFile() string { return c.sealKeyFile() }

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"kdgate/identity"
+	"kdgate/internal/moving"
 	"kdgate/mapping"
 )
 
@@ -24,6 +25,12 @@ type Table interface {
 	Plan(ctx context.Context, by mapping.Actor, sheet *mapping.Sheet, p mapping.Progress) (*mapping.Plan, error)
 	Apply(ctx context.Context, by mapping.Actor, plan *mapping.Plan, o mapping.ApplyOptions) (mapping.Run, error)
 	Undo(ctx context.Context, by mapping.Actor, run string, p mapping.Progress) (mapping.Run, error)
+}
+
+// Keeper saves and restores the state as a whole.
+type Keeper interface {
+	Backup(ctx context.Context, by mapping.Actor, w io.Writer) error
+	Restore(ctx context.Context, by mapping.Actor, body io.Reader, o moving.Options) (moving.Restored, error)
 }
 
 // Act is what a person decides about one row.
@@ -64,10 +71,11 @@ type Import struct {
 
 // line is one line of a long answer: progress as it comes, the end last.
 type line struct {
-	Done   int     `json:"done,omitzero"`
-	Total  int     `json:"total,omitzero"`
-	Result *Import `json:"result,omitempty"`
-	Fault  *Fault  `json:"error,omitempty"`
+	Done     int              `json:"done,omitzero"`
+	Total    int              `json:"total,omitzero"`
+	Result   *Import          `json:"result,omitempty"`
+	Restored *moving.Restored `json:"restored,omitempty"`
+	Fault    *Fault           `json:"error,omitempty"`
 }
 
 // Fault is an error on this wire. The caller is an administrator of this

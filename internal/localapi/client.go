@@ -150,32 +150,40 @@ func (c *Client) Import(ctx context.Context, csv io.Reader, dryRun bool, p mappi
 	if dryRun {
 		q.Set("dry_run", "1")
 	}
-	return c.long(ctx, "mappings/import", q, csv, p)
+	return c.longImport(ctx, "mappings/import", q, csv, p)
 }
 
 // Undo takes an import back.
 func (c *Client) Undo(ctx context.Context, run string, p mapping.Progress) (Import, error) {
-	return c.long(ctx, "mappings/undo", url.Values{"run": {run}}, nil, p)
+	return c.longImport(ctx, "mappings/undo", url.Values{"run": {run}}, nil, p)
 }
 
-// long reads lines until the result or the fault.
-func (c *Client) long(ctx context.Context, path string, q url.Values, body io.Reader, p mapping.Progress) (Import, error) {
+func (c *Client) longImport(ctx context.Context, path string, q url.Values, body io.Reader, p mapping.Progress) (Import, error) {
+	last, err := c.long(ctx, path, q, body, p)
+	if err != nil || last.Result == nil {
+		return Import{}, err
+	}
+	return *last.Result, nil
+}
+
+// long reads lines until the last, which holds a result, or the fault.
+func (c *Client) long(ctx context.Context, path string, q url.Values, body io.Reader, p mapping.Progress) (line, error) {
 	res, err := c.send(ctx, http.MethodPost, path, q, body)
 	if err != nil {
-		return Import{}, err
+		return line{}, err
 	}
 	defer res.Body.Close()
 	lines := jsontext.NewDecoder(res.Body)
 	for {
 		var l line
 		if err := json.UnmarshalDecode(lines, &l); err != nil {
-			return Import{}, fmt.Errorf("localapi: the gateway stopped in the middle: %w", err)
+			return line{}, fmt.Errorf("localapi: the gateway stopped in the middle: %w", err)
 		}
 		switch {
 		case l.Fault != nil:
-			return Import{}, l.Fault.restore()
-		case l.Result != nil:
-			return *l.Result, nil
+			return line{}, l.Fault.restore()
+		case l.Result != nil || l.Restored != nil:
+			return l, nil
 		case p != nil:
 			p(l.Done, l.Total)
 		}

@@ -19,7 +19,8 @@ import (
 
 // Config is what the handler needs.
 type Config struct {
-	Table  func() Table    // the table in force now
+	Table  func() Table // the table in force now
+	Keeper Keeper
 	Token  identity.Secret // what a caller must show
 	Logger *slog.Logger
 }
@@ -37,6 +38,8 @@ func NewHandler(cfg Config) http.Handler {
 	mux.HandleFunc("POST "+Prefix+"mappings/import", h.importCSV)
 	mux.HandleFunc("POST "+Prefix+"mappings/undo", h.undo)
 	mux.HandleFunc("POST "+Prefix+"mappings/decide", h.decide)
+	mux.HandleFunc("POST "+Prefix+"backup", h.backup)
+	mux.HandleFunc("POST "+Prefix+"restore", h.restore)
 	door := http.NewServeMux()
 	door.HandleFunc("GET "+helloPath, h.hello)
 	door.Handle(Prefix, h.guard(mux))
@@ -211,12 +214,14 @@ func (s *stream) progress(done, total int) {
 	s.write(line{Done: done, Total: total})
 }
 
-func (s *stream) end(result *Import, err error) {
+func (s *stream) end(result *Import, err error) { s.finish(line{Result: result}, err) }
+
+// finish writes the last line.
+func (s *stream) finish(l line, err error) {
 	if err != nil {
-		s.write(line{Fault: faultOf(err)})
-		return
+		l = line{Fault: faultOf(err)}
 	}
-	s.write(line{Result: result})
+	s.write(l)
 }
 
 func (s *stream) write(l line) {

@@ -28,6 +28,8 @@ type Metrics struct {
 	tampered prometheus.Counter
 	sessions prometheus.Gauge
 	shed     prometheus.Counter
+	lost     prometheus.Gauge
+	diskUsed prometheus.Gauge
 }
 
 // New registers the series.
@@ -69,7 +71,13 @@ func New() *Metrics {
 	m.shed = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "kdgate_connections_shed_total", Help: "Connections closed to make room for others, or for want of room.",
 	})
-	m.registry.MustRegister(m.shed, m.sessions, m.signIns, m.signIn, m.launches, m.calls, m.peers, m.store, m.proxy, m.records, m.tampered,
+	m.lost = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "kdgate_store_lost", Help: "1 while the store is not the one that this host remembers: flushed, evicted or exchanged.",
+	})
+	m.diskUsed = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "kdgate_data_disk_used_ratio", Help: "Used share of the fullest disk that data or audit log lie on, 0 to 1.",
+	})
+	m.registry.MustRegister(m.lost, m.diskUsed, m.shed, m.sessions, m.signIns, m.signIn, m.launches, m.calls, m.peers, m.store, m.proxy, m.records, m.tampered,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -114,6 +122,18 @@ func (m *Metrics) Connections(open func() int) {
 
 // Sessions sets how many sessions there are.
 func (m *Metrics) Sessions(n int) { m.sessions.Set(float64(n)) }
+
+// StoreLost says whether the store is another one than it was (R15).
+func (m *Metrics) StoreLost(lost bool) {
+	if lost {
+		m.lost.Set(1)
+		return
+	}
+	m.lost.Set(0)
+}
+
+// DiskUsed sets how full the data disk is, 0 to 1 (R69).
+func (m *Metrics) DiskUsed(share float64) { m.diskUsed.Set(share) }
 
 // Store times one operation of a store driver.
 func (m *Metrics) Store(driver, op string, took time.Duration) {

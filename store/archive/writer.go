@@ -65,6 +65,16 @@ func (a *Writer) Remove(key string) error {
 	return a.err
 }
 
+// Keep removes every entry whose key is not in keys.
+func (a *Writer) Keep(keys map[string]struct{}) error {
+	for key := range a.keys {
+		if _, there := keys[key]; !there {
+			_ = a.Remove(key) // the error stays
+		}
+	}
+	return a.err
+}
+
 // File writes the content of r under name.
 func (a *Writer) File(name string, r io.Reader) error {
 	a.frame(frameFile, []byte(name))

@@ -1,0 +1,280 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"kdgate/audit"
+	"kdgate/jobs"
+	"kdgate/store"
+)
+
+// Keeper keeps one data centre like one organisation. It is safe for concurrent
+// use.
+type Keeper struct {
+	cfg   Config
+	queue *jobs.Queue
+
+	trees  sync.Mutex
+	tree   tree // as last read
+	treeAt time.Time
+}
+
+// New checks the configuration and makes a Keeper, which writes its work on the
+// queue.
+func New(cfg Config, queue *jobs.Queue) (*Keeper, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return &Keeper{cfg: cfg, queue: queue}, nil
+}
+
+// Phase is how far a run has come.
+type Phase string
+
+// The phases, in their order.
+const (
+	PhaseRead  Phase = "read"
+	PhaseJudge Phase = "judge"
+	PhaseWrite Phase = "write"
+	PhaseLeave Phase = "leave"
+	PhaseDrift Phase = "drift"
+)
+
+// Ending is how a run ended, empty while it is under way.
+type Ending string
+
+// The endings (F55: complete, partial and failed are different results).
+const (
+	Complete Ending = "complete"
+	Partial  Ending = "partial" // some people were set aside, or the range is not the whole company
+	Failed   Ending = "failed"  // nothing destructive was done
+	Stopped  Ending = "stopped" // by the breaker or by a person
+)
+
+// Counts of a run.
+type Counts struct {
+	Headcount   int   `json:"headcount"` // of the organisation, as DingTalk counts it (F50)
+	Departments int   `json:"departments"`
+	People      int   `json:"people"`
+	Same        int   `json:"same"`
+	Created     int   `json:"created"`
+	Changed     int   `json:"changed"`
+	Moved       int   `json:"moved"` // of the changed
+	Left        int   `json:"left"`
+	Waiting     int   `json:"waiting"`
+	SetAside    int   `json:"set_aside"`
+	Outside     int   `json:"outside"` // known, not seen, and not left: out of the scope
+	Drift       int   `json:"drift"`
+	Pages       int   `json:"pages"`
+	Bytes       int64 `json:"bytes"` // of address book read
+}
+
+// Note says why something was left out of a run.
+type Note struct {
+	Who   string `json:"who"` // userid, or a department's number
+	Words string `json:"words"`
+}
+
+// maxNotes bounds the notes a run keeps; the counts tell the rest.
+const maxNotes = 500
+
+// Run is one comparison, under way or ended.
+type Run struct {
+	ID      string         `json:"id"` // sorts by time
+	Corp    string         `json:"corp"`
+	Dry     bool           `json:"dry,omitzero"`
+	By      string         `json:"by"`
+	Began   time.Time      `json:"began"`
+	Ended   time.Time      `json:"ended,omitzero"`
+	Phase   Phase          `json:"phase"`
+	Ending  Ending         `json:"ending,omitzero"`
+	Why     string         `json:"why,omitzero"`   // of Failed and Stopped, in words
+	Whole   bool           `json:"whole,omitzero"` // the range is the whole company
+	Allowed int            `json:"allowed,omitzero"`
+	Counts  Counts         `json:"counts"`
+	Notes   []Note         `json:"notes,omitempty"`
+	Undone  time.Time      `json:"undone,omitzero"`
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
+}
+
+func (r *Run) note(who, words string) {
+	if len(r.Notes) < maxNotes {
+		r.Notes = append(r.Notes, Note{who, words})
+	}
+}
+
+// Order is what somebody wants of a run.
+type Order struct {
+	By  jobs.Actor
+	Dry bool
+	// Allow is the number of leavers that a person has agreed to, after the
+	// breaker stopped a run over exactly that many.
+	Allow int
+}
+
+// Progress hears how far a run is: done of total in a phase, total 0 while it is
+// not known. It must not block.
+type Progress func(phase Phase, done, total int)
+
+// ErrRunning is an order for another run than the one under way.
+var ErrRunning = errors.New("directory: a run is under way")
+
+// errBreaker stops a run.
+var errBreaker = errors.New("directory: the breaker")
+
+// keepRuns is how long runs, with what they did, can be looked at.
+const keepRuns = 90 * 24 * time.Hour
+
+// Run compares both sides and brings Kingdee after DingTalk. A run that a crash
+// left is taken up where it was, whoever ordered it. The error is why the run
+// failed or was interrupted; what was done until then is in the Run.
+func (k *Keeper) Run(ctx context.Context, o Order, progress Progress) (Run, error) {
+	if progress == nil {
+		progress = func(Phase, int, int) {}
+	}
+	run, err := k.take(ctx, o)
+	if err != nil {
+		return run, err
+	}
+	w := &walk{Keeper: k, run: &run, progress: progress}
+	err = w.through(ctx)
+	if ctx.Err() != nil {
+		return run, fmt.Errorf("directory: interrupted; the next run goes on from here: %w", ctx.Err())
+	}
+	return run, k.finish(ctx, &run, err)
+}
+
+// take takes up the run under way, or begins one. That it begins is recorded
+// before it does.
+func (k *Keeper) take(ctx context.Context, o Order) (Run, error) {
+	entry, err := k.cfg.Store.Get(ctx, nowPrefix+k.cfg.Corp)
+	if err == nil {
+		run, err := decode[Run](entry)
+		if err == nil && (run.Dry != o.Dry || o.Allow != run.Allowed && o.Allow != 0) {
+			err = fmt.Errorf("%w: %s since %s", ErrRunning, run.ID, run.Began.In(china).Format(time.DateTime))
+		}
+		return run, err
+	}
+	if !errors.Is(err, store.ErrNotFound) {
+		return Run{}, fmt.Errorf("directory: %w", err)
+	}
+	now := k.cfg.Now()
+	run := Run{
+		ID: now.UTC().Format("20060102-150405.000000"), Corp: k.cfg.Corp, Dry: o.Dry, By: o.By.Name,
+		Began: now, Phase: PhaseRead, Allowed: o.Allow,
+	}
+	if err := k.record(ctx, run, o.By, "begin"); err != nil {
+		return run, err
+	}
+	value, err := put(nowPrefix+k.cfg.Corp, run, 0)
+	if err != nil {
+		return run, err
+	}
+	if err := k.cfg.Store.Commit(ctx, store.Create(value.Key, value.Value)); err != nil {
+		return run, fmt.Errorf("%w: %w", ErrRunning, err)
+	}
+	return run, nil
+}
+
+func (k *Keeper) record(ctx context.Context, run Run, by jobs.Actor, what string) error {
+	outcome := audit.OK
+	switch run.Ending {
+	case Failed:
+		outcome = audit.Failed
+	case Stopped:
+		outcome = audit.Refused
+	}
+	return k.cfg.Recorder.Append(ctx, audit.Event{
+		Action: audit.ActionSync, Outcome: outcome, Reason: run.Why, Actor: by.Name, Target: k.cfg.Corp, DataCentre: k.cfg.DataCentre,
+		Source: by.Source, RequestID: by.RequestID,
+		Detail: map[string]string{
+			"run": run.ID, "act": what, "ending": string(run.Ending), "dry": fmt.Sprint(run.Dry), "people": fmt.Sprint(run.Counts.People),
+			"created": fmt.Sprint(run.Counts.Created), "changed": fmt.Sprint(run.Counts.Changed), "left": fmt.Sprint(run.Counts.Left),
+			"set_aside": fmt.Sprint(run.Counts.SetAside), "allowed": fmt.Sprint(run.Allowed),
+		},
+	})
+}
+
+// save keeps how far the run has come, with whatever belongs into one commit.
+func (k *Keeper) save(ctx context.Context, run Run, with ...store.Op) error {
+	now, err := put(nowPrefix+k.cfg.Corp, run, 0)
+	if err != nil {
+		return err
+	}
+	if err := k.cfg.Store.Commit(ctx, append(with, now)...); err != nil {
+		return fmt.Errorf("directory: keep the run: %w", err)
+	}
+	return nil
+}
+
+// finish writes how the run ended and clears what only a running one needs.
+func (k *Keeper) finish(ctx context.Context, run *Run, cause error) error {
+	run.Ended = k.cfg.Now()
+	switch {
+	case errors.Is(cause, errBreaker):
+		run.Ending = Stopped
+	case cause != nil:
+		run.Ending, run.Why = Failed, publicWords(cause)
+	case run.Counts.SetAside > 0 || !run.Whole && len(k.cfg.Rules.Scope) == 0:
+		run.Ending = Partial
+	default:
+		run.Ending = Complete
+	}
+	if err := k.record(ctx, *run, jobs.Actor{Name: run.By}, "end"); err != nil {
+		return errors.Join(cause, err)
+	}
+	kept, err := put(runPrefix+k.cfg.Corp+"/"+run.ID, run, keepRuns)
+	if err != nil {
+		return err
+	}
+	if err := k.cfg.Store.Commit(ctx, kept, store.Delete(nowPrefix+k.cfg.Corp)); err != nil {
+		return fmt.Errorf("directory: end the run: %w", err)
+	}
+	for _, prefix := range []string{pagePrefix, gonePrefix} {
+		if err := k.clear(ctx, prefix+k.cfg.Corp+"/"+run.ID+"/"); err != nil {
+			k.cfg.Logger.Warn("directory: what a run left could not be removed", "run", run.ID, "error", err)
+		}
+	}
+	k.cfg.Logger.Info("directory run", "run", run.ID, "ending", string(run.Ending), "people", run.Counts.People,
+		"created", run.Counts.Created, "changed", run.Counts.Changed, "left", run.Counts.Left, "set_aside", run.Counts.SetAside)
+	if errors.Is(cause, errBreaker) {
+		return nil
+	}
+	return cause
+}
+
+// Under gives the run under way; false when there is none.
+func (k *Keeper) Under(ctx context.Context) (Run, bool, error) {
+	entry, err := k.cfg.Store.Get(ctx, nowPrefix+k.cfg.Corp)
+	if errors.Is(err, store.ErrNotFound) {
+		return Run{}, false, nil
+	}
+	if err != nil {
+		return Run{}, false, fmt.Errorf("directory: %w", err)
+	}
+	run, err := decode[Run](entry)
+	return run, err == nil, err
+}
+
+// Runs are the newest runs that ended, newest first, at most limit.
+func (k *Keeper) Runs(ctx context.Context, limit int) ([]Run, error) {
+	var runs []Run
+	err := scan(ctx, k.cfg.Store, runPrefix+k.cfg.Corp+"/", func(entry store.Entry) error {
+		run, err := decode[Run](entry)
+		if runs = append(runs, run); len(runs) > limit {
+			runs = runs[1:]
+		}
+		return err
+	})
+	for i, j := 0, len(runs)-1; i < j; i, j = i+1, j-1 {
+		runs[i], runs[j] = runs[j], runs[i]
+	}
+	return runs, err
+}

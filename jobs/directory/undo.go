@@ -1,0 +1,134 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+
+	"kdgate/identity"
+	"kdgate/jobs"
+	"kdgate/kingdee"
+	"kdgate/store"
+)
+
+// Changes calls fn with everything that a run did, in the order it was done.
+func (k *Keeper) Changes(ctx context.Context, id string, fn func(Change) error) error {
+	return scan(ctx, k.cfg.Store, changePrefix+k.cfg.Corp+"/"+id+"/", func(entry store.Entry) error {
+		list, err := decode[[]Change](entry)
+		if err != nil {
+			return err
+		}
+		for _, c := range list {
+			if err := fn(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Undo puts back what a run wrote: changed fields get the text they had, and
+// records it made are forbidden, because Kingdee keeps what bills may stand on.
+// Leavers stay out: taking one back is Agree's. Until the rules or DingTalk
+// differ, the next run would do the same again, so the schedule should stand
+// still meanwhile. The numbers of records that Kingdee refused are given back.
+func (k *Keeper) Undo(ctx context.Context, by jobs.Actor, id string) (refused []string, err error) {
+	entry, err := k.cfg.Store.Get(ctx, runPrefix+k.cfg.Corp+"/"+id)
+	if err != nil {
+		return nil, identity.Fail(identity.NotFound, "", "directory: run %s: %w", id, err)
+	}
+	run, err := decode[Run](entry)
+	if err != nil {
+		return nil, err
+	}
+	if !run.Undone.IsZero() {
+		return nil, identity.Fail(identity.Conflict, "", "directory: run %s was undone already", id)
+	}
+	if err := k.act(ctx, by, ActionUndo, id, nil); err != nil {
+		return nil, err
+	}
+	var drafts []kingdee.StaffDraft
+	var made []string
+	var people []string
+	err = k.Changes(ctx, id, func(c Change) error {
+		switch {
+		case c.Refused != "" || c.Staff == "":
+			return nil
+		case c.Kind == Created:
+			made = append(made, c.Staff)
+		default:
+			draft, err := k.before(ctx, c)
+			if err != nil {
+				return err
+			}
+			drafts = append(drafts, draft)
+		}
+		people = append(people, c.UserID)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if refused, err = k.putBack(ctx, drafts, made); err != nil {
+		return refused, err
+	}
+	for _, userid := range people {
+		if err := k.change(ctx, userid, func(known *Known) { known.Print, known.View = "", "" }); err != nil {
+			return refused, err
+		}
+	}
+	run.Undone = k.cfg.Now()
+	op, err := put(runPrefix+k.cfg.Corp+"/"+id, run, keepRuns)
+	if err != nil {
+		return refused, err
+	}
+	return refused, wrap(k.cfg.Store.Commit(ctx, op))
+}
+
+func (k *Keeper) putBack(ctx context.Context, drafts []kingdee.StaffDraft, made []string) (refused []string, err error) {
+	if len(drafts) > 0 {
+		results, err := k.cfg.Target.SaveStaff(ctx, drafts)
+		for _, result := range results {
+			if refusedBy(result.Err) {
+				refused = append(refused, result.Number)
+			}
+		}
+		if err != nil {
+			return refused, fmt.Errorf("directory: put back: %w", err)
+		}
+	}
+	if len(made) > 0 {
+		if _, err := k.cfg.Target.Operate(ctx, k.cfg.Forms.Staff, kingdee.OpForbid, made...); err != nil {
+			return refused, fmt.Errorf("directory: forbid what the run made: %w", err)
+		}
+	}
+	return refused, nil
+}
+
+// before is the draft that puts the changed fields back.
+func (k *Keeper) before(ctx context.Context, c Change) (kingdee.StaffDraft, error) {
+	draft := kingdee.StaffDraft{ID: c.Staff, Number: c.Number}
+	post := kingdee.StaffPost{Primary: true}
+	for _, d := range c.Diffs {
+		switch d.Field {
+		case "name":
+			draft.Name = d.Before
+		case "mobile":
+			draft.Mobile = d.Before
+		case "email":
+			draft.Email = d.Before
+		case "department":
+			post.Department = d.Before
+		case "position":
+			post.Position = d.Before
+		}
+	}
+	if !moves(c.Diffs) {
+		return draft, nil
+	}
+	var err error
+	if post.EntryID, err = k.mainPost(ctx, c.Staff); err != nil {
+		return draft, err
+	}
+	draft.Posts = []kingdee.StaffPost{post}
+	return draft, nil
+}

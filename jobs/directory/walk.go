@@ -1,0 +1,433 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"kdgate/dingtalk"
+	"kdgate/identity"
+	"kdgate/store"
+)
+
+// walk is a Run at work.
+type walk struct {
+	*Keeper
+	run      *Run
+	progress Progress
+	tree     tree
+	known    map[string]Known
+	drifted  map[string]bool // staff numbers whose drift waits
+
+	mu   sync.Mutex
+	seen map[string]bool   // userids of this run
+	held map[string]string // staff number → userid that claims it
+	next int               // number of the next page
+}
+
+// page is what one page of the address book came to: who was seen, and whose
+// record is to be written. It is kept in the store, so that a run that dies
+// goes on behind it.
+type page struct {
+	Department int64    `json:"department"`
+	Next       int64    `json:"next"` // cursor behind this page
+	Last       bool     `json:"last,omitzero"`
+	Seen       []string `json:"seen,omitempty"`
+	Write      []Staff  `json:"write,omitempty"`
+	Back       []Staff  `json:"back,omitempty"` // left before, and here again
+	Aside      []Note   `json:"aside,omitempty"`
+	Same       int      `json:"same,omitzero"`
+	Bytes      int      `json:"bytes,omitzero"`
+}
+
+func (w *walk) pageKey(n int) string {
+	return fmt.Sprintf("%s%s/%s/%08d", pagePrefix, w.cfg.Corp, w.run.ID, n)
+}
+
+// through goes through the phases that are left.
+func (w *walk) through(ctx context.Context) error {
+	for _, phase := range []struct {
+		name Phase
+		work func(context.Context) error
+	}{
+		{PhaseRead, w.read}, {PhaseJudge, w.judge}, {PhaseWrite, w.write}, {PhaseLeave, w.leave}, {PhaseDrift, w.drift},
+	} {
+		if w.run.Phase != phase.name {
+			continue
+		}
+		if err := phase.work(ctx); err != nil {
+			return err
+		}
+		after := w.nextPhase(phase.name)
+		if after == "" {
+			return nil
+		}
+		w.run.Phase = after
+		if err := w.save(ctx, *w.run); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nextPhase is empty at the end; a dry run ends when everything is known.
+func (w *walk) nextPhase(done Phase) Phase {
+	order := []Phase{PhaseRead, PhaseJudge, PhaseWrite, PhaseLeave, PhaseDrift}
+	at := slices.Index(order, done) + 1
+	if at == len(order) || w.run.Dry && done == PhaseJudge {
+		return ""
+	}
+	return order[at]
+}
+
+// read walks every department and keeps each page.
+func (w *walk) read(ctx context.Context) error {
+	if err := w.look(ctx); err != nil {
+		return err
+	}
+	done, err := w.takeUp(ctx)
+	if err != nil {
+		return err
+	}
+	group, inner := errgroup.WithContext(ctx)
+	group.SetLimit(w.cfg.Readers)
+	ids := w.tree.ids()
+	for i, id := range ids {
+		at, ok := done[id]
+		if ok && at.Last {
+			continue
+		}
+		group.Go(func() error {
+			err := w.department(inner, id, at.Next)
+			w.progress(PhaseRead, i+1, len(ids))
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// look asks what may be seen and reads the departments.
+func (w *walk) look(ctx context.Context) error {
+	scopes, err := w.cfg.Source.Scopes(ctx)
+	if err != nil {
+		return fmt.Errorf("directory: the range of the application: %w", err)
+	}
+	w.run.Whole = scopes.WholeCompany
+	from := w.cfg.Rules.Scope
+	if len(from) == 0 && !scopes.WholeCompany {
+		from = scopes.Departments
+		w.run.note("", "应用的通讯录权限范围不是全部员工,范围外的人不处理")
+	}
+	list, err := w.cfg.Source.Departments(ctx, from...)
+	if err != nil {
+		return fmt.Errorf("directory: the departments: %w", err)
+	}
+	w.tree = newTree(list)
+	w.rememberTree(w.tree)
+	w.run.Counts.Departments = len(list)
+	if w.run.Counts.Headcount, err = w.cfg.Source.Headcount(ctx, false); err != nil {
+		return fmt.Errorf("directory: the headcount: %w", err)
+	}
+	w.known, err = w.everybody(ctx)
+	return err
+}
+
+// takeUp reads the pages that this run has kept already and gives how far each
+// department is.
+func (w *walk) takeUp(ctx context.Context) (map[int64]page, error) {
+	w.seen, w.held = map[string]bool{}, map[string]string{}
+	done := map[int64]page{}
+	err := scan(ctx, w.cfg.Store, pagePrefix+w.cfg.Corp+"/"+w.run.ID+"/", func(entry store.Entry) error {
+		p, err := decode[page](entry)
+		if err != nil {
+			return err
+		}
+		w.next++
+		for _, userid := range p.Seen {
+			w.seen[userid] = true
+		}
+		done[p.Department] = page{Department: p.Department, Next: p.Next, Last: p.Last || done[p.Department].Last}
+		return nil
+	})
+	return done, err
+}
+
+func (w *walk) department(ctx context.Context, id, from int64) error {
+	last := false
+	for got, err := range w.cfg.Source.Members(ctx, id, from) {
+		if err != nil {
+			return fmt.Errorf("directory: the members of department %d: %w", id, err)
+		}
+		if err := w.keepPage(ctx, got); err != nil {
+			return err
+		}
+		last = got.Last
+	}
+	if !last && ctx.Err() == nil {
+		return fmt.Errorf("directory: department %d was not read to its end", id)
+	}
+	return ctx.Err()
+}
+
+// keepPage compares a page with what is known and commits it.
+func (w *walk) keepPage(ctx context.Context, got dingtalk.Page) error {
+	w.mu.Lock()
+	p := page{Department: got.Department, Next: got.Next, Last: got.Last, Bytes: got.Bytes}
+	fresh := got.People[:0:0]
+	for _, person := range got.People {
+		if !w.seen[person.UserID] {
+			w.seen[person.UserID] = true
+			p.Seen = append(p.Seen, person.UserID)
+			fresh = append(fresh, person)
+		}
+	}
+	n := w.next
+	w.next++
+	w.mu.Unlock()
+	for _, person := range fresh {
+		w.compare(&p, person)
+	}
+	op, err := put(w.pageKey(n), p, 0)
+	if err != nil {
+		return err
+	}
+	if err := w.cfg.Store.Commit(ctx, op); err != nil {
+		return fmt.Errorf("directory: keep a page: %w", err)
+	}
+	return nil
+}
+
+// compare puts a person where they belong on the page. The map of the known is
+// not written while a run reads.
+func (w *walk) compare(p *page, person dingtalk.Person) {
+	known := w.known[person.UserID]
+	s, err := w.cfg.Rules.staffOf(person, w.tree.home(person, known.Home))
+	switch {
+	case err != nil:
+		p.Aside = append(p.Aside, Note{person.UserID, err.Error()})
+	case known.State != Active:
+		p.Back = append(p.Back, s)
+	case known.Print == s.print():
+		p.Same++
+	default:
+		p.Write = append(p.Write, s)
+	}
+}
+
+// judge decides what the run may do, from the pages it kept.
+func (w *walk) judge(ctx context.Context) error {
+	if err := w.recall(ctx); err != nil {
+		return err
+	}
+	w.run.Counts = Counts{Headcount: w.run.Counts.Headcount, Departments: w.run.Counts.Departments}
+	w.run.Notes = slices.DeleteFunc(w.run.Notes, func(n Note) bool { return n.Who != "" })
+	claims := map[string][]string{} // number → userids that are to have it
+	for _, known := range w.known {
+		if known.Number != "" { // a leaver's too: whoever gets it next would get their login user (T19)
+			claims[known.Number] = append(claims[known.Number], known.UserID)
+		}
+	}
+	if err := w.pages(ctx, func(_ string, p page) error { w.count(p, claims); return nil }); err != nil {
+		return err
+	}
+	if err := w.refuseTwice(ctx, claims); err != nil {
+		return err
+	}
+	return w.findLeavers(ctx)
+}
+
+// recall reads again what read knew, in a run that was taken up behind it.
+func (w *walk) recall(ctx context.Context) error {
+	if w.known != nil {
+		return nil
+	}
+	var err error
+	if w.known, err = w.everybody(ctx); err != nil {
+		return err
+	}
+	_, err = w.takeUp(ctx)
+	return err
+}
+
+func (w *walk) pages(ctx context.Context, fn func(key string, p page) error) error {
+	return scan(ctx, w.cfg.Store, pagePrefix+w.cfg.Corp+"/"+w.run.ID+"/", func(entry store.Entry) error {
+		p, err := decode[page](entry)
+		if err != nil {
+			return err
+		}
+		return fn(entry.Key, p)
+	})
+}
+
+func (w *walk) count(p page, claims map[string][]string) {
+	c := &w.run.Counts
+	c.Pages++
+	c.Bytes += int64(p.Bytes)
+	c.People += len(p.Seen)
+	c.Same += p.Same
+	c.SetAside += len(p.Aside)
+	c.Waiting += len(p.Back)
+	for _, note := range p.Aside {
+		w.run.note(note.Who, note.Words)
+	}
+	for _, s := range p.Write {
+		if !slices.Contains(claims[s.Number], s.UserID) {
+			claims[s.Number] = append(claims[s.Number], s.UserID)
+		}
+	}
+}
+
+// refuseTwice takes people off the pages whose staff number somebody else has
+// or is to have: a number leads to a login user, so neither may win by chance.
+func (w *walk) refuseTwice(ctx context.Context, claims map[string][]string) error {
+	return w.pages(ctx, func(key string, p page) error {
+		kept := p.Write[:0:0]
+		for _, s := range p.Write {
+			others := w.stillClaimed(claims[s.Number], s)
+			if len(others) == 0 {
+				kept = append(kept, s)
+				w.tally(s)
+				continue
+			}
+			w.run.Counts.SetAside++
+			w.run.note(s.UserID, fmt.Sprintf("%s:%s(%s)", errTwice.Error(), s.Number, others[0]))
+		}
+		if len(kept) == len(p.Write) {
+			return nil
+		}
+		p.Write = kept
+		op, err := put(key, p, 0)
+		if err != nil {
+			return err
+		}
+		return w.cfg.Store.Commit(ctx, op)
+	})
+}
+
+// stillClaimed are the others that a number belongs to.
+func (w *walk) stillClaimed(userids []string, s Staff) []string {
+	if known := w.known[s.UserID]; known.Number == s.Number && known.Print != "" {
+		return nil // theirs already; the newcomer is the one to be set aside
+	}
+	return slices.DeleteFunc(slices.Clone(userids), func(userid string) bool { return userid == s.UserID })
+}
+
+func (w *walk) tally(s Staff) {
+	if w.known[s.UserID].Print == "" {
+		w.run.Counts.Created++
+		return
+	}
+	w.run.Counts.Changed++
+}
+
+// gone is a page of leavers.
+type gone struct {
+	UserIDs []string `json:"userids"`
+}
+
+// findLeavers asks DingTalk about everybody who is known and was not seen. One
+// whom DingTalk still has, or may not show us, is no leaver.
+func (w *walk) findLeavers(ctx context.Context) error {
+	var missing []string
+	active := 0
+	for userid, known := range w.known {
+		if known.State == Active {
+			if active++; !w.seen[userid] {
+				missing = append(missing, userid)
+			}
+		}
+	}
+	slices.Sort(missing)
+	left := make([]bool, len(missing))
+	group, inner := errgroup.WithContext(ctx)
+	group.SetLimit(w.cfg.Readers)
+	for i, userid := range missing {
+		group.Go(func() error {
+			_, err := w.cfg.Source.Person(inner, userid)
+			switch identity.KindOf(err) {
+			case identity.NotFound:
+				left[i] = true
+			case identity.Forbidden:
+			default:
+				if err != nil {
+					return fmt.Errorf("directory: whether %s has left: %w", userid, err)
+				}
+			}
+			w.progress(PhaseJudge, i+1, len(missing))
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	var leavers []string
+	for i, userid := range missing {
+		if left[i] {
+			leavers = append(leavers, userid)
+		}
+	}
+	w.run.Counts.Left, w.run.Counts.Outside = len(leavers), len(missing)-len(leavers)
+	if err := w.keepGone(ctx, leavers); err != nil {
+		return err
+	}
+	return w.admit(len(leavers), active)
+}
+
+// admit is the breaker (F55, R46). A person's word counts for exactly the
+// number it was given for, or fewer.
+func (w *walk) admit(leavers, known int) error {
+	if w.run.Dry || w.cfg.Breaker.admits(leavers, known) || leavers <= w.run.Allowed {
+		return nil
+	}
+	w.run.Why = fmt.Sprintf("本次有 %d 人离职,超过保护阈值(已知 %d 人);核对后须由管理员确认", leavers, known)
+	return errBreaker
+}
+
+// goneSize is how many leavers stand on one page.
+const goneSize = 500
+
+func (w *walk) keepGone(ctx context.Context, leavers []string) error {
+	n := 0
+	for chunk := range slices.Chunk(leavers, goneSize) {
+		op, err := put(fmt.Sprintf("%s%s/%s/%08d", gonePrefix, w.cfg.Corp, w.run.ID, n), gone{chunk}, 0)
+		if err != nil {
+			return err
+		}
+		if err := w.cfg.Store.Commit(ctx, op); err != nil {
+			return fmt.Errorf("directory: keep the leavers: %w", err)
+		}
+		n++
+	}
+	return nil
+}
+
+// leave puts every leaver on the work list; the cut-off itself is Leave's.
+func (w *walk) leave(ctx context.Context) error {
+	done := 0
+	return scan(ctx, w.cfg.Store, gonePrefix+w.cfg.Corp+"/"+w.run.ID+"/", func(entry store.Entry) error {
+		chunk, err := decode[gone](entry)
+		if err != nil {
+			return err
+		}
+		for _, userid := range chunk.UserIDs {
+			if err := w.addLeaver(ctx, userid, w.run.ID); err != nil {
+				return err
+			}
+			done++
+			w.progress(PhaseLeave, done, w.run.Counts.Left)
+		}
+		return nil
+	})
+}
+
+// publicWords are the words of an error that a person may see.
+func publicWords(err error) string {
+	if e, ok := errors.AsType[*identity.Error](err); ok && e.Code != "" {
+		return string(e.Code)
+	}
+	return err.Error()
+}

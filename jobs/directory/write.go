@@ -1,0 +1,378 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"kdgate/kingdee"
+	"kdgate/store"
+)
+
+// write brings departments, then people, page by page. A page whose people are
+// all written or set aside is marked by being emptied, in the commit that keeps
+// what is known of them.
+func (w *walk) write(ctx context.Context) error {
+	if err := w.recall(ctx); err != nil {
+		return err
+	}
+	if w.cfg.Rules.MakeDepartments {
+		if err := w.departments(ctx); err != nil {
+			return err
+		}
+	}
+	total := w.run.Counts.Created + w.run.Counts.Changed
+	var done atomic.Int64
+	group, inner := errgroup.WithContext(ctx)
+	group.SetLimit(w.cfg.Writers)
+	err := w.pages(ctx, func(key string, p page) error {
+		if len(p.Write)+len(p.Back) == 0 || inner.Err() != nil {
+			return inner.Err()
+		}
+		group.Go(func() error {
+			err := w.writePage(inner, key, p)
+			w.progress(PhaseWrite, int(done.Add(int64(len(p.Write)))), total)
+			return err
+		})
+		return nil
+	})
+	return errors.Join(group.Wait(), err)
+}
+
+func (w *walk) writePage(ctx context.Context, key string, p page) error {
+	known := make(map[string]Known, len(p.Write))
+	for _, s := range p.Write {
+		known[s.UserID] = w.known[s.UserID]
+	}
+	changes, err := w.bring(ctx, p.Write, known)
+	if err != nil {
+		return err
+	}
+	groups, err := w.changeOps(changes, key)
+	if err != nil {
+		return err
+	}
+	for _, s := range p.Back {
+		ops, err := w.returned(w.known[s.UserID])
+		if err != nil {
+			return err
+		}
+		groups = append(groups, ops)
+	}
+	w.settle(changes)
+	p.Write, p.Back = nil, nil
+	emptied, err := put(key, p, 0)
+	if err != nil {
+		return err
+	}
+	return w.commitGroups(ctx, append(groups, []store.Op{emptied}))
+}
+
+// commitGroups commits as much at once as the store takes, in the order given.
+// One person whom an event changed meanwhile must not hold up the others: the
+// next run looks at them again.
+func (k *Keeper) commitGroups(ctx context.Context, groups [][]store.Op) error {
+	for len(groups) > 0 {
+		var ops []store.Op
+		n := 0
+		for n < len(groups) && len(ops)+len(groups[n]) <= store.MaxOps {
+			ops = append(ops, groups[n]...)
+			n++
+		}
+		err := k.cfg.Store.Commit(ctx, ops...)
+		if errors.Is(err, store.ErrConflict) {
+			err = k.commitSingly(ctx, groups[:n])
+		}
+		if err != nil {
+			return wrap(err)
+		}
+		groups = groups[n:]
+	}
+	return nil
+}
+
+func (k *Keeper) commitSingly(ctx context.Context, groups [][]store.Op) error {
+	for _, ops := range groups {
+		if len(ops) == 0 {
+			continue
+		}
+		if err := k.cfg.Store.Commit(ctx, ops...); err != nil && !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+	return nil
+}
+
+func wrap(err error) error {
+	if err != nil {
+		return fmt.Errorf("directory: %w", err)
+	}
+	return nil
+}
+
+// settle counts what became of people, and notes those that Kingdee refused.
+func (w *walk) settle(changes []Change) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range changes {
+		if c.Refused != "" {
+			w.run.Counts.SetAside++
+			w.run.note(c.UserID, c.Refused)
+			continue
+		}
+		if c.Kind == Moved {
+			w.run.Counts.Moved++
+		}
+	}
+}
+
+// ChangeKind is what was done to a person.
+type ChangeKind string
+
+// The kinds of change.
+const (
+	Created ChangeKind = "created"
+	Changed ChangeKind = "changed"
+	Moved   ChangeKind = "moved"
+	Cut     ChangeKind = "left"
+	Revived ChangeKind = "revived"
+)
+
+// Change is what was done to one person, for the diff of a run and for undo.
+type Change struct {
+	UserID  string     `json:"userid"`
+	Number  string     `json:"number"`
+	Name    string     `json:"name"`
+	Kind    ChangeKind `json:"kind"`
+	Staff   string     `json:"staff,omitzero"` // Kingdee's internal id
+	Diffs   []Diff     `json:"diffs,omitempty"`
+	Refused string     `json:"refused,omitzero"` // Kingdee's words, or ours
+
+	known Known // what is known from now on
+	same  bool  // Kingdee has it so already
+	fresh bool  // to be submitted and audited
+}
+
+// changeOps are the ops that keep what was done, person by person.
+func (w *walk) changeOps(changes []Change, key string) ([][]store.Op, error) {
+	var groups [][]store.Op
+	var told []Change
+	for _, c := range changes {
+		if c.Refused == "" {
+			ops, err := w.keep(c.known)
+			if err != nil {
+				return nil, err
+			}
+			groups = append(groups, ops)
+		}
+		if !c.same {
+			told = append(told, c)
+		}
+	}
+	if len(told) == 0 {
+		return groups, nil
+	}
+	diff, err := put(changePrefix+w.cfg.Corp+"/"+w.run.ID+"/"+key[len(key)-8:], told, keepRuns)
+	return append(groups, []store.Op{diff}), err
+}
+
+// bring makes Kingdee's records of these people what DingTalk says. A record
+// that Kingdee refuses is in the answer; an error means that nobody knows about
+// those it does not name, and the same people are brought again later.
+func (k *Keeper) bring(ctx context.Context, list []Staff, known map[string]Known) ([]Change, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	there, err := k.records(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	holds, err := k.holdsOf(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	changes := make([]Change, 0, len(list))
+	var drafts []kingdee.StaffDraft
+	var at []int // index in changes of each draft
+	for _, s := range list {
+		c, draft, err := k.plan(ctx, holds.over(s), there[s.Number], known[s.UserID])
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, c)
+		if c.Refused == "" && !c.same {
+			drafts, at = append(drafts, draft), append(at, len(changes)-1)
+		}
+	}
+	return changes, k.send(ctx, drafts, at, changes)
+}
+
+// lookUp is how many numbers one question names.
+const lookUp = 200
+
+// records asks for the staff records that carry these numbers.
+func (k *Keeper) records(ctx context.Context, list []Staff) (map[string][]kingdee.StaffRecord, error) {
+	found := map[string][]kingdee.StaffRecord{}
+	for from := 0; from < len(list); from += lookUp {
+		chunk := list[from:min(from+lookUp, len(list))]
+		numbers := make([]string, 0, len(chunk))
+		for _, s := range chunk {
+			numbers = append(numbers, s.Number)
+		}
+		for record, err := range k.cfg.Target.AllStaff(ctx, kingdee.Listing{Filter: kingdee.OneOf(k.cfg.Forms.Number, numbers...)}) {
+			if err != nil {
+				return nil, fmt.Errorf("directory: look up staff: %w", err)
+			}
+			found[record.Number] = append(found[record.Number], record)
+		}
+	}
+	return found, nil
+}
+
+// plan says what is to be sent for one person.
+func (k *Keeper) plan(ctx context.Context, s Staff, there []kingdee.StaffRecord, known Known) (Change, kingdee.StaffDraft, error) {
+	c := Change{UserID: s.UserID, Number: s.Number, Name: s.Name, known: known}
+	c.known.UserID, c.known.UnionID, c.known.Name, c.known.Number = s.UserID, s.UnionID, s.Name, s.Number
+	c.known.Print, c.known.Home = s.print(), s.Home
+	draft := draftOf(s)
+	switch {
+	case len(there) > 1:
+		c.Refused = "金蝶中有多条员工记录使用同一编号"
+		return c, draft, nil
+	case len(there) == 0:
+		c.Kind, c.fresh = Created, true
+		draft.CreateUser = k.cfg.Rules.CreateUser
+		draft.Posts = postOf(s, "")
+		c.known.View = view(s.after(kingdee.StaffRecord{}))
+		return c, draft, nil
+	}
+	record := there[0]
+	if known.Staff != "" && known.Staff != record.ID {
+		c.Refused = "编号在金蝶中已属于另一条员工记录"
+		return c, draft, nil
+	}
+	if record.Forbidden {
+		c.Refused = "员工在金蝶中已禁用;确认返聘后启用"
+		return c, draft, nil
+	}
+	c.Kind, c.Staff, c.known.Staff = Changed, record.ID, record.ID
+	c.Diffs = s.diffs(record)
+	c.known.View = view(s.after(record))
+	draft.ID = record.ID
+	if moves(c.Diffs) {
+		c.Kind = Moved
+		entry, err := k.mainPost(ctx, record.ID)
+		if err != nil {
+			return c, draft, err
+		}
+		draft.Posts = postOf(s, entry)
+	}
+	c.fresh = !record.Approved // a crash came between the save and the audit, or somebody left it there
+	c.same = len(c.Diffs) == 0 && len(s.More) == 0 && !c.fresh
+	return c, draft, nil
+}
+
+func draftOf(s Staff) kingdee.StaffDraft {
+	draft := kingdee.StaffDraft{Number: s.Number, Name: s.Name, Mobile: s.Mobile, Email: s.Email, JoinDate: day(s.Joined)}
+	for _, v := range s.More {
+		draft.More = draft.More.Set(v.Field, v.Text)
+	}
+	return draft
+}
+
+// postOf is the row of the main post; none without a department.
+func postOf(s Staff, entry string) []kingdee.StaffPost {
+	if s.Department == "" {
+		return nil
+	}
+	return []kingdee.StaffPost{{EntryID: entry, Department: s.Department, Position: s.Position, Start: day(s.Joined), Primary: true}}
+}
+
+// mainPost is the id of the row that a move changes, empty when there is none.
+func (k *Keeper) mainPost(ctx context.Context, id string) (string, error) {
+	record, err := k.cfg.Target.View(ctx, k.cfg.Forms.Staff, id)
+	if err != nil {
+		return "", fmt.Errorf("directory: the posts of a staff record: %w", err)
+	}
+	entries := record.Entries(k.cfg.Forms.Entries)
+	for _, entry := range entries {
+		if main := entry.Text(k.cfg.Forms.Main, 0); main == "true" || main == "1" {
+			return entry.Text(k.cfg.Forms.EntryID, 0), nil
+		}
+	}
+	if len(entries) == 1 {
+		return entries[0].Text(k.cfg.Forms.EntryID, 0), nil
+	}
+	return "", nil
+}
+
+// send saves the drafts, and brings new records to the status that people can
+// sign in by.
+func (k *Keeper) send(ctx context.Context, drafts []kingdee.StaffDraft, at []int, changes []Change) error {
+	if len(drafts) == 0 {
+		return nil
+	}
+	results, err := k.cfg.Target.SaveStaff(ctx, drafts)
+	var made []string
+	byID := map[string]int{}
+	for i, result := range results {
+		c := &changes[at[i]]
+		switch {
+		case result.Err == nil:
+			c.Staff, c.known.Staff = result.ID, result.ID
+			made = append(made, result.ID)
+			byID[result.ID] = at[i]
+		case refusedBy(result.Err):
+			c.Refused = refusalWords(result.Err)
+		default:
+			err = errors.Join(err, result.Err)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("directory: save staff: %w", err)
+	}
+	return k.approve(ctx, made, byID, changes)
+}
+
+// approve submits and audits what is not yet in force. One that was submitted
+// already is refused at the first step, without effect; the second one counts.
+func (k *Keeper) approve(ctx context.Context, ids []string, byID map[string]int, changes []Change) error {
+	for _, op := range []kingdee.Operation{kingdee.OpSubmit, kingdee.OpAudit} {
+		var fresh []string
+		for _, id := range ids {
+			if changes[byID[id]].fresh {
+				fresh = append(fresh, id)
+			}
+		}
+		if len(fresh) == 0 {
+			return nil
+		}
+		results, err := k.cfg.Target.Operate(ctx, k.cfg.Forms.Staff, op, fresh...)
+		for _, result := range results {
+			if op == kingdee.OpAudit && refusedBy(result.Err) {
+				c := &changes[byID[result.ID]]
+				c.Refused = refusalWords(result.Err)
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("directory: %s staff: %w", op, err)
+		}
+	}
+	return nil
+}
+
+func refusedBy(err error) bool {
+	_, ok := errors.AsType[*kingdee.Refusal](err)
+	return ok
+}
+
+func refusalWords(err error) string {
+	refusal, _ := errors.AsType[*kingdee.Refusal](err)
+	for _, e := range refusal.Errors {
+		return e.Message
+	}
+	return refusal.Error()
+}

@@ -167,7 +167,7 @@ type walker struct {
 }
 
 func (w *walker) next(ctx context.Context) (rows [][]string, more bool, err error) {
-	size := w.client.cfg.API.PageSize
+	size := max(w.client.cfg.API.PageSize, 2) // one record is the overlap
 	for from := max(w.start-1, 0); ; from = max(from-size, 0) {
 		w.query.Page = Page{Start: from, Limit: size}
 		page, err := w.client.Query(ctx, w.query)
@@ -189,7 +189,7 @@ func (w *walker) next(ctx context.Context) (rows [][]string, more bool, err erro
 			w.start = from + len(page)
 			w.last = maxID(w.last, page[len(page)-1][0])
 		}
-		return fresh, len(page) == size && (len(fresh) > 0 || size > 1), nil
+		return fresh, len(page) == size, nil
 	}
 }
 

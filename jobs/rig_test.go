@@ -227,3 +227,5 @@ func (r *recorder) actions() []audit.Action {
 	}
 	return list
 }
+
+var admin = jobs.Actor{Name: "dingcorp1/manager01", Source: "203.0.113.7", RequestID: "req-1"}

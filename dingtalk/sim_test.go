@@ -30,12 +30,33 @@ type town struct {
 	*dingtalk.Client
 	sim *dingtalksim.Server
 	url string
-	log *bytes.Buffer
+	log *syncLog
+
+	doors []*peer.Client
+	close func() // everything; the end of the test does it too
 }
 
-func newTown(t *testing.T) *town {
+// syncLog is a log that a test reads while others write.
+type syncLog struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *syncLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *syncLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func newTown(t *testing.T, change ...func(*dingtalksim.Config)) *town {
 	t.Helper()
-	sim, err := dingtalksim.New(dingtalksim.Config{QPS: -1, AddressLimit: -1, Corps: []dingtalksim.Corp{
+	cfg := dingtalksim.Config{QPS: -1, AddressLimit: -1, Corps: []dingtalksim.Corp{
 		{
 			ID: corpA, Name: "甲", Apps: []dingtalksim.App{{
 				Key: keyA, Secret: secretA, AgentID: 1, Name: "Kingdee",
@@ -54,13 +75,24 @@ func newTown(t *testing.T) *town {
 			}},
 			People: []dingtalksim.Person{{UserID: "lisi", Name: "李四"}, {UserID: "zhangsan", Name: "另一个张三"}},
 		},
-	}})
+	}}
+	for _, f := range change {
+		f(&cfg)
+	}
+	sim, err := dingtalksim.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(sim)
-	t.Cleanup(server.Close)
-	u := &town{sim: sim, url: server.URL, log: &bytes.Buffer{}}
+	u := &town{sim: sim, url: server.URL, log: &syncLog{}}
+	u.close = sync.OnceFunc(func() {
+		for _, door := range u.doors {
+			door.CloseIdle()
+		}
+		sim.Close()
+		server.Close()
+	})
+	t.Cleanup(u.close)
 	u.Client = u.client(t, corpA, keyA, secretA, nil)
 	return u
 }
@@ -68,7 +100,7 @@ func newTown(t *testing.T) *town {
 func (u *town) client(t *testing.T, corp, key, secret string, change func(*dingtalk.Config)) *dingtalk.Client {
 	t.Helper()
 	door := peer.New(peer.Config{Timeout: 2 * time.Second})
-	t.Cleanup(door.CloseIdle)
+	u.doors = append(u.doors, door)
 	cfg := dingtalk.Config{
 		Corp: corp, AppKey: key, AppSecret: identity.NewSecret(secret), AgentID: "1",
 		Endpoints: dingtalk.Endpoints{OAPI: u.url, API: u.url, Login: u.url}, Peer: door,

@@ -30,7 +30,8 @@ type EventHandler func(ctx context.Context, e Event) error
 
 // StreamConfig bounds one event stream. Zero values take the defaults named.
 type StreamConfig struct {
-	Workers   int           // events in the handler at once, default 16; more are asked for later
+	Workers   int           // events in the handler at once, default 16; others wait their turn
+	Queue     int           // events taken and not yet answered, default 1,024; more are asked for later
 	AckWithin time.Duration // default 2.5 s: the vendor waits 3 s
 	Ping      time.Duration // silence after which the connection is tried, default 30 s
 	Pong      time.Duration // wait for the answer to that, default 5 s
@@ -85,6 +86,9 @@ func (c *Client) Stream(cfg StreamConfig) *Stream {
 	or(&cfg.Steady, 30*time.Second)
 	if cfg.Workers <= 0 {
 		cfg.Workers = 16
+	}
+	if cfg.Queue <= 0 {
+		cfg.Queue = 1024
 	}
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = "kdgate-sdk-go/1"

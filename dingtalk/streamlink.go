@@ -17,6 +17,7 @@ type link struct {
 	stream *Stream
 	conn   *websocket.Conn
 	handle EventHandler
+	queue  chan struct{} // one for each event taken and not answered
 	slots  chan struct{} // one for each event in the handler
 	// leaving is closed when the stream should open another connection.
 	leaving chan struct{}
@@ -28,7 +29,10 @@ type link struct {
 }
 
 func newLink(s *Stream, conn *websocket.Conn, handle EventHandler) *link {
-	return &link{stream: s, conn: conn, handle: handle, slots: make(chan struct{}, s.cfg.Workers), leaving: make(chan struct{})}
+	return &link{
+		stream: s, conn: conn, handle: handle, leaving: make(chan struct{}),
+		queue: make(chan struct{}, s.cfg.Queue), slots: make(chan struct{}, s.cfg.Workers),
+	}
 }
 
 var (
@@ -129,11 +133,11 @@ func (l *link) watch(ctx, alive context.Context) {
 	_ = l.conn.Close(websocket.StatusNormalClosure, "")
 }
 
-// drain waits for the events in the handler, each of them bounded by
-// AckWithin, and lets no other begin: whoever holds all slots is alone.
+// drain waits for the events taken, each of them bounded by AckWithin, and lets
+// no other begin: whoever holds all places of the queue is alone.
 func (l *link) drain() {
-	for range cap(l.slots) {
-		l.slots <- struct{}{}
+	for range cap(l.queue) {
+		l.queue <- struct{}{}
 	}
 }
 
@@ -160,7 +164,7 @@ func (l *link) keepAlive(ctx context.Context) {
 }
 
 // take deals with one frame. The reader never waits: events go to the handler
-// in goroutines of their own, at most Workers of them.
+// in goroutines of their own, which take turns.
 func (l *link) take(ctx context.Context, raw []byte) {
 	f, ok := readFrame(raw)
 	switch {
@@ -189,13 +193,13 @@ func (l *link) event(ctx context.Context, f streamFrame) {
 		return
 	}
 	select {
-	case l.slots <- struct{}{}:
-	default: // all hands full: DingTalk keeps it for us
+	case l.queue <- struct{}{}:
+	default: // more than we should hold: DingTalk keeps it for us
 		l.later(ctx, f)
 		return
 	}
 	l.events.Go(func() {
-		defer func() { <-l.slots }()
+		defer func() { <-l.queue }()
 		l.handOver(ctx, f, e)
 	})
 }
@@ -203,9 +207,16 @@ func (l *link) event(ctx context.Context, f streamFrame) {
 // handOver lets the handler decide, and answers in time.
 func (l *link) handOver(ctx context.Context, f streamFrame, e Event) {
 	s := l.stream
-	s.note(func(st *StreamStatus) { st.LastEvent, st.Events = s.client.now(), st.Events+1 })
 	bound, cancel := context.WithTimeout(ctx, s.cfg.AckWithin)
 	defer cancel()
+	select {
+	case l.slots <- struct{}{}:
+		defer func() { <-l.slots }()
+	case <-bound.Done():
+		l.later(ctx, f)
+		return
+	}
+	s.note(func(st *StreamStatus) { st.LastEvent, st.Events = s.client.now(), st.Events+1 })
 	defer s.client.CountEvent(ctx, e)
 	if err := l.handle(bound, e); err != nil {
 		s.log.WarnContext(ctx, "an event could not be taken and comes again", "type", e.Type, "event", e.ID, "error", err)

@@ -91,6 +91,12 @@ type Department struct {
 	Code     string   `json:"code,omitempty"`
 	Order    int64    `json:"order,omitempty"`
 	Managers []string `json:"dept_manager_userid_list,omitempty"`
+	// Hidden departments are not shown to other people; Permits and
+	// PermitUsers may see them nevertheless. To an application in whose range
+	// they are it makes no difference.
+	Hidden      bool     `json:"hide_dept,omitempty"`
+	Permits     []int64  `json:"dept_permits,omitempty"`
+	PermitUsers []string `json:"user_permits,omitempty"`
 }
 
 // Role is a role of a person as user/get shows it.

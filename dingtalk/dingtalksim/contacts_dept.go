@@ -115,6 +115,8 @@ type deptDetail struct {
 	CreateDeptGroup     bool     `json:"create_dept_group"`
 	AutoAddUser         bool     `json:"auto_add_user"`
 	HideDept            bool     `json:"hide_dept"`
+	Permits             []int64  `json:"dept_permits,omitempty"` // only while the department is hidden
+	PermitUsers         []string `json:"user_permits,omitempty"`
 	OuterDept           bool     `json:"outer_dept"`
 	OrgDeptOwner        string   `json:"org_dept_owner,omitempty"`
 	GroupContainSubDept bool     `json:"group_contain_sub_dept"`
@@ -141,11 +143,15 @@ func (c *call) deptGet() answer {
 	if managers == nil {
 		managers = []string{}
 	}
-	return c.result(deptDetail{
+	detail := deptDetail{
 		ID: d.ID, Name: d.Name, ParentID: d.ParentID, Order: d.Order, Managers: managers, Code: d.Code,
 		CreateDeptGroup: true, AutoAddUser: true, GroupContainSubDept: true,
-		MemberCount: all, OwningMemberCount: own,
-	})
+		MemberCount: all, OwningMemberCount: own, HideDept: d.Hidden,
+	}
+	if d.Hidden {
+		detail.Permits, detail.PermitUsers = d.Permits, d.PermitUsers
+	}
+	return c.result(detail)
 }
 
 // count gives the direct members and, each person once, those of everything

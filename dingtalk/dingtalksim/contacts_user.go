@@ -1,7 +1,6 @@
 package dingtalksim
 
 import (
-	"cmp"
 	"regexp"
 	"slices"
 )
@@ -172,9 +171,8 @@ func (d *directory) present() []*Person {
 
 // page is one page of a department's members.
 type page struct {
-	HasMore    bool   `json:"has_more"`
-	NextCursor *int64 `json:"next_cursor,omitempty"` // absent on the last page (SIM-D60)
-	List       any    `json:"list"`
+	HasMore    bool
+	NextCursor *int64 // absent on the last page (SIM-D60)
 }
 
 type listItem struct {
@@ -186,35 +184,24 @@ type listItem struct {
 // userList is POST /topapi/v2/user/list; its items lack what only user/get
 // shows (SIM-D62).
 func (c *call) userList() answer {
-	return c.members(func(dept int64, es []*entry) any {
-		items := make([]listItem, 0, len(es))
-		for _, e := range es {
-			items = append(items, listItem{c.userFields(&e.Person), e.entered, slices.Contains(e.LeaderOf, dept)})
-		}
-		return items
+	return c.members(func(b []byte, dept int64, e *entry) []byte {
+		item := listItem{c.userFields(&e.Person), e.entered, slices.Contains(e.LeaderOf, dept)}
+		return item.append(b)
 	})
-}
-
-type simpleItem struct {
-	UserID string `json:"userid"`
-	Name   string `json:"name"`
 }
 
 // userListSimple is POST /topapi/user/listsimple.
 func (c *call) userListSimple() answer {
-	return c.members(func(_ int64, es []*entry) any {
-		items := make([]simpleItem, 0, len(es))
-		for _, e := range es {
-			items = append(items, simpleItem{e.UserID, e.Name})
-		}
-		return items
+	return c.members(func(b []byte, _ int64, e *entry) []byte {
+		b = appendText(append(b, '{'), "userid", e.UserID, true)
+		return append(appendText(b, "name", e.Name, true), '}')
 	})
 }
 
 // members cuts one page out of a department's direct members. The cursor is a
 // plain offset into the list as it is now: someone who moves between two pages
 // is seen twice or not at all (SIM-D67).
-func (c *call) members(show func(dept int64, es []*entry) any) answer {
+func (c *call) members(show func(b []byte, dept int64, e *entry) []byte) answer {
 	dept, bad, ok := c.deptParam(0)
 	if !ok {
 		return bad
@@ -234,39 +221,21 @@ func (c *call) members(show func(dept int64, es []*entry) any) answer {
 	if !dir.deptInside(dept, rng) {
 		return c.outOfRangeDept()
 	}
-	all := dir.membersOf(dept, c.params.text("order_field"))
-	all = slices.DeleteFunc(all, func(e *entry) bool { return e.OutOfRange })
+	all := dir.membersOf(dept, c.params.text("order_field"), false)
 	from := min(cursor, int64(len(all)))
 	to := min(from+size, int64(len(all)))
-	p := page{HasMore: to < int64(len(all)), List: show(dept, all[from:to])}
+	p := page{HasMore: to < int64(len(all))}
 	if p.HasMore {
 		p.NextCursor = &to
 	}
-	return c.result(p)
-}
-
-// membersOf lists direct members in the wanted order; custom and unknown orders
-// are by time of entry.
-func (d *directory) membersOf(dept int64, order string) []*entry {
-	d.mu.RLock()
-	list := make([]*entry, 0, len(d.members[dept]))
-	for _, e := range d.members[dept] {
-		list = append(list, e)
-	}
-	d.mu.RUnlock()
-	slices.SortFunc(list, func(a, b *entry) int {
-		switch order {
-		case "entry_desc":
-			return cmp.Compare(b.entered, a.entered)
-		case "modify_asc":
-			return cmp.Compare(a.modified, b.modified)
-		case "modify_desc":
-			return cmp.Compare(b.modified, a.modified)
-		default:
-			return cmp.Compare(a.entered, b.entered)
+	items := append(make([]byte, 0, 1024*(to-from)+2), '[')
+	for i, e := range all[from:to] {
+		if i > 0 {
+			items = append(items, ',')
 		}
-	})
-	return list
+		items = show(items, dept, e)
+	}
+	return c.resultText(p.append(nil, append(items, ']')))
 }
 
 // userListID is POST /topapi/user/listid: no paging, not limited by the range
@@ -277,7 +246,7 @@ func (c *call) userListID() answer {
 		return bad
 	}
 	ids := []string{}
-	for _, e := range c.app.corp.dir.membersOf(dept, "") {
+	for _, e := range c.app.corp.dir.membersOf(dept, "", true) {
 		ids = append(ids, e.UserID)
 	}
 	return c.result(struct {

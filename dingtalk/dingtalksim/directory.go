@@ -34,7 +34,9 @@ type directory struct {
 	depts    map[int64]Department
 	children map[int64][]int64           // sorted by order, then id
 	members  map[int64]map[string]*entry // direct members, leavers excluded
+	past     []*Person                   // leavers as they left, hired again since: the record stays
 	serial   int64                       // grows with every change
+	listings listings
 }
 
 // entry is a person with the marks that lists are ordered by.
@@ -82,6 +84,9 @@ func (d *directory) put(p Person, now time.Time) {
 	if old := d.people[p.UserID]; old != nil {
 		e.entered = old.entered
 		d.drop(old)
+		if !old.Left.IsZero() && p.Left.IsZero() {
+			d.past = append(d.past, &old.Person)
+		}
 	}
 	d.people[p.UserID] = e
 	d.byUnion[p.UnionID] = p.UserID
@@ -93,6 +98,7 @@ func (d *directory) put(p Person, now time.Time) {
 			d.members[id] = map[string]*entry{}
 		}
 		d.members[id][p.UserID] = e
+		d.listings.forget(id)
 	}
 }
 
@@ -100,6 +106,7 @@ func (d *directory) drop(e *entry) {
 	delete(d.byUnion, e.UnionID)
 	for _, id := range e.Departments {
 		delete(d.members[id], e.UserID)
+		d.listings.forget(id)
 	}
 	delete(d.people, e.UserID)
 }

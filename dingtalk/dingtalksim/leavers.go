@@ -62,10 +62,8 @@ func (c *call) leaveRecords() answer {
 
 // leaversBetween lists who left within [start, end], first leaver first.
 func (c *call) leaversBetween(start, end time.Time) []leaveRecord {
-	people := slices.DeleteFunc(c.app.corp.dir.everybody(), func(p Person) bool {
-		return p.Left.IsZero() || p.External || p.Left.Before(start) || p.Left.After(end)
-	})
-	slices.SortStableFunc(people, func(a, b Person) int {
+	people := c.app.corp.dir.leavers(start, end)
+	slices.SortFunc(people, func(a, b *Person) int {
 		return cmp.Or(a.Left.Compare(b.Left), cmp.Compare(a.UserID, b.UserID))
 	})
 	records := []leaveRecord{}
@@ -77,4 +75,24 @@ func (c *call) leaversBetween(start, end time.Time) []leaveRecord {
 		records = append(records, r)
 	}
 	return records
+}
+
+// leavers are those who left within [start, end], in no order. Somebody hired
+// again has left all the same, as often as it happened.
+func (d *directory) leavers(start, end time.Time) []*Person {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	var list []*Person
+	add := func(p *Person) {
+		if !p.Left.IsZero() && !p.External && !p.Left.Before(start) && !p.Left.After(end) {
+			list = append(list, p)
+		}
+	}
+	for _, e := range d.people {
+		add(&e.Person)
+	}
+	for _, p := range d.past {
+		add(p)
+	}
+	return list
 }

@@ -86,6 +86,9 @@ func Populate(c *Corp, people, departments, depth int) {
 			UserID: fmt.Sprintf("p%06d", i+1), JobNumber: fmt.Sprintf("N%06d", i+1),
 			Name:   pick(surnames(), i) + pick(givenNames(), i/len(surnames())),
 			Mobile: fmt.Sprintf("137%08d", i+1), Title: pick([]string{"工程师", "会计", "采购员", "班长", "文员"}, i),
+			Telephone: fmt.Sprintf("0571-8%07d", i+1), WorkPlace: "杭州市余杭区文一西路969号", HiredDate: 1_500_000_000_000 + int64(i)*86_400_000,
+			Email: fmt.Sprintf("p%06d@example.com", i+1), OrgEmail: fmt.Sprintf("p%06d@corp.example.com", i+1),
+			Extension: `{"爱好":"围棋","班次":"` + pick([]string{"早", "中", "晚"}, i) + `"}`,
 		}
 		if len(ids) > 0 {
 			p.Departments = []int64{ids[i%len(ids)]}

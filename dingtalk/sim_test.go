@@ -104,7 +104,7 @@ func (u *town) client(t *testing.T, corp, key, secret string, change func(*dingt
 	cfg := dingtalk.Config{
 		Corp: corp, AppKey: key, AppSecret: identity.NewSecret(secret), AgentID: "1",
 		Endpoints: dingtalk.Endpoints{OAPI: u.url, API: u.url, Login: u.url}, Peer: door,
-		Limits: dingtalk.Limits{QPS: 10_000}, Logger: slog.New(slog.NewTextHandler(u.log, nil)),
+		Limits: dingtalk.Limits{QPS: 10_000, DirectoryPerMinute: -1}, Logger: slog.New(slog.NewTextHandler(u.log, nil)),
 	}
 	if change != nil {
 		change(&cfg)

@@ -247,7 +247,7 @@ func (p policy) with(g *Gateway) policy {
 			p.targets = append(p.targets, origin)
 		}
 	}
-	p.targets = append(p.targets, g.cfg.ForwardAuth...)
+	p.targets = append(append(p.targets, g.cfg.ForwardAuth...), g.cfg.ForwardHosts...)
 	return p
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"time"
 
 	"kdgate/identity"
@@ -38,6 +39,12 @@ type Config struct {
 	// ask /forward-auth and may be returned to after a sign-in; nothing else is (T58).
 	ForwardAuth []string
 	Asserter    Asserter // nil: /forward-auth answers without a signed assertion
+
+	// ForwardHosts lists the origins of applications on hosts of their own, which
+	// get a cookie of their own; Handles is needed with it.
+	ForwardHosts []string
+	Handles      Handles
+	HostAsserter func(origin string) Asserter // for one of them; nil: no signed assertion
 
 	Now  func() time.Time // nil: time.Now
 	Rand io.Reader        // nil: crypto/rand
@@ -263,7 +270,10 @@ func (c Config) proxied() []DataCentre {
 
 func (c Config) checkForwardAuth() []error {
 	var errs []error
-	for _, text := range c.ForwardAuth {
+	if len(c.ForwardHosts) > 0 && c.Handles == nil {
+		errs = append(errs, errors.New("forward-auth: hosts without handles"))
+	}
+	for _, text := range append(slices.Clone(c.ForwardAuth), c.ForwardHosts...) {
 		if origin, err := originOf(text); err != nil || origin != text || origin == "" {
 			errs = append(errs, fmt.Errorf("forward-auth: %q is not an origin such as https://app.example.com", text))
 		}

@@ -32,7 +32,7 @@ type original struct{ method, scheme, host, uri string }
 // originalOf reads it before the edge drops these headers. One given twice is
 // not given.
 func (g *Gateway) originalOf(r *http.Request) original {
-	if r.URL.Path != forwardAuthPath || !isTrusted(peerAddress(r.RemoteAddr), g.cfg.TrustedProxies) {
+	if r.URL.Path != forwardAuthPath && !strings.HasPrefix(r.URL.Path, hostPath) || !isTrusted(peerAddress(r.RemoteAddr), g.cfg.TrustedProxies) {
 		return original{}
 	}
 	one := func(name string) string {
@@ -50,10 +50,13 @@ func (g *Gateway) originalOf(r *http.Request) original {
 // is signed in: 200 and who, or 401; or, for a person whose page a trusted
 // proxy named, 303 to the sign-in, which leads back there.
 func (g *Gateway) forwardAuth(w http.ResponseWriter, r *http.Request) error {
+	if origin, ok := g.hostOf(visitOf(r).asked); ok {
+		return g.forwardHost(w, r, origin)
+	}
 	who, err := g.cfg.Sessions.Current(r)
 	switch {
 	case err == nil:
-		return g.forwardWho(w, r, who)
+		return g.forwardWho(w, r, who, g.cfg.Asserter)
 	case identity.KindOf(err) != identity.Unauthenticated:
 		return err
 	}
@@ -73,7 +76,7 @@ func (o original) isPage(r *http.Request) bool {
 
 // forwardWho says who somebody is. A data centre in the question means that
 // its login user is wanted, and then somebody without one may not pass.
-func (g *Gateway) forwardWho(w http.ResponseWriter, r *http.Request, who identity.Principal) error {
+func (g *Gateway) forwardWho(w http.ResponseWriter, r *http.Request, who identity.Principal, asserter Asserter) error {
 	var account identity.Account
 	if centre := r.URL.Query().Get("data_centre"); centre != "" {
 		if _, ok := g.centres[centre]; !ok {
@@ -85,8 +88,8 @@ func (g *Gateway) forwardWho(w http.ResponseWriter, r *http.Request, who identit
 		}
 	}
 	header := w.Header()
-	if g.cfg.Asserter != nil {
-		token, _, err := g.cfg.Asserter.Assert(r.Context(), who, account.LoginUser)
+	if asserter != nil {
+		token, _, err := asserter.Assert(r.Context(), who, account.LoginUser)
 		if err != nil {
 			return identity.Fail(identity.Internal, identity.CodeInternal, "assertion: %w", err)
 		}
@@ -146,6 +149,10 @@ func returnAddress(query string) string {
 // they would mend: backslashes, control characters, spaces, a user before the
 // host, missing slashes (T58).
 func (g *Gateway) returnPlace(address string) (wanted, bool) {
+	return placeOn(g.cfg.ForwardAuth, address)
+}
+
+func placeOn(origins []string, address string) (wanted, bool) {
 	if len(address) > maxURL/2 || !cleanQuery(address) {
 		return wanted{}, false
 	}
@@ -160,7 +167,7 @@ func (g *Gateway) returnPlace(address string) (wanted, bool) {
 	if !strings.HasPrefix(target, "/") || !cleanTarget(target) {
 		return wanted{}, false
 	}
-	origin, ok := g.listedOrigin(scheme, host)
+	origin, ok := listed(origins, scheme, host)
 	if !ok {
 		return wanted{}, false
 	}
@@ -168,9 +175,9 @@ func (g *Gateway) returnPlace(address string) (wanted, bool) {
 	return wanted{Origin: origin, Path: path, Query: query}, true
 }
 
-// listedOrigin compares as origins compare: scheme, host without case, port.
-func (g *Gateway) listedOrigin(scheme, host string) (string, bool) {
-	for _, origin := range g.cfg.ForwardAuth {
+// listed compares as origins compare: scheme, host without case, port.
+func listed(origins []string, scheme, host string) (string, bool) {
+	for _, origin := range origins {
 		ownScheme, ownHost, _ := strings.Cut(origin, "://")
 		if ownScheme == scheme && canonicalHost(ownHost, scheme) == canonicalHost(host, scheme) {
 			return origin, true
@@ -185,6 +192,9 @@ func (g *Gateway) returnTo(w wanted) string {
 	if w.Origin == "" {
 		return w.address()
 	}
+	if w.Bind != "" { // it is judged again there
+		return forwardEnterPath + "?" + url.Values{"bind": {w.Bind}, returnParameter: {w.there()}}.Encode()
+	}
 	return forwardSignInPath + "?" + url.Values{returnParameter: {g.outward(w)}}.Encode()
 }
 
@@ -194,15 +204,21 @@ func (g *Gateway) outward(w wanted) string {
 	if w.Origin == "" {
 		return w.address()
 	}
-	address := w.Origin + w.Path
-	if w.Query != "" {
-		address += "?" + w.Query
-	}
+	address := w.there()
 	if _, ok := g.returnPlace(address); !ok {
 		return homePath
 	}
 	if w.Fragment != "" && !hasControl(w.Fragment) {
 		address += "#" + (&url.URL{Fragment: w.Fragment}).EscapedFragment()
+	}
+	return address
+}
+
+// there is the place on its application's origin, without the fragment.
+func (w wanted) there() string {
+	address := w.Origin + w.Path
+	if w.Query != "" {
+		address += "?" + w.Query
 	}
 	return address
 }

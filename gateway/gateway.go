@@ -88,6 +88,9 @@ func (g *Gateway) mount() {
 		"POST /handover/{ticket}":              g.handoverRedeem,
 		"GET " + forwardAuthPath:               g.forwardAuth,
 		"GET " + forwardSignInPath:             g.forwardSignIn,
+		"GET " + forwardEnterPath:              g.forwardEnter,
+		"GET " + hostStartPath:                 g.hostStart,
+		"GET " + hostCallbackPath:              g.hostCallback,
 		"GET " + web.AssetPrefix + "{path...}": g.asset,
 	}
 	for pattern, serve := range routes {

@@ -95,18 +95,19 @@ func until(t *testing.T, so func() bool, why func() string) {
 	}
 }
 
-// snippet is the block between two markers of docs/forward-auth.md, so that
-// what people copy is what was run.
-func snippet(t *testing.T, language string, replace ...string) string {
+// snippet is the first block of a language under a heading of
+// docs/forward-auth.md, so that what people copy is what was run.
+func snippet(t *testing.T, heading, language string, replace ...string) string {
 	t.Helper()
 	text, err := os.ReadFile("../docs/forward-auth.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, ok := strings.Cut(string(text), "```"+language+"\n")
+	_, part, found := strings.Cut(string(text), "## "+heading+"\n")
+	_, rest, ok := strings.Cut(part, "```"+language+"\n")
 	block, _, closed := strings.Cut(rest, "```")
-	if !ok || !closed {
-		t.Fatalf("docs/forward-auth.md has no %s block", language)
+	if !found || !ok || !closed {
+		t.Fatalf("docs/forward-auth.md has no %s block under %s", language, heading)
 	}
 	for i := 0; i < len(replace); i += 2 {
 		if !strings.Contains(block, replace[i]) {
@@ -131,7 +132,7 @@ func TestNginx(t *testing.T) {
 		listed = "http://127.0.0.1:9" // replaced below, when nginx has its port
 		c.ForwardAuth = []string{listed}
 	})
-	address := nginx(t, snippet(t, "nginx",
+	address := nginx(t, snippet(t, "nginx, on the gateway's host name", "nginx",
 		"https://gate.example.com", h.URL, "gate.example.com", strings.TrimPrefix(h.URL, "https://"), "http://127.0.0.1:3000", app.URL))
 	h.gateway.cfg.ForwardAuth[0] = "http://" + address
 

@@ -14,6 +14,7 @@ type wanted struct {
 	Query    string `json:"query,omitempty"`    // raw, without the question mark
 	Fragment string `json:"fragment,omitempty"` // decoded, without the hash
 	Origin   string `json:"origin,omitempty"`   // of an application that asked by forward-auth; empty: ourselves
+	Bind     string `json:"bind,omitempty"`     // of an application on a host of its own: the browser that began there
 	Fresh    bool   `json:"fresh,omitempty"`    // a live session does not do: the person is to be proven now (T14)
 }
 

@@ -43,6 +43,10 @@ func (s *Server) newGateway(r *rooms) (fronts, error) {
 		Recorder: recorder{s.log, s.metrics}, Observer: s.metrics, Logger: s.options.Logger,
 		Secret: s.secret, Limits: gatewayLimits(cfg.Limits), ForwardAuth: cfg.ForwardAuth.Origins,
 		Asserter: asserter{issuer: issuer, audience: cfg.PublicURL + forwardAudience, now: s.options.Now}, Now: s.options.Now,
+		ForwardHosts: cfg.ForwardAuth.HostOrigins(), Handles: s.sessions,
+		HostAsserter: func(origin string) gateway.Asserter {
+			return asserter{issuer: issuer, audience: origin, now: s.options.Now}
+		},
 		DevInsecure: public.Scheme == "http", // the configuration allows that on loopback only
 	}
 	front, err := gateway.New(settings)

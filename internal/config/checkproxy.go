@@ -52,6 +52,7 @@ func (c *Config) checkOneProxy(m *Mistakes) {
 }
 
 func (c *Config) checkForwardAuth(m *Mistakes) {
+	c.checkForwardHosts(m)
 	for i, text := range c.ForwardAuth.Origins {
 		u, err := url.Parse(text)
 		if err != nil || u.Scheme+"://"+u.Host != text || (u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname()))) {

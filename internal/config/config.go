@@ -221,7 +221,8 @@ type Proxy struct {
 
 // ForwardAuth is the door for applications behind another proxy.
 type ForwardAuth struct {
-	Origins []string `mapstructure:"origins" doc:"addresses, as https://app.example.com, that a sign-in may lead back to"`
+	Origins []string `mapstructure:"origins" doc:"addresses on the gateway's own host name, as https://gate.example.com:8444, that a sign-in may lead back to"`
+	Hosts   []string `mapstructure:"hosts" doc:"applications on hosts of their own, as app.example.com, which get a session cookie of their own; needs listen.trusted_proxies"`
 }
 
 // Link is how sign-on links are made. What Kingdee leaves uncertain is a setting.

@@ -61,12 +61,12 @@ func (w *walk) level(ctx context.Context, level []dingtalk.Department, written m
 	var drafts []kingdee.DepartmentDraft
 	var known []knownDepartment
 	for _, d := range level {
-		number, listed := w.cfg.Rules.department(d.ID), false
-		if _, listed = w.cfg.Rules.Departments[d.ID]; listed || d.ParentID == 0 {
-			continue // the dictionary's own, and the company itself, which is an organisation in Kingdee
+		number := w.cfg.Rules.department(d.ID)
+		if _, listed := w.cfg.Rules.Departments[d.ID]; listed || number == "" {
+			continue // the dictionary's are kept by people
 		}
 		parent := ""
-		if w.tree.holds(d.ParentID) && w.parentIsDepartment(d.ParentID) {
+		if w.tree.holds(d.ParentID) {
 			parent = w.cfg.Rules.department(d.ParentID)
 		}
 		now := knownDepartment{d.ID, number, printOf(number, d.Name, parent)}
@@ -80,15 +80,6 @@ func (w *walk) level(ctx context.Context, level []dingtalk.Department, written m
 		return nil
 	}
 	return w.sendDepartments(ctx, drafts, known)
-}
-
-func (w *walk) parentIsDepartment(id int64) bool {
-	for _, d := range w.tree.list {
-		if d.ID == id {
-			return d.ParentID != 0
-		}
-	}
-	return false
 }
 
 func (w *walk) sendDepartments(ctx context.Context, drafts []kingdee.DepartmentDraft, known []knownDepartment) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -124,6 +125,9 @@ func (k *Keeper) bringOne(ctx context.Context, s Staff, known Known) error {
 	if err := k.unclaimed(ctx, s); err != nil {
 		return err
 	}
+	if err := k.makePath(ctx, s.Home); err != nil {
+		return err
+	}
 	changes, err := k.bring(ctx, []Staff{s}, map[string]Known{s.UserID: known})
 	if err != nil {
 		return err
@@ -146,6 +150,22 @@ func (k *Keeper) bringOne(ctx context.Context, s Staff, known Known) error {
 		}
 	}
 	return wrap(k.cfg.Store.Commit(ctx, ops...))
+}
+
+// makePath makes sure that a department and those above it are in Kingdee.
+func (k *Keeper) makePath(ctx context.Context, home int64) error {
+	if k.cfg.Rules.department(home) == "" || !k.cfg.Rules.MakeDepartments {
+		return nil
+	}
+	_, err := k.cfg.Store.Get(ctx, k.departmentKey(strconv.FormatInt(home, 10)))
+	if !errors.Is(err, store.ErrNotFound) {
+		return wrap(err)
+	}
+	k.trees.Lock()
+	path := k.tree.path(home)
+	k.trees.Unlock()
+	w := &walk{Keeper: k, run: &Run{}, tree: newTree(path), progress: func(Phase, int, int) {}}
+	return w.departments(ctx)
 }
 
 // unclaimed refuses a staff number that another person has or had (T19).

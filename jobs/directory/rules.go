@@ -84,12 +84,16 @@ func (r Rules) withDefaults() (Rules, error) {
 	return r, errors.Join(wrong...)
 }
 
+// rootDepartment is the company itself (reference 5.1), which is an organisation
+// in Kingdee and no department.
+const rootDepartment = 1
+
 // department is the number of a department, empty when its people go without.
 func (r Rules) department(id int64) string {
 	if number, listed := r.Departments[id]; listed {
 		return number
 	}
-	if !r.MakeDepartments {
+	if !r.MakeDepartments || id == rootDepartment || id == 0 {
 		return ""
 	}
 	return r.DepartmentPrefix + strconv.FormatInt(id, 10)

@@ -48,3 +48,15 @@ func (t tree) levels() [][]dingtalk.Department {
 	}
 	return levels
 }
+
+// path are the departments from the top down to one.
+func (t tree) path(id int64) []dingtalk.Department {
+	var path []dingtalk.Department
+	for t.holds(id) && len(path) < len(t.list) {
+		at := slices.IndexFunc(t.list, func(d dingtalk.Department) bool { return d.ID == id })
+		path = append(path, t.list[at])
+		id = t.list[at].ParentID
+	}
+	slices.Reverse(path)
+	return path
+}

@@ -1,0 +1,262 @@
+package directory_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"kdgate/audit"
+	"kdgate/dingtalk"
+	"kdgate/dingtalk/dingtalksim"
+	"kdgate/jobs"
+	"kdgate/jobs/directory"
+	"kdgate/kingdee/kingdeesim"
+)
+
+func event(kind string, userids ...string) dingtalk.Event {
+	return dingtalk.Event{Corp: corp, Type: kind, Users: userids}
+}
+
+func (r *rig) take(events ...dingtalk.Event) {
+	r.t.Helper()
+	for _, e := range events {
+		r.must(r.Take(r.t.Context(), e))
+	}
+}
+
+// TestEventsAreReadAgain proves T67 and F51: what an event says is not believed;
+// the person is read again, and only what DingTalk says now is done.
+func TestEventsAreReadAgain(t *testing.T) {
+	r := start(t, []dingtalksim.Person{person("z1", "张三", 10)}, nil)
+	r.take(event("user_add_org", "z1"), event("user_leave_org", "z1"), event("user_modify_org", "nobody"))
+	r.work()
+	if r.staff("z1").ForbidStatus != "A" || r.doors.closed("z1") {
+		t.Error("a forged leave event was believed")
+	}
+	_, err := r.ding.ChangePerson(corp, "z1", func(p *dingtalksim.Person) error { p.Mobile = "13912345678"; return nil })
+	r.must(err)
+	r.take(event("user_modify_org", "z1"))
+	r.work()
+	if r.staff("z1").Mobile != "13912345678" {
+		t.Errorf("%+v", r.staff("z1"))
+	}
+}
+
+// TestLeaver proves F54, T40 and T43's half of it: our doors are closed first,
+// then Kingdee's, with the times in the log; a second event does nothing more.
+func TestLeaver(t *testing.T) {
+	r := start(t, []dingtalksim.Person{person("z1", "张三", 10)}, func(c *directory.Config) { c.Rules.CreateUser = true })
+	r.run(directory.Order{})
+	r.doors.users["z1"] = map[string][]string{"live": {"张三"}}
+	_, err := r.ding.RemovePerson(corp, "z1", "leave")
+	r.must(err)
+	r.take(event("user_leave_org", "z1"))
+	r.work()
+	if !r.doors.closed("z1") || r.staff("z1").ForbidStatus != "B" {
+		t.Errorf("closed %v, %+v", r.doors.closed("z1"), r.staff("z1"))
+	}
+	for _, user := range r.king.Users() {
+		if user.Name == "张三" && user.ForbidStatus != "B" {
+			t.Errorf("the login user: %+v", user)
+		}
+	}
+	proof, err := r.log.Search(t.Context(), audit.Query{Action: directory.ActionLeave, Outcome: audit.OK})
+	r.must(err)
+	if len(proof) != 1 || proof[0].Target != corp+"/z1" {
+		t.Fatalf("%d proofs", len(proof))
+	}
+	for _, name := range []string{"began", "mapping_frozen", "sessions_ended", "kingdee_forbidden"} {
+		if proof[0].Detail[name] == "" {
+			t.Errorf("the proof lacks %s: %v", name, proof[0].Detail)
+		}
+	}
+	known, _, err := r.Known(t.Context(), "z1")
+	r.must(err)
+	if known.State != directory.Left {
+		t.Errorf("%+v", known)
+	}
+}
+
+// TestKingdeeAwayClosesOurDoors: our own doors do not wait for Kingdee, whose
+// follow when it is back (R19).
+func TestKingdeeAwayClosesOurDoors(t *testing.T) {
+	r := start(t, []dingtalksim.Person{person("z1", "张三", 10)}, nil)
+	r.run(directory.Order{})
+	_, err := r.ding.RemovePerson(corp, "z1", "leave")
+	r.must(err)
+	r.must(r.king.AddFault(kingdeesim.Fault{Match: "ExecuteBillQuery", Kind: "status", Status: 503, Times: 1000}))
+	r.take(event("user_leave_org", "z1"))
+	r.work()
+	if !r.doors.closed("z1") || r.staff("z1").ForbidStatus != "A" {
+		t.Errorf("while Kingdee is away: closed %v, %s", r.doors.closed("z1"), r.staff("z1").ForbidStatus)
+	}
+	r.king.ClearFaults()
+	r.until("Kingdee's door is closed", func() bool { // its client looks after the fault by itself
+		page, err := r.queue.List(t.Context(), jobs.Filter{State: jobs.Ready}, "", 10)
+		r.must(err)
+		for _, item := range page.Items {
+			_, err = r.queue.Replay(t.Context(), cli, item.ID)
+			r.must(err)
+		}
+		r.work()
+		return r.staff("z1").ForbidStatus == "B"
+	})
+}
+
+// TestRehireWaits proves T42 and T19: somebody who is here again waits for a
+// person, whatever events say and in whatever order.
+func TestRehireWaits(t *testing.T) {
+	r := start(t, []dingtalksim.Person{person("z1", "张三", 10)}, nil)
+	r.run(directory.Order{})
+	_, err := r.ding.RemovePerson(corp, "z1", "leave")
+	r.must(err)
+	r.take(event("user_leave_org", "z1"))
+	r.work()
+	_, err = r.ding.AddPerson(corp, person("z1", "张三", 20))
+	r.must(err)
+	r.take(event("user_add_org", "z1"), event("user_leave_org", "z1"), event("user_add_org", "z1"))
+	r.work()
+	run := r.run(directory.Order{})
+	if run.Counts.Waiting != 1 || run.Counts.Changed != 0 || r.staff("z1").ForbidStatus != "B" {
+		t.Fatalf("%+v, %+v", run.Counts, r.staff("z1"))
+	}
+	waiting, err := r.Waiting(t.Context())
+	r.must(err)
+	if len(waiting) != 1 || waiting[0].UserID != "z1" {
+		t.Fatalf("%+v", waiting)
+	}
+	r.must(r.Agree(t.Context(), cli, "z1", r.kingdee))
+	r.work()
+	if s := r.staff("z1"); s.ForbidStatus != "A" {
+		t.Errorf("after the word: %+v", s)
+	}
+	if err := r.Agree(t.Context(), cli, "z1", r.kingdee); err == nil {
+		t.Error("agreed twice")
+	}
+}
+
+// TestDrift proves F53: a change made in Kingdee waits for one of three answers,
+// and a record that was forbidden there closes our doors.
+func TestDrift(t *testing.T) {
+	r := start(t, []dingtalksim.Person{person("a", "甲", 10), person("b", "乙", 10), person("c", "丙", 10), person("d", "丁", 10)}, nil)
+	r.run(directory.Order{})
+	for _, number := range []string{"a", "b", "c"} {
+		name := "金蝶改的" + number
+		r.must(r.king.PatchStaff(centreID, number, kingdeesim.StaffPatch{Name: &name}))
+	}
+	forbidden := "B"
+	r.must(r.king.PatchStaff(centreID, "d", kingdeesim.StaffPatch{ForbidStatus: &forbidden}))
+	run := r.run(directory.Order{})
+	drifts, err := r.Drifts(t.Context(), "", 10)
+	r.must(err)
+	if run.Counts.Drift != 4 || len(drifts) != 3 || drifts[0].Diffs[0].Before != "金蝶改的a" || drifts[0].Diffs[0].After != "甲" {
+		t.Fatalf("%+v, %+v", run.Counts, drifts)
+	}
+	if r.staff("a").Name != "金蝶改的a" {
+		t.Error("DingTalk's word was written unasked")
+	}
+	r.must(r.AcceptDingTalk(t.Context(), cli, "a"))
+	r.must(r.KeepKingdee(t.Context(), cli, "b", time.Now().Add(48*time.Hour)))
+	r.must(r.KeepKingdee(t.Context(), cli, "c", time.Time{}))
+	r.work()
+	if !r.doors.closed("d") {
+		t.Error("a leaver marked in Kingdee keeps our doors open")
+	}
+	for userid, name := range map[string]string{"b": "乙乙", "c": "丙丙"} {
+		_, err := r.ding.ChangePerson(corp, userid, func(p *dingtalksim.Person) error { p.Name, p.Mobile = name, "13800000000"; return nil })
+		r.must(err)
+	}
+	r.run(directory.Order{})
+	if r.staff("a").Name != "甲" || r.staff("b").Name != "金蝶改的b" || r.staff("c").Name != "金蝶改的c" || r.staff("c").Mobile != "13800000000" {
+		t.Errorf("%s %s %+v", r.staff("a").Name, r.staff("b").Name, r.staff("c"))
+	}
+	r.must(r.Release(t.Context(), cli, "c"))
+	if err := r.AcceptDingTalk(t.Context(), cli, "a"); err == nil {
+		t.Error("decided twice")
+	}
+}
+
+// TestConverges proves R40 and R41: duplicates, any order, losses and late
+// arrivals of events come to the same state as the address book.
+func TestConverges(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	random := rand.New(rand.NewPCG(seed, 1))
+	rounds := 12
+	for round := range rounds {
+		r := start(t, []dingtalksim.Person{person("stays", "留", 10), person("leaves", "走", 10), person("moves", "动", 10)}, nil)
+		r.run(directory.Order{})
+		_, err := r.ding.RemovePerson(corp, "leaves", "leave")
+		r.must(err)
+		_, err = r.ding.ChangePerson(corp, "moves", func(p *dingtalksim.Person) error { p.Departments = []int64{21}; return nil })
+		r.must(err)
+		_, err = r.ding.AddPerson(corp, person("joins", "来", 20))
+		r.must(err)
+		events := []dingtalk.Event{
+			event("user_add_org", "joins"), event("user_modify_org", "moves"), event("user_leave_org", "leaves"),
+			event("user_modify_org", "leaves"), event("user_add_org", "leaves"), event("user_modify_org", "stays"), event("user_leave_org", "stays"),
+		}
+		for range 10 {
+			events = append(events, events[random.IntN(7)])
+		}
+		random.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
+		lost := random.IntN(len(events))
+		for i, e := range events[:len(events)-lost] {
+			r.take(e)
+			if i%5 == 4 {
+				r.work()
+			}
+		}
+		r.work()
+		r.run(directory.Order{})
+		r.work()
+		state := fmt.Sprint(r.staff("stays").ForbidStatus, r.staff("leaves").ForbidStatus, r.staff("joins").ForbidStatus,
+			r.doors.closed("leaves"), r.doors.closed("stays"), len(r.king.Staff()))
+		if state != "ABAtrue false 5" {
+			t.Fatalf("seed %d round %d: %s", seed, round, state)
+		}
+	}
+}
+
+// TestWave proves R46 for events: many leavers at once lose our doors at once,
+// and Kingdee's wait for a person.
+func TestWave(t *testing.T) {
+	r := start(t, crowd(40), func(c *directory.Config) { c.Breaker = directory.Breaker{Least: 5} })
+	r.wave = &directory.Wave{Now: time.Now}
+	r.run(directory.Order{})
+	for _, p := range crowd(40)[:12] {
+		_, err := r.ding.RemovePerson(corp, p.UserID, "leave")
+		r.must(err)
+		r.take(event("user_leave_org", p.UserID))
+	}
+	r.work()
+	forbidden := 0
+	for _, s := range r.king.Staff() {
+		if s.ForbidStatus == "B" {
+			forbidden++
+		}
+	}
+	if forbidden != 5 || !r.paused(directory.KindLeave) {
+		t.Errorf("%d were forbidden, paused %v", forbidden, r.paused(directory.KindLeave))
+	}
+}
+
+// TestBrokenDoorsAreTriedAgain: a mapping that could not be frozen is a leaver
+// who was not cut off, and is told so.
+func TestBrokenDoorsAreTriedAgain(t *testing.T) {
+	r := start(t, []dingtalksim.Person{person("z1", "张三", 10)}, nil)
+	r.run(directory.Order{})
+	_, err := r.ding.RemovePerson(corp, "z1", "leave")
+	r.must(err)
+	r.doors.broken = errors.New("the store is away")
+	r.take(event("user_leave_org", "z1"))
+	r.work()
+	failed, err := r.log.Search(t.Context(), audit.Query{Action: directory.ActionLeave, Outcome: audit.Failed})
+	r.must(err)
+	if len(failed) != 1 || r.staff("z1").ForbidStatus != "A" {
+		text, _ := json.Marshal(failed)
+		t.Errorf("%s", text)
+	}
+}

@@ -170,6 +170,7 @@ func personEntries() []entry {
 			about("no_person", identity.NotFound, identity.CodeNotEmployee),
 			[]string{"60121", "33012", "40003", "invalidParameter.user.notFound"},
 		},
+		{about("no_callback", identity.NotFound, ""), []string{"71007"}},
 		{about("no_department", identity.NotFound, ""), []string{"60003", "40009"}},
 		{about("no_approval", identity.NotFound, ""), []string{
 			"processInstanceNotExist", "aflowProcessInstNotExist",

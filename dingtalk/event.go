@@ -171,7 +171,7 @@ func (e *Event) fill(f fields) {
 	if e.At.IsZero() {
 		e.At = f.time("eventtime", "timestamp", "event_time")
 	}
-	e.Users = append(e.Users, f.texts("userid", "staffid")...)
+	e.Users = append(e.Users, f.texts("userid", "staffid", "useridlist")...)
 	for _, s := range f.texts("deptid") {
 		if id, err := strconv.ParseInt(s, 10, 64); err == nil {
 			e.Departments = append(e.Departments, id)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -309,5 +310,88 @@ func TestMigrate(t *testing.T) {
 	g.visitor().refused("lisi", "KD-206")
 	g.stop()
 	h.run("audit", "tail", "-n", "200", "--json").want(t, 0, `"action":"migrate"`)
+	h.run("audit", "verify").want(t, 0, "No fault found")
+}
+
+// TestLostSuspension proves R14 without wait_replicas: a Redis that comes back
+// without its last writes, as the replica that a failover promotes, opens no
+// door to who was suspended in them, within a minute, and also where the
+// gateway was started anew and remembers nothing.
+func TestLostSuspension(t *testing.T) {
+	for name, restart := range map[string]bool{"gateway goes on": false, "gateway starts anew": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			redis := storetest.StartRedis(t)
+			h := onRedis(t, redis, "")
+			h.edit(", password_file: redis.secret", "")
+			must(t, os.Remove(h.path("redis.secret")))
+			h.run("mapping", "import", h.put("rows.csv", threeRows)).want(t, 0)
+			g := h.start()
+			g.wantSignIn("lisi", "李四（财务）")
+			redis.Do("SAVE") // all that the new master will know
+			h.run("mapping", "suspend", "lisi", "--reason", "left").want(t, 0)
+			if restart {
+				g.stop()
+			}
+			redis.Kill()
+			redis.Start()
+			if restart {
+				g = h.start()
+			}
+			g.logged("the store forgot a suspension", "lisi")
+			h.run("mapping", "get", "lisi").want(t, 1, "KD-206")
+			g.visitor().refused("lisi", "KD-206")
+			g.stop()
+			h.run("audit", "verify").want(t, 0, "No fault found")
+		})
+	}
+}
+
+// TestMigrateIsKilled proves F95 and R68 by kill -9 at many moments: whatever is
+// half done is nobody's store, and the next run ends it.
+func TestMigrateIsKilled(t *testing.T) {
+	t.Parallel()
+	redis := storetest.StartRedis(t)
+	h := newHouse(t)
+	var rows strings.Builder
+	rows.WriteString(csvHeader)
+	for i := range 1500 {
+		fmt.Fprintf(&rows, "dingcorp1,u%04d,live,N%04d,login%04d\n", i, i, i)
+	}
+	h.run("mapping", "import", h.put("rows.csv", rows.String())).want(t, 0)
+	before := h.run("mapping", "export").want(t, 0).stdout
+	h.edit("store: {driver: sqlite, path: data/kdgate.db}",
+		fmt.Sprintf("store: {driver: redis, url: redis://%s/0}\nseal: {key_file: data/seal.key}", redis.Addr))
+	commits := func() int { return len(strings.Fields(redis.Do("KEYS", "*"))) }
+	killed := 0
+	for wait := 1; killed < 8; wait += 400 {
+		cmd := exec.Command(binary, "migrate", "--from", "sqlite", "--to", "redis", "--config", h.path("kdgate.yaml"))
+		must(t, cmd.Start())
+		ended := make(chan struct{})
+		go func() { _ = cmd.Wait(); close(ended) }()
+		for over := false; !over && commits() < wait; {
+			select {
+			case <-ended:
+				over = true
+			default:
+			}
+		}
+		_ = cmd.Process.Kill()
+		<-ended
+		if cmd.ProcessState.Success() {
+			break
+		}
+		killed++
+		if there := redis.Do("EXISTS", "{kdgate:main}k:store/born"); there == "0" {
+			h.run("mapping", "list").want(t, 1, "restore a backup") // this host remembers its store: half of it is none
+		}
+	}
+	if killed < 3 {
+		t.Fatalf("killed only %d times", killed)
+	}
+	h.run("migrate", "--from", "sqlite", "--to", "redis").want(t, 0, "out of use")
+	if after := h.run("mapping", "export").want(t, 0).stdout; after != before {
+		t.Error("the export is not the same")
+	}
 	h.run("audit", "verify").want(t, 0, "No fault found")
 }

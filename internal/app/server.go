@@ -229,7 +229,7 @@ func (s *Server) background() []func(context.Context) {
 		s.health.watch, s.repair, s.countSessions, s.retain, s.index.Run,
 	}
 	if s.options.Config.Store.Driver != "sqlite" {
-		work = append(work, s.lane.keep, s.keepPresence)
+		work = append(work, s.lane.keep, s.keepPresence, s.recoverLost)
 	}
 	if s.cert != nil {
 		work = append(work, s.cert.watch)

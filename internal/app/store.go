@@ -50,6 +50,7 @@ func redisConfig(cfg config.Store) (redisstore.Config, error) {
 		return redisstore.Config{}, fmt.Errorf("store.url: %w", err)
 	}
 	redis.MasterName, redis.Cluster, redis.Tenant = cfg.Sentinel, cfg.Cluster, cfg.Tenant
+	redis.WaitReplicas = cfg.WaitReplicas
 	if cfg.Username != "" {
 		redis.Username = cfg.Username
 	}

@@ -85,6 +85,8 @@ type Store struct {
 
 	Tenant   string `mapstructure:"tenant" default:"main" doc:"separates installations that share one Redis"`
 	Insecure bool   `mapstructure:"insecure" doc:"allow Redis without TLS off loopback"`
+
+	WaitReplicas int `mapstructure:"wait_replicas" default:"0" doc:"how many Redis replicas have to confirm a change before it counts, so that no failover forgets it; with Sentinel and two replicas: 1"`
 }
 
 // Addresses are url or urls, whichever is written.

@@ -42,6 +42,7 @@ func (c *Config) checkNoRedis(m *Mistakes) {
 		{"sentinel_password", !s.SentinelPassword.IsZero()},
 		{"tls", s.TLS != StoreTLS{}},
 		{"insecure", s.Insecure},
+		{"wait_replicas", s.WaitReplicas != 0},
 	} {
 		if key.written {
 			m.add("store.%s: belongs to driver: redis, but driver is sqlite; remove one", key.name)
@@ -64,6 +65,12 @@ func (c *Config) checkRedisShape(m *Mistakes) {
 	addresses := s.Addresses()
 	if s.URL != "" && len(s.URLs) > 0 {
 		m.add("store: url and urls are both there; keep one")
+	}
+	switch {
+	case s.WaitReplicas < 0 || s.WaitReplicas > 9:
+		m.add("store.wait_replicas: %d; 0 waits for none, 1 is what two replicas beside the master are for", s.WaitReplicas)
+	case s.WaitReplicas > 0 && s.Cluster:
+		m.add("store.wait_replicas: nodes of a cluster cannot be waited for; remove it and set min-replicas-to-write there")
 	}
 	switch {
 	case s.Sentinel != "" && s.Cluster:

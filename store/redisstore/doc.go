@@ -19,7 +19,7 @@
 // A user of its own needs: ~{kdgate:T}* &{kdgate:T}* +get +mget +set +del +exists
 // +getrange +zadd +zrem +zrangebylex +zrangebyscore +time +publish +subscribe
 // +unsubscribe +eval +evalsha +ping +hello +auth +select +client, in a cluster
-// also +cluster|slots +asking.
+// also +cluster|slots +asking, with WaitReplicas also +wait.
 //
 // # Replies that are lost or belong to somebody else
 //

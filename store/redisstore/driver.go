@@ -16,14 +16,15 @@ import (
 
 // Driver is a store.Driver over Redis. Build it with Open.
 type Driver struct {
-	client  redis.UniversalClient
-	dialer  *dialer
-	user    string
-	timeout time.Duration
-	names   names
-	scripts *scripts
-	ear     *ear
-	breaker circuitbreaker.CircuitBreaker[any]
+	client   redis.UniversalClient
+	dialer   *dialer
+	user     string
+	timeout  time.Duration
+	replicas int // that have to confirm a change
+	names    names
+	scripts  *scripts
+	ear      *ear
+	breaker  circuitbreaker.CircuitBreaker[any]
 
 	cancel  context.CancelFunc // ends the ear
 	stopped chan struct{}      // closed when it has ended
@@ -161,7 +162,11 @@ func (d *Driver) values(ctx context.Context, keys []string) ([]store.Entry, erro
 func (d *Driver) Apply(ctx context.Context, batch store.Batch) error {
 	keys, args := d.commitArgs(batch)
 	return d.bounded(ctx, func(ctx context.Context) error {
-		reply, err := d.ask(ctx, d.scripts.commitFor(len(batch.Writes)), keys, args...)
+		script, ask := d.scripts.commitFor(len(batch.Writes)), d.ask
+		if d.replicas > 0 && writes(batch) {
+			ask = d.confirmed
+		}
+		reply, err := ask(ctx, script, keys, args...)
 		if err != nil {
 			return err
 		}

@@ -36,6 +36,10 @@ type Config struct {
 
 	Timeout  time.Duration // of one operation with all its repeats; 1.8 s by default
 	PoolSize int           // connections at most; 32 by default
+
+	// WaitReplicas is how many replicas have to confirm a change before it counts;
+	// 0 for none. Not with Cluster.
+	WaitReplicas int
 }
 
 // FromURL reads redis://[user[:password]@]host:port[/db], rediss:// for TLS, or
@@ -81,6 +85,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("redisstore: no address")
 	case !tenantName.MatchString(c.Tenant):
 		return c, fmt.Errorf("redisstore: tenant %q: 1 to 64 letters, digits, dots, dashes or underscores", c.Tenant)
+	case c.Cluster && c.WaitReplicas > 0:
+		return c, errors.New("redisstore: a cluster's nodes cannot be waited for; set min-replicas-to-write there")
 	case c.Cluster && (c.MasterName != "" || c.DB != 0):
 		return c, errors.New("redisstore: a cluster has neither a master name nor database numbers")
 	case !c.Cluster && c.MasterName == "" && len(c.Addrs) > 1:
@@ -138,16 +144,17 @@ func Open(cfg Config) (*Driver, error) {
 	dial := newDialer(cfg.TLS, cfg.Timeout)
 	ctx, cancel := context.WithCancel(context.Background())
 	d := &Driver{
-		client:  redis.NewUniversalClient(cfg.options(dial)),
-		dialer:  dial,
-		user:    cfg.Username,
-		timeout: cfg.Timeout,
-		names:   newNames(cfg.Tenant),
-		scripts: newScripts(),
-		ear:     newEar(cfg.Timeout),
-		breaker: newBreaker(),
-		cancel:  cancel,
-		stopped: make(chan struct{}),
+		client:   redis.NewUniversalClient(cfg.options(dial)),
+		dialer:   dial,
+		user:     cfg.Username,
+		timeout:  cfg.Timeout,
+		replicas: cfg.WaitReplicas,
+		names:    newNames(cfg.Tenant),
+		scripts:  newScripts(),
+		ear:      newEar(cfg.Timeout),
+		breaker:  newBreaker(),
+		cancel:   cancel,
+		stopped:  make(chan struct{}),
 	}
 	d.close = sync.OnceValue(d.shut)
 	go func() {

@@ -1,0 +1,78 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"kdgate/audit"
+	"kdgate/mapping"
+	"kdgate/store"
+)
+
+const (
+	lostEvery = 10 * time.Second // six times within the minute that R14 allows
+	lostBack  = 15 * time.Minute // longer than any failover forgets
+	lostKeys  = 32               // of one row that may be older than what was seen
+)
+
+// recoverLost puts back in force the suspensions that a shared store forgot: a
+// failover promotes a replica that lacks the last moment, and who was shut out
+// in it would come in again. The audit log has them, each replica those of all,
+// and it is no part of Redis (R14).
+func (s *Server) recoverLost(ctx context.Context) {
+	ticker := time.NewTicker(lostEvery)
+	defer ticker.Stop()
+	for {
+		if err := s.recoverSuspensions(ctx); err != nil && ctx.Err() == nil {
+			s.options.Logger.Warn("suspensions could not be compared with the audit log; tried again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// recoverSuspensions is one pass.
+func (c *Core) recoverSuspensions(ctx context.Context) error {
+	records, err := c.log.Search(ctx, audit.Query{
+		Action: audit.ActionMappingSuspend, From: c.options.Now().Add(-lostBack), Limit: 1000,
+	})
+	if err != nil {
+		return err
+	}
+	j := mapping.NewJournal()
+	for i := len(records) - 1; i >= 0; i-- { // oldest first
+		_ = j.Take(records[i]) // has no error to give
+	}
+	for _, row := range j.Rows() {
+		changed, err := c.reapply(ctx, row)
+		if err != nil {
+			return err
+		}
+		if changed {
+			c.options.Logger.Warn("the store forgot a suspension, as a failover does; it is in force again",
+				"row", row.Key().String(), "suspended_at", row.Changed.At)
+		}
+	}
+	return nil
+}
+
+// reapply brings a row to what the log says. Entries that the store put back
+// are renewed on the way: they would be refused here for as long as this
+// process remembers the lost ones.
+func (c *Core) reapply(ctx context.Context, row mapping.Entry) (changed bool, err error) {
+	by := mapping.Actor{Name: audit.System}
+	for range lostKeys {
+		changed, err = c.Table().Reapply(ctx, by, row)
+		key, outdated := store.OutdatedKey(err)
+		if !outdated {
+			return changed, err
+		}
+		if err := c.sealed.Renew(ctx, key); err != nil {
+			return false, err
+		}
+	}
+	return false, err
+}

@@ -131,7 +131,7 @@ func handleBill(ctx context.Context, w *jobs.Work) error {
 			return nil
 		}
 		if step != "looked-up" {
-			if err := once(ctx, step, w.Item().Key); err != nil {
+			if err := once(ctx, w, step); err != nil {
 				return err
 			}
 		}
@@ -142,10 +142,15 @@ func handleBill(ctx context.Context, w *jobs.Work) error {
 	}
 }
 
-// once does an act that the peer has not seen.
-func once(ctx context.Context, act, key string) error {
+// once does an act that the peer has not seen, if it is still ours to do.
+func once(ctx context.Context, w *jobs.Work, act string) error {
+	key := w.Item().Key
 	status, err := call(ctx, http.MethodGet, act, key)
 	if err != nil || status == http.StatusOK {
+		return err
+	}
+	if _, err := w.Check(ctx); err != nil {
+		fmt.Printf("refused %s %s\n", key, act)
 		return err
 	}
 	_, err = call(ctx, http.MethodPost, act, key)
@@ -398,6 +403,11 @@ func TestStopped(t *testing.T) {
 		t.Errorf("no commit of the stopped worker was refused; it said %q", said)
 	}
 	wantAllDone(t, where, 10)
+	for what, n := range p.done {
+		if n != 1 {
+			t.Errorf("%s %d times after the first worker went on", what, n)
+		}
+	}
 	if len(p.done) != before {
 		t.Errorf("%d acts before, %d after", before, len(p.done))
 	}

@@ -37,8 +37,11 @@
 //
 // Step commits a named step with its data before the next one is begun, and may
 // carry other writes in the same Commit. A handler that does "Step, act, Step"
-// resumes after a crash at the last step committed, and asks the peer whether
-// the act between two steps happened before it repeats it.
+// resumes after a crash at the last step committed, asks the peer whether the act
+// between two steps happened, and after that answer, before it acts, asks Check
+// whether the item is still its own. What a process frozen between Check and the
+// act can still do is for the peer to refuse: the act carries a name that the
+// peer knows it by, made from the item's key.
 //
 // # Keys
 //

@@ -56,3 +56,67 @@ func BenchmarkCheckNames(b *testing.B) {
 		}
 	}
 }
+
+// TestMembersRefuseDoubt: an answer that says "success" but leaves open whether
+// the list is whole, or whom it means, is an error and not a shorter list.
+func TestMembersRefuseDoubt(t *testing.T) {
+	for name, result := range map[string]string{
+		"no has_more":         `{"list":[]}`,
+		"no list":             `{"has_more":false}`,
+		"null list":           `{"has_more":false,"list":null}`,
+		"no cursor":           `{"has_more":true,"list":[]}`,
+		"cursor stands still": `{"has_more":true,"next_cursor":0,"list":[]}`,
+		"cursor goes back":    `{"has_more":true,"next_cursor":-5,"list":[]}`,
+		"nobody":              `{"has_more":false,"list":[{"name":"x"}]}`,
+		"userid is a number":  `{"has_more":false,"list":[{"userid":5}]}`,
+		"two userids":         `{"has_more":false,"list":[{"userid":"a","userId":"b"}]}`,
+		"nothing":             `{}`,
+	} {
+		b := newBench(t)
+		b.fake.on("/topapi/v2/user/list", 200, `{"errcode":0,"errmsg":"ok","result":`+result+`}`)
+		var err error
+		n := 0
+		for page, e := range b.Members(t.Context(), 1, 0) {
+			n, err = n+len(page.People), e
+		}
+		if err == nil || n != 0 {
+			t.Errorf("%s: %d people, %v", name, n, err)
+		}
+	}
+}
+
+// TestMembersStop: a walk that its caller leaves calls nobody any more.
+func TestMembersStop(t *testing.T) {
+	b := newBench(t)
+	b.fake.on("/topapi/v2/user/list", 200, pageOf(100, 0, true))
+	for range b.Members(t.Context(), 1, 0) {
+		break
+	}
+	if n := b.fake.count("/topapi/v2/user/list"); n != 1 {
+		t.Errorf("%d calls", n)
+	}
+}
+
+// TestDepartmentsEnd: circles, doubles and the school root end a walk, and a
+// department that vanishes meanwhile fails it.
+func TestDepartmentsEnd(t *testing.T) {
+	b := newBench(t)
+	b.fake.on("/topapi/v2/department/get", 200, `{"errcode":0,"result":{"dept_id":1,"name":"root"}}`)
+	b.fake.on("/topapi/v2/department/listsub", 200,
+		`{"errcode":0,"result":[{"dept_id":1,"name":"root"},{"dept_id":2,"name":"a","parent_id":1},{"dept_id":2,"name":"again"},{"dept_id":-7,"name":"school"}]}`)
+	list, err := b.Departments(t.Context())
+	if err != nil || len(list) != 2 || list[1].ID != 2 || list[1].ParentID != 1 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	b.fake.turns("/topapi/v2/department/listsub",
+		`{"errcode":0,"result":[{"dept_id":2,"name":"a","parent_id":1}]}`, `{"errcode":60003,"errmsg":"部门不存在"}`)
+	if list, err := b.Departments(t.Context()); err == nil {
+		t.Errorf("a vanished department gave %+v", list)
+	}
+	for _, result := range []string{`null`, `[{"name":"x"}]`, `[{"dept_id":0}]`, `"[{\"dept_id\":1,\"DEPT_ID\":2}]"`} {
+		b.fake.on("/topapi/v2/department/listsub", 200, `{"errcode":0,"result":`+result+`}`)
+		if list, err := b.Departments(t.Context()); err == nil {
+			t.Errorf("%s gave %+v", result, list)
+		}
+	}
+}

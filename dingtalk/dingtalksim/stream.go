@@ -149,7 +149,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	}
 	l := &streamLink{
 		server: s, app: ticket.app, topics: ticket.topics, id: s.rand.hex(8), opened: s.clock.now(),
-		address: cmp.Or(callerIP(r), "-"), gone: make(chan struct{}), waiting: map[string]*outgoing{},
+		address: cmp.Or(callerIP(r), "-"), ready: make(chan struct{}), gone: make(chan struct{}), waiting: map[string]*outgoing{},
 	}
 	if !s.streams.join(l, s.sw().StreamLimit) {
 		http.Error(w, "too many connections", http.StatusTooManyRequests)
@@ -159,6 +159,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	l.wire = &stallConn{gone: l.gone}
 	conn, err := websocket.Accept(&stallable{w, l.wire}, r, nil)
 	if err != nil {
+		l.drop()
 		return // Accept has answered
 	}
 	conn.SetReadLimit(maxBody)

@@ -57,8 +57,9 @@ type streamLink struct {
 	leaving bool
 	waiting map[string]*outgoing // by messageId
 
-	once sync.Once
-	gone chan struct{}
+	ready chan struct{} // closed once the socket is open
+	once  sync.Once
+	gone  chan struct{} // closed when the link is dropped
 }
 
 // outgoing is a frame that waits for its answer.
@@ -83,6 +84,7 @@ func (l *streamLink) serve(conn *websocket.Conn) {
 	l.mu.Lock()
 	l.conn = conn
 	l.mu.Unlock()
+	close(l.ready)
 	defer l.drop()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -199,6 +201,10 @@ func (l *streamLink) goodbye() {
 // send writes one frame; wait, if not nil, gets the answer. It returns the
 // messageId, empty when nothing could be written.
 func (l *streamLink) send(kind, topic string, more map[string]string, data string, wait *outgoing) string {
+	select { // a link is known from its handshake on
+	case <-l.ready:
+	case <-l.gone:
+	}
 	s, id := l.server, l.server.rand.hex(16)
 	headers := map[string]string{
 		"appId": l.app.key, "connectionId": l.id, "contentType": "application/json",
@@ -282,7 +288,7 @@ func (s *Server) pickLink(app string) *streamLink {
 	var able []*streamLink
 	for _, l := range s.streams.all(app) {
 		l.mu.Lock()
-		ok := !l.leaving && l.conn != nil
+		ok := !l.leaving
 		l.mu.Unlock()
 		if ok {
 			able = append(able, l)

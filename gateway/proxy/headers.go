@@ -56,13 +56,9 @@ func hasFoldedPrefix(name, prefix string) bool {
 	return true
 }
 
-// withoutOwn leaves every byte of the other cookies as it came.
-func withoutOwn(line string) string {
-	if !mayHoldOwn(line) {
-		return line
-	}
-	var kept strings.Builder
-	kept.Grow(len(line))
+// appendForeign appends the cookies of a line that are not ours, every byte as it came.
+func appendForeign(b []byte, line string) []byte {
+	before := len(b)
 	for rest, more := line, true; more; {
 		var pair string
 		pair, rest, more = strings.Cut(rest, ";")
@@ -70,14 +66,14 @@ func withoutOwn(line string) string {
 		if isOwnCookie(strings.Trim(name, " \t")) {
 			continue
 		}
-		if kept.Len() > 0 {
-			kept.WriteByte(';')
+		if len(b) > before {
+			b = append(b, ';')
 		} else {
 			pair = strings.TrimLeft(pair, " \t")
 		}
-		kept.WriteString(pair)
+		b = append(b, pair...)
 	}
-	return kept.String()
+	return b
 }
 
 func isOwnCookie(name string) bool {
@@ -121,10 +117,4 @@ func isTrailing(name string) bool {
 	default:
 		return passesBack(name, nil)
 	}
-}
-
-// mayHoldOwn looks for what begins our cookies' names, in any letter case; most
-// of a line's cookies are not ours, but nearly every line holds one that is.
-func mayHoldOwn(line string) bool {
-	return strings.Contains(line, "kdgate") || strings.Contains(strings.ToLower(line), "kdgate")
 }

@@ -47,7 +47,7 @@ func newUpstream(cfg Config) (upstream, error) {
 }
 
 // eachPassed visits every header field of a request that goes upstream as it
-// came, and the Cookie header without what is ours. What a Connection header
+// came; of the cookies, ours are still to be left out. What a Connection header
 // names is gone before anything of ours is added, so that no client can take
 // that away (T53).
 func eachPassed(header http.Header, visit func(name, value string)) {
@@ -57,11 +57,6 @@ func eachPassed(header http.Header, visit func(name, value string)) {
 			continue
 		}
 		for _, value := range values {
-			if name == "Cookie" {
-				if value = withoutOwn(value); value == "" {
-					continue
-				}
-			}
 			visit(name, value)
 		}
 	}
@@ -114,6 +109,10 @@ func (p *Proxy) message(room []byte, r *http.Request, bound *binding, size int) 
 	b = append(b, p.upstream.opening...)
 	eachPassed(r.Header, func(name, value string) {
 		clean = clean && cleanValue(value)
+		if name == "Cookie" {
+			b = cookieField(b, value)
+			return
+		}
 		b = field(b, name, value)
 	})
 	if takesTrailers(r.Header) {
@@ -137,6 +136,18 @@ func (p *Proxy) message(room []byte, r *http.Request, bound *binding, size int) 
 
 func field(b []byte, name, value string) []byte {
 	return append(append(append(append(b, name...), ": "...), value...), "\r\n"...)
+}
+
+// cookieField is the Cookie field without cookies of ours, and nothing when no
+// other is left.
+func cookieField(b []byte, line string) []byte {
+	const name = "Cookie: "
+	before := len(b)
+	b = append(b, name...)
+	if b = appendForeign(b, line); len(b) == before+len(name) {
+		return b[:before]
+	}
+	return append(b, "\r\n"...)
 }
 
 // cleanValue reports a value with no control byte but the tab (RFC 9110, 5.5).
@@ -169,7 +180,14 @@ func (p *Proxy) request(ctx context.Context, r *http.Request, ps *passage) *http
 		RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery, // byte for byte; the edge has judged it
 	}
 	header := make(http.Header, len(r.Header)+8)
-	eachPassed(r.Header, func(name, value string) { header[name] = append(header[name], value) })
+	eachPassed(r.Header, func(name, value string) {
+		if name == "Cookie" {
+			value = string(appendForeign(nil, value))
+		}
+		if name != "Cookie" || value != "" {
+			header[name] = append(header[name], value)
+		}
+	})
 	if _, given := header["User-Agent"]; !given {
 		header["User-Agent"] = []string{""} // else net/http writes its own
 	}

@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -31,12 +33,45 @@ var (
 	}
 )
 
-type policy struct{ never, still, deny, allow, entrances []string }
+type policy struct {
+	never, still, deny, allow, entrances []string
+
+	known *verdicts
+}
+
+const (
+	maxVerdicts = 1024 // paths in memory; past it the memory starts anew
+	maxJudged   = 256  // bytes of a path that is worth remembering
+)
+
+// verdicts remembers what was judged of paths: a page asks for the same few
+// hundred again and again, and there are many patterns.
+type verdicts struct {
+	paths sync.Map // string: verdict
+	count atomic.Int64
+}
+
+// recall gives the verdict on a path, judged now or earlier.
+func (v *verdicts) recall(path string, judge func(path string) verdict) verdict {
+	if found, ok := v.paths.Load(path); ok {
+		return found.(verdict) //nolint:forcetypeassert // nothing else is stored
+	}
+	found := judge(path)
+	if len(path) > maxJudged {
+		return found
+	}
+	if v.count.Add(1) >= maxVerdicts {
+		v.paths.Clear()
+		v.count.Store(1)
+	}
+	v.paths.Store(strings.Clone(path), found)
+	return found
+}
 
 func newPolicy(deny, allow []string) policy {
 	return policy{
 		never: neverOpen, still: stillOpen, entrances: entrances,
-		deny: append(lowered(deny), closedAtFirst...), allow: lowered(allow),
+		deny: append(lowered(deny), closedAtFirst...), allow: lowered(allow), known: &verdicts{},
 	}
 }
 
@@ -59,20 +94,26 @@ const (
 )
 
 // judge reads the decoded path, the one that routing saw, and the query.
-func (p policy) judge(path, query string) verdict {
-	place, ok := placeOf(path)
-	if !ok {
-		return malformed
+func (p *policy) judge(path, query string) verdict {
+	if found := p.known.recall(path, p.judgePath); found != open {
+		return found
 	}
+	return judgeQuery(query)
+}
+
+func (p *policy) judgePath(path string) verdict {
+	place, ok := placeOf(path)
 	switch {
-	case matches(p.never, place) && !matches(p.still, place):
-		return closed
-	case matches(p.deny, place) && !matches(p.allow, place):
+	case !ok:
+		return malformed
+	case matches(p.never, place) && !matches(p.still, place),
+		matches(p.deny, place) && !matches(p.allow, place):
 		return closed
 	case matches(p.entrances, place):
 		return entrance
+	default:
+		return open
 	}
-	return judgeQuery(query)
 }
 
 // judgeQuery closes the binary message format, which makes the server build

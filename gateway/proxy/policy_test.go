@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -157,7 +158,7 @@ func FuzzCookies(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		got := withoutOwn(line)
+		got := string(appendForeign(nil, line))
 		var want []string
 		for pair := range strings.SplitSeq(line, ";") {
 			if name, _, _ := strings.Cut(pair, "="); !isOwnCookie(strings.Trim(name, " \t")) {
@@ -199,4 +200,36 @@ func FuzzSetCookie(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A verdict that is remembered is the same, and memory is bounded whatever is asked.
+func TestVerdictsAreRemembered(t *testing.T) {
+	p := newPolicy([]string{"Reports/*"}, nil)
+	for range 2 {
+		for path, want := range map[string]verdict{
+			"/K3Cloud/a.js": open, "/K3Cloud/REPORTS/a.aspx": closed, "/K3Cloud/": entrance, "/K3Cloud/a:b": malformed,
+		} {
+			if got := p.judge(path, ""); got != want {
+				t.Errorf("%s: %v, want %v", path, got, want)
+			}
+		}
+		if p.judge("/K3Cloud/a.js", "format=3") != closed || p.judge("/K3Cloud/a.js", "ud=1") != entrance || p.judge("/K3Cloud/a.js", "") != open {
+			t.Error("a query's verdict is not its path's")
+		}
+	}
+	for i := range 3 * maxVerdicts {
+		p.judge(fmt.Sprintf("/K3Cloud/%d.js", i), "")
+	}
+	p.judge("/K3Cloud/"+strings.Repeat("x", maxJudged)+".js", "")
+	known := 0
+	p.known.paths.Range(func(path, _ any) bool {
+		known++
+		if len(path.(string)) > maxJudged { //nolint:forcetypeassert // of a map of ours
+			t.Error("a long path is remembered")
+		}
+		return true
+	})
+	if known == 0 || known > maxVerdicts {
+		t.Errorf("%d paths in memory", known)
+	}
 }

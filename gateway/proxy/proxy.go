@@ -236,7 +236,7 @@ func (p *Proxy) foreign(r *http.Request, who identity.Principal, m mark, where s
 // forgotten reports a page load of a session that Kingdee has forgotten. Calls
 // of a page pass: Kingdee itself answers them, and the page knows what to do.
 func (p *Proxy) forgotten(r *http.Request, m mark, bound *binding) bool {
-	if !gateway.IsNavigation(r) || p.cfg.Now().Sub(bound.lastUse()) < p.cfg.Limits.Idle {
+	if p.cfg.Now().Sub(bound.lastUse()) < p.cfg.Limits.Idle || !gateway.IsNavigation(r) {
 		return false
 	}
 	fresh, err := p.bindings.load(r.Context(), m) // another replica may have seen it since

@@ -59,6 +59,7 @@ var floors = []struct {
 	{"jobs/schedule", 71},
 	{"jobs", 70},
 	{"jobs/lease", 66},
+	{"gateway/proxy/direct", 10},
 	{"gateway/proxy", 62},
 	{"gateway", 60},
 	{"mapping", 55},

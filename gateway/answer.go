@@ -163,29 +163,39 @@ type page struct {
 // page renders and sends. The language switch is shown where a GET can bring
 // the same page again.
 func (g *Gateway) page(w http.ResponseWriter, r *http.Request, p page) {
-	v := visitOf(r)
-	words := g.pages.Catalogue().For(r)
-	view := web.View{Words: words, Page: p.name, Data: p.data}
+	words, canonical := g.pages.Catalogue().For(r), ""
 	if r.Method == http.MethodGet && r.URL.Path != callbackPath {
-		view.Canonical = withoutLang(r)
+		canonical = withoutLang(r)
 	}
+	body, err := g.render(p, words, canonical)
+	g.send(w, r, p, words.Lang, body, err)
+}
+
+func (g *Gateway) render(p page, words web.Words, canonical string) ([]byte, error) {
 	var body bytes.Buffer
-	if err := g.pages.Render(&body, view); err != nil {
+	err := g.pages.Render(&body, web.View{Words: words, Page: p.name, Data: p.data, Canonical: canonical})
+	return body.Bytes(), err
+}
+
+// send answers with what was rendered, or says that it was not.
+func (g *Gateway) send(w http.ResponseWriter, r *http.Request, p page, lang string, body []byte, err error) {
+	if err != nil {
+		v := visitOf(r)
 		g.cfg.Logger.Error("page", "request_id", v.id, "error", err)
 		http.Error(w, "500 "+string(identity.CodeInternal)+" "+v.id, http.StatusInternalServerError)
 		return
 	}
 	header := w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
-	header.Set("Content-Language", words.Lang)
-	header.Set("Content-Length", strconv.Itoa(body.Len()))
+	header.Set("Content-Language", lang)
+	header.Set("Content-Length", strconv.Itoa(len(body)))
 	header.Set("Content-Security-Policy", p.policy.with(g).text())
 	// Our forms post to ourselves. Under no-referrer an old browser sends them
 	// with "Origin: null", which the same-origin check refuses.
 	header.Set("Referrer-Policy", "same-origin")
 	w.WriteHeader(p.status)
 	if r.Method != http.MethodHead {
-		_, _ = body.WriteTo(w) // the reader has gone: nobody is left to tell
+		_, _ = w.Write(body) // the reader has gone: nobody is left to tell
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 type Gateway struct {
 	cfg        Config
 	pages      *web.Pages
+	imprints   *imprints
 	keys       keys
 	states     *states
 	claims     *claims
@@ -38,7 +39,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	cfg = cfg.withDefaults()
 	g := &Gateway{
-		cfg: cfg, pages: pages, keys: keys{secret: cfg.Secret}, mux: http.NewServeMux(),
+		cfg: cfg, pages: pages, imprints: newImprints(), keys: keys{secret: cfg.Secret}, mux: http.NewServeMux(),
 		corps: map[string]Corp{}, centres: map[string]DataCentre{}, forms: map[string]Form{},
 		limiter: newLimiter(cfg.Limits, cfg.Now), openings: newOpenings(cfg.Limits, cfg.Now),
 	}

@@ -114,23 +114,35 @@ var cleanFailures = map[identity.Code]identity.Kind{
 	identity.CodeInternal:        identity.Internal,
 }
 
+// showSignIn shows the page of a sign-in: what a failed one has to say is
+// rendered, the others are nearly all alike.
 func (g *Gateway) showSignIn(w http.ResponseWriter, r *http.Request, browser identity.Secret, st signIn) {
-	corp := g.corps[st.Corp]
-	origin, _ := originOf(corp.JSAPI) // checked by New
-	status := http.StatusOK
-	if st.Failed != "" {
-		status, _ = verdict(identity.Fail(st.Kind, st.Failed, "shown"))
+	origin, _ := originOf(g.corps[st.Corp].JSAPI) // checked by New
+	p := page{status: http.StatusOK, name: "signin", policy: policy{script: origin, framed: true, forms: true}}
+	nonce := g.states.nonce(st.id, browser)
+	if hasImprint(r, st) {
+		words := g.pages.Catalogue().For(r)
+		body, err := g.imprinted(p, words, st, nonce)
+		g.send(w, r, p, words.Lang, body, err)
+		return
 	}
-	g.page(w, r, page{
-		status: status, name: "signin",
-		policy: policy{script: origin, framed: true, forms: true},
-		data: signInView{
-			State: st.id, Nonce: g.states.nonce(st.id, browser), Corp: corp.ID, Client: corp.ClientID, JSAPI: corp.JSAPI,
-			Browser: oauthPath + "?" + url.Values{"state": {st.id}}.Encode(),
-			Auto:    st.Failed == "", Restarted: st.Restarts > 0 && st.Failed == "", Failed: st.Failed,
-			Retry: g.returnTo(st.Wanted), RequestID: visitOf(r).id, Time: g.clock(),
-		},
-	})
+	if st.Failed != "" {
+		p.status, _ = verdict(identity.Fail(st.Kind, st.Failed, "shown"))
+	}
+	view := g.signInView(st, nonce)
+	view.Retry, view.RequestID, view.Time = g.returnTo(st.Wanted), visitOf(r).id, g.clock()
+	p.data = view
+	g.page(w, r, p)
+}
+
+// signInView is what every sign-in page shows, failed or not.
+func (g *Gateway) signInView(st signIn, nonce string) signInView {
+	corp := g.corps[st.Corp]
+	return signInView{
+		State: st.id, Nonce: nonce, Corp: corp.ID, Client: corp.ClientID, JSAPI: corp.JSAPI,
+		Browser: oauthPath + "?" + url.Values{"state": {st.id}}.Encode(),
+		Auto:    st.Failed == "", Restarted: st.Restarts > 0 && st.Failed == "", Failed: st.Failed,
+	}
 }
 
 // clock is the time as people read it, with its zone.

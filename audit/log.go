@@ -41,17 +41,18 @@ var ErrClosed = errors.New("audit: the log is closed")
 // Log is the open log of one gateway. It is safe for concurrent use.
 type Log struct {
 	*Reader
-	config  Config
-	keys    keys
-	lock    *flock.Flock
-	write   *sql.DB
-	anchor  anchors
-	queue   chan *pending
-	probes  chan chan error // of Ping, unbuffered
-	closing chan struct{}
-	stopped chan struct{}
-	once    sync.Once
-	err     error // of Close
+	config    Config
+	keys      keys
+	lock      *flock.Flock
+	write     *sql.DB
+	insertion *sql.Stmt // of one record, on the one connection of write
+	anchor    anchors
+	queue     chan *pending
+	probes    chan chan error // of Ping, unbuffered
+	closing   chan struct{}
+	stopped   chan struct{}
+	once      sync.Once
+	err       error // of Close
 
 	writer writerState // touched by the writer's goroutine only, once it runs
 }
@@ -138,6 +139,9 @@ func (l *Log) openFile(ctx context.Context) error {
 	if l.write, err = openWriter(ctx, path); err != nil {
 		return err
 	}
+	if l.insertion, err = l.write.PrepareContext(ctx, "INSERT INTO record (body, hash, mac) VALUES (?, ?, ?)"); err != nil {
+		return fmt.Errorf("audit: prepare: %w", err)
+	}
 	if l.Reader, err = OpenReader(ctx, l.config.Dir); err != nil {
 		return err
 	}
@@ -149,6 +153,9 @@ func (l *Log) release() error {
 	var errs []error
 	if l.Reader != nil {
 		errs = append(errs, l.Reader.Close())
+	}
+	if l.insertion != nil {
+		errs = append(errs, l.insertion.Close())
 	}
 	if l.write != nil {
 		errs = append(errs, l.write.Close())

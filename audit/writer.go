@@ -129,12 +129,7 @@ func (l *Log) writeBatch(ctx context.Context, batch []*pending) ([]byte, error) 
 }
 
 func (l *Log) insert(ctx context.Context, tx *sql.Tx, batch []*pending) (link, error) {
-	w := &l.writer
-	statement, err := tx.PrepareContext(ctx, "INSERT INTO record (body, hash, mac) VALUES (?, ?, ?)")
-	if err != nil {
-		return link{}, fmt.Errorf("prepare: %w", err)
-	}
-	defer func() { _ = statement.Close() }() // the transaction's end closes it too
+	w, statement := &l.writer, tx.StmtContext(ctx, l.insertion)
 	tip, at := w.tip, l.config.Now()
 	for _, p := range batch {
 		w.text = appendHead(w.text[:0], head{l.config.Replica, tip.seq + 1, tip.hash, at})

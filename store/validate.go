@@ -19,6 +19,9 @@ func checkText(what, text string) error {
 	if len(text) > MaxKey {
 		return fmt.Errorf("%w: %s of %d bytes, at most %d", ErrInvalid, what, len(text), MaxKey)
 	}
+	if isPlain(text) {
+		return nil
+	}
 	if !utf8.ValidString(text) {
 		return fmt.Errorf("%w: %s %q is not UTF-8", ErrInvalid, what, text)
 	}
@@ -30,6 +33,16 @@ func checkText(what, text string) error {
 		}
 	}
 	return nil
+}
+
+// isPlain reports printable ASCII, as nearly every key is.
+func isPlain(text string) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // checkOps refuses a commit that is empty, too large or contradicts itself.

@@ -192,7 +192,7 @@ func (d *Driver) commitArgs(batch store.Batch) ([]string, []any) {
 		keys = append(keys, d.names.value+w.Key)
 		switch w.Kind {
 		case store.OpPut:
-			record := append([]byte(packHead(w.Version, w.ExpiresAt)), w.Value...)
+			record := append(appendHead(make([]byte, 0, headSize+len(w.Value)), w.Version, w.ExpiresAt), w.Value...)
 			args = append(args, "p", w.Key, expect, keepFor(w, batch.Now), record)
 		case store.OpDelete:
 			args = append(args, "d", w.Key, expect, 0, "")

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -25,15 +24,26 @@ const (
 )
 
 // pad writes n in fixed width. Lua has only doubles: as text, versions compare exactly.
-func pad(n uint64) string { return fmt.Sprintf("%0*d", digits, n) }
+func pad(n uint64) string { return string(appendPadded(nil, n)) }
+
+func appendPadded(b []byte, n uint64) []byte {
+	var text [digits]byte
+	for i := digits - 1; i >= 0; i-- {
+		text[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return append(b, text[:]...)
+}
 
 // packHead is what stands before the value: version and end.
-func packHead(v store.Version, end time.Time) string {
+func packHead(v store.Version, end time.Time) string { return string(appendHead(nil, v, end)) }
+
+func appendHead(b []byte, v store.Version, end time.Time) []byte {
 	var micros int64
 	if !end.IsZero() {
 		micros = end.UnixMicro()
 	}
-	return pad(uint64(v)) + pad(uint64(micros))
+	return appendPadded(appendPadded(b, uint64(v)), uint64(micros))
 }
 
 var errMalformed = errors.New("not a record of ours")

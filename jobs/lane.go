@@ -28,6 +28,9 @@ type lane struct {
 // away, so that work goes on within ten seconds of its return (R26).
 const probeMost = 8 * time.Second
 
+// crowded is the pause after a Take that found work and got none of it.
+const crowded = 50 * time.Millisecond
+
 func newLane(kind Kind, p *Pool) *lane {
 	if kind.Workers <= 0 {
 		kind.Workers = 4
@@ -77,8 +80,12 @@ func (l *lane) tick(ctx, working context.Context, hands *sync.WaitGroup) (time.T
 			l.work(working, w)
 		})
 	}
-	if err == nil && len(taken.Work) > 0 && taken.Next.IsZero() {
-		return l.queue.now(), nil // perhaps more came while we took
+	now := l.queue.now()
+	switch {
+	case err == nil && len(taken.Work) > 0 && taken.Next.IsZero():
+		return now, nil // perhaps more came while we took
+	case len(taken.Work) == 0 && !taken.Next.IsZero() && !taken.Next.After(now):
+		return now.Add(crowded), err // others were quicker with all of it
 	}
 	return taken.Next, err
 }

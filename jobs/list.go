@@ -34,7 +34,7 @@ func (q *Queue) List(ctx context.Context, f Filter, after string, limit int) (Pa
 	if err != nil {
 		return Page{}, storeError(err, "list %s", f.State)
 	}
-	items, err := q.fetch(ctx, places)
+	items, err := q.fetch(ctx, places, unreadable)
 	if err != nil {
 		return Page{}, err
 	}
@@ -48,6 +48,15 @@ func (q *Queue) List(ctx context.Context, f Filter, after string, limit int) (Pa
 		}
 	}
 	return page, nil
+}
+
+// unreadable stands in a list for an item that cannot be read: a list that
+// silently lacks something is worse than one that says so.
+func unreadable(at place, err error) Item {
+	return Item{
+		ID: at.ID, State: at.State, Filed: at.At, Due: at.At,
+		Failure: &Failure{Code: identity.CodeOf(err), Words: "cannot be read", Private: private(err)},
+	}
 }
 
 func (f Filter) prefix(after string) (string, error) {

@@ -12,10 +12,11 @@ import (
 
 // Limits of one Take.
 const (
-	MaxTake   = 32      // items
-	takeBytes = 1 << 20 // of payloads; what does not fit is taken next time
-	takeTries = 6       // pages looked at, or commits lost to other takers
-	askAtOnce = 8       // reads in flight
+	MaxTake    = 32      // items
+	takeBytes  = 1 << 20 // of payloads; what does not fit is taken next time
+	takePages  = 6       // pages looked at, or commits lost to other takers
+	pageBehind = 256     // items on a page behind one that cannot be read
+	askAtOnce  = 8       // reads in flight
 )
 
 // Taken is what a Take brought.
@@ -58,9 +59,9 @@ func (q *Queue) Take(ctx context.Context, kind string, n int) (Taken, error) {
 // somewhere else in the page, so that replicas part by themselves instead of
 // meeting at the head again and again.
 func (q *Queue) takeReady(ctx context.Context, kind string, n int, taken *Taken) error {
-	after, crowded := "", false
-	for range takeTries {
-		due, err := q.duePage(ctx, kind, after, 4*n, taken)
+	after, size, crowded := "", max(16, 4*n), false
+	for range takePages {
+		due, err := q.duePage(ctx, kind, after, size, taken)
 		if err != nil || len(due) == 0 {
 			return err
 		}
@@ -68,19 +69,30 @@ func (q *Queue) takeReady(ctx context.Context, kind string, n int, taken *Taken)
 		if crowded {
 			from = int(random(int64(max(1, len(due)-n+1))))
 		}
-		chunk := due[from:min(len(due), from+n)]
-		work, err := q.lease(ctx, chunk)
+		work, err := q.leaseSome(ctx, due[from:], n)
 		taken.Work = append(taken.Work, work...)
 		switch {
 		case errors.Is(err, store.ErrConflict):
 			crowded = true
 		case err != nil || len(work) > 0:
 			return err
-		default: // nothing in it could be taken: look behind it
-			after = chunk[len(chunk)-1].Key
+		default: // nothing in it can be taken: look behind it
+			after, size = due[len(due)-1].Key, pageBehind
 		}
 	}
 	return nil
+}
+
+// leaseSome leases up to n of the items at places, from the first that can be taken.
+func (q *Queue) leaseSome(ctx context.Context, places []store.Entry, n int) ([]*Work, error) {
+	for len(places) > 0 {
+		n = min(n, len(places))
+		if work, err := q.lease(ctx, places[:n]); err != nil || len(work) > 0 {
+			return work, err
+		}
+		places = places[n:]
+	}
+	return nil, nil
 }
 
 // duePage gives a page of the index of what is due, and notes when the next is.
@@ -105,7 +117,7 @@ func (q *Queue) duePage(ctx context.Context, kind, after string, limit int, take
 // lease takes the items at these places in one Commit. Those that have moved
 // meanwhile or cannot be read are left out; ErrConflict says somebody was quicker.
 func (q *Queue) lease(ctx context.Context, places []store.Entry) ([]*Work, error) {
-	items, err := q.fetch(ctx, places)
+	items, err := q.fetch(ctx, places, skip)
 	if err != nil {
 		return nil, err
 	}
@@ -148,9 +160,12 @@ func (it *Item) leaseTo(owner string, length time.Duration, now time.Time) {
 	it.Lease = Lease{Owner: owner, Since: now, Heard: now, Until: it.Filed, Fence: fence}
 }
 
-// fetch reads the items at places, in their order. One that is not what its
-// place says, or cannot be read, is left zero: it must not stop the others.
-func (q *Queue) fetch(ctx context.Context, places []store.Entry) ([]Item, error) {
+// skip is what Take makes of an item that cannot be read: it must not stop the others.
+func skip(place, error) Item { return Item{} }
+
+// fetch reads the items at places, in their order. One that is no longer where
+// its place says is left zero; one that cannot be read is what unread makes of it.
+func (q *Queue) fetch(ctx context.Context, places []store.Entry, unread func(place, error) Item) ([]Item, error) {
 	items := make([]Item, len(places))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(askAtOnce)
@@ -164,12 +179,14 @@ func (q *Queue) fetch(ctx context.Context, places []store.Entry) ([]Item, error)
 			switch {
 			case err == nil && it.atKey() == entry.Key:
 				items[i] = it
+				return nil
 			case err == nil || errors.Is(err, store.ErrNotFound):
 				return q.repair(ctx, entry, at.ID, it)
 			case errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil:
 				return err
 			}
-			return nil // tampered, or of a newer release: its alarm is the store's
+			items[i] = unread(at, err)
+			return nil
 		})
 	}
 	return items, group.Wait()
@@ -268,7 +285,7 @@ func (q *Queue) takeSilent(ctx context.Context, places []store.Entry, n int) ([]
 			q.mu.Unlock()
 			break
 		}
-		items, err := q.fetch(ctx, []store.Entry{entry})
+		items, err := q.fetch(ctx, []store.Entry{entry}, skip)
 		if err != nil {
 			return work, err
 		}

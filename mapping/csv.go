@@ -114,7 +114,11 @@ func readHeader(r *csv.Reader) ([]string, error) {
 	if err != nil {
 		return nil, badFile(ReasonEmpty, fmt.Sprintf("header: %v", err))
 	}
-	columns := slices.Clone(header)
+	return checkColumns(slices.Clone(header))
+}
+
+// checkColumns holds the header's names to those that an import file has.
+func checkColumns(columns []string) ([]string, error) {
 	for i, name := range columns {
 		if !slices.Contains(importColumns, name) && !slices.Contains(ignoredColumns, name) {
 			return nil, badFile(ReasonColumns, fmt.Sprintf("unknown column %q", name))

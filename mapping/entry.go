@@ -109,13 +109,13 @@ func (e Entry) Account() identity.Account {
 }
 
 // Approved reports whether two administrators approved the row as it stands.
-func (e Entry) Approved() bool { return len(e.Approvals) >= approvalsNeeded }
+func (e Entry) Approved() bool { return len(e.Approvals) >= ApprovalsNeeded }
 
 // holds reports whether the row occupies its account and staff number.
 func (e Entry) holds() bool { return e.Status != StatusRemoved && e.Status != "" }
 
-// approvalsNeeded is how many administrators must approve a privileged row (F10).
-const approvalsNeeded = 2
+// ApprovalsNeeded is how many administrators must approve a privileged row (F10).
+const ApprovalsNeeded = 2
 
 // encode writes a stored value. Members of a newer release come out again (R54).
 func encode(v any) ([]byte, error) {

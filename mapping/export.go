@@ -27,11 +27,7 @@ func (p Progress) tell(done, total int) {
 // ExportCSV writes the rows that match as a file that ParseCSV reads back and
 // that no spreadsheet executes (T103). The export is recorded first.
 func (t *Table) ExportCSV(ctx context.Context, by Actor, w io.Writer, f Filter, p Progress) error {
-	err := t.record(ctx, []audit.Event{{
-		Action: audit.ActionMappingExport, Outcome: audit.OK, Actor: by.Name,
-		DataCentre: f.DataCentre, Source: by.Source, RequestID: by.RequestID,
-	}})
-	if err != nil {
+	if err := t.recordExport(ctx, by, f, "csv"); err != nil {
 		return err
 	}
 	// The byte-order mark makes spreadsheets read UTF-8.
@@ -40,19 +36,7 @@ func (t *Table) ExportCSV(ctx context.Context, by Actor, w io.Writer, f Filter, 
 	}
 	out := csv.NewWriter(w)
 	out.UseCRLF = true // RFC 4180
-	if err := out.Write(slices.Concat(importColumns, ignoredColumns)); err != nil {
-		return fmt.Errorf("mapping: export: %w", err)
-	}
-	done := 0
-	err = eachPage(ctx, t.cfg.Store, f.prefix(), func(stored store.Entry) error {
-		e, err := decodeRow(stored)
-		if err != nil || !f.matches(e) {
-			return err
-		}
-		done++
-		p.tell(done, 0)
-		return out.Write(exportLine(e))
-	})
+	err := t.exportRows(ctx, f, p, out.Write)
 	out.Flush()
 	if err == nil {
 		err = out.Error()
@@ -61,6 +45,30 @@ func (t *Table) ExportCSV(ctx context.Context, by Actor, w io.Writer, f Filter, 
 		return fmt.Errorf("mapping: export: %w", err)
 	}
 	return err
+}
+
+func (t *Table) recordExport(ctx context.Context, by Actor, f Filter, format string) error {
+	return t.record(ctx, []audit.Event{{
+		Action: audit.ActionMappingExport, Outcome: audit.OK, Actor: by.Name,
+		DataCentre: f.DataCentre, Source: by.Source, RequestID: by.RequestID, Detail: map[string]string{"format": format},
+	}})
+}
+
+// exportRows gives write the header and then every row that matches.
+func (t *Table) exportRows(ctx context.Context, f Filter, p Progress, write func([]string) error) error {
+	if err := write(slices.Concat(importColumns, ignoredColumns)); err != nil {
+		return err
+	}
+	done := 0
+	return eachPage(ctx, t.cfg.Store, f.prefix(), func(stored store.Entry) error {
+		e, err := decodeRow(stored)
+		if err != nil || !f.matches(e) {
+			return err
+		}
+		done++
+		p.tell(done, 0)
+		return write(exportLine(e))
+	})
 }
 
 // exportLine follows importColumns and ignoredColumns.

@@ -213,3 +213,38 @@ func parseInt(s string) int64 {
 	}
 	return n
 }
+
+// Keys lists the keys of all rows that match, in their order.
+func (x *Index) Keys(ctx context.Context, f Filter) ([]Key, error) {
+	rows, err := x.snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	q, want := Query{Filter: f}, skeleton(f.Text)
+	var keys []Key
+	for _, row := range rows {
+		if q.fits(row, want) {
+			keys = append(keys, Key{DataCentre: row.dataCentre, Corp: row.corp, UserID: row.userID})
+		}
+	}
+	return keys, nil
+}
+
+// Held says who has a row in a data centre, and which staff numbers rows hold.
+func (x *Index) Held(ctx context.Context, dataCentre string) (people map[identity.Subject]bool, numbers map[string]bool, err error) {
+	rows, err := x.snapshot(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	people, numbers = map[identity.Subject]bool{}, map[string]bool{}
+	for _, row := range rows {
+		if row.dataCentre != dataCentre {
+			continue
+		}
+		people[identity.Subject{Corp: row.corp, UserID: row.userID}] = true
+		if row.number != "" {
+			numbers[row.number] = true
+		}
+	}
+	return people, numbers, nil
+}

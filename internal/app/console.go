@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -31,6 +32,8 @@ type console struct {
 	server http.Server
 	at     net.Listener // nil: the console stands on the public listener
 	front  atomic.Pointer[http.Handler]
+
+	imports *admin.Imports // outlives a reload: what is being written goes on
 }
 
 // SecretFile is where the emergency account's one-time secret is put.
@@ -74,6 +77,11 @@ func onlyConsole(next *gateway.Gateway) http.Handler {
 	})
 }
 
+// openConsole makes what outlives a reload.
+func (s *Server) openConsole() {
+	s.console.imports = &admin.Imports{Store: s.store, Now: s.options.Now, Logger: s.options.Logger}
+}
+
 // handConsole builds the console with its pages. The order of the pages is the
 // order of the navigation.
 func (s *Server) handConsole(r *rooms, front *gateway.Gateway) error {
@@ -98,10 +106,30 @@ func (s *Server) handConsole(r *rooms, front *gateway.Gateway) error {
 }
 
 // consolePages are the rooms of the console.
-func (s *Server) consolePages(*rooms) []admin.Page {
+func (s *Server) consolePages(r *rooms) []admin.Page {
 	return []admin.Page{
 		&admin.Overview{Log: s.log, Health: s.consoleHealth, Rows: s.index, Now: s.options.Now},
+		&admin.Mapping{
+			Table: r.table, Index: s.index, Imports: s.console.imports, Suggest: s.suggest(r),
+			Centres: consoleCentres(r.config), Corps: consoleCorps(r.config),
+		},
 	}
+}
+
+func consoleCentres(cfg *config.Config) []admin.Centre {
+	list := make([]admin.Centre, 0, len(cfg.DataCentres))
+	for _, dc := range cfg.DataCentres {
+		list = append(list, admin.Centre{ID: dc.ID, Name: cmp.Or(dc.Name, dc.ID)})
+	}
+	return list
+}
+
+func consoleCorps(cfg *config.Config) []string {
+	list := make([]string, 0, len(cfg.Corps))
+	for _, corp := range cfg.Corps {
+		list = append(list, corp.ID)
+	}
+	return list
 }
 
 func consoleAdmins(cfg *config.Config) map[identity.Subject]admin.Role {

@@ -130,3 +130,16 @@ func (c *Console) fresh(at time.Time) bool {
 func badRequest(format string, args ...any) error {
 	return identity.Fail(identity.Invalid, identity.CodeBadRequest, "admin: "+format, args...)
 }
+
+// unhurried frees long work from the listener's deadlines.
+func (v *Visit) unhurried() {
+	control := http.NewResponseController(v.W)
+	_ = control.SetReadDeadline(time.Time{}) // not a network: nothing to free
+	_ = control.SetWriteDeadline(time.Time{})
+}
+
+// attachment makes the answer a file that is saved and not shown.
+func (v *Visit) attachment(kind, name string) {
+	v.W.Header().Set("Content-Type", kind)
+	v.W.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+}

@@ -1,11 +1,16 @@
 package dingtalk
 
 import (
+	"bytes"
 	"fmt"
+	"iter"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	"kdgate/identity"
 	"kdgate/internal/peer"
 	"kdgate/internal/strictjson"
 )
@@ -117,6 +122,42 @@ func TestDepartmentsEnd(t *testing.T) {
 		b.fake.on("/topapi/v2/department/listsub", 200, `{"errcode":0,"result":`+result+`}`)
 		if list, err := b.Departments(t.Context()); err == nil {
 			t.Errorf("%s gave %+v", result, list)
+		}
+	}
+}
+
+// BenchmarkMembers reads people over loopback, as a sync does, from a peer that
+// answers at once; the bar is 60 MB/s.
+func BenchmarkMembers(b *testing.B) {
+	page := []byte(pageOf(100, 0, true))
+	head, tail, _ := bytes.Cut(page, []byte(`"next_cursor":100`))
+	var cursor atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json;charset=UTF-8")
+		if r.URL.Path == "/v1.0/oauth2/accessToken" {
+			_, _ = w.Write([]byte(`{"accessToken":"` + testToken + `","expireIn":7200}`))
+			return
+		}
+		_, _ = fmt.Fprintf(w, `%s"next_cursor":%d%s`, head, cursor.Add(100), tail)
+	}))
+	defer server.Close()
+	door := peer.New(peer.Config{})
+	defer door.CloseIdle()
+	c, err := New(Config{
+		Corp: "dingcorp1", AppKey: "dingkey1", AppSecret: identity.NewSecret(testSecret), Peer: door,
+		Endpoints: Endpoints{OAPI: server.URL, API: server.URL}, Limits: Limits{QPS: 1e9, DirectoryPerMinute: -1},
+		Egress: NewEgress(EgressConfig{Calls: 1e9}),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(page)))
+	b.ReportAllocs()
+	next, stop := iter.Pull2(c.Members(b.Context(), 1, 0))
+	defer stop()
+	for b.Loop() {
+		if page, err, ok := next(); err != nil || !ok || len(page.People) != 100 {
+			b.Fatal(err, ok)
 		}
 	}
 }

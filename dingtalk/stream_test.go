@@ -264,6 +264,40 @@ func TestStreamPongs(t *testing.T) {
 	<-over
 }
 
+// TestStreamStops proves R36 for a shutdown: an event that the handler has begun
+// is finished and acknowledged before Run returns, and no other begins.
+func TestStreamStops(t *testing.T) {
+	u := newTown(t)
+	s := u.Client.Stream(dingtalk.StreamConfig{})
+	run, cancel := context.WithCancel(context.Background())
+	begun, finish, over := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		over <- s.Run(run, func(ctx context.Context, _ dingtalk.Event) error {
+			close(begun) // a second event would panic here
+			<-finish
+			return ctx.Err() // the end of the program is no reason to lose what is begun
+		})
+	}()
+	within(t, "a connection", func() bool { return len(u.sim.StreamConnections(keyA)) == 1 })
+	id := u.emit(t, "user_add_org", nil)
+	<-begun
+	cancel()
+	later := u.emit(t, "user_add_org", nil)
+	select {
+	case err := <-over:
+		t.Fatalf("Run returned %v before the event was settled", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(finish)
+	if err := <-over; !errors.Is(err, context.Canceled) {
+		t.Errorf("Run returned %v", err)
+	}
+	within(t, "acknowledged", func() bool { return u.state(id).State == dingtalksim.StateAcknowledged })
+	if u.state(later).State == dingtalksim.StateAcknowledged {
+		t.Error("an event after the end was acknowledged")
+	}
+}
+
 // TestStreamTwoRuns: a stream runs once at a time, and several streams of one
 // application share its events (SIM-D88).
 func TestStreamTwoRuns(t *testing.T) {

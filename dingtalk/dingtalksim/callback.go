@@ -150,7 +150,7 @@ func (s *Server) push(a *app, o *occurrence, attempt int) {
 		return
 	}
 	o.settle(a.key, false)
-	s.later(s.clock.now().Add(failedAfter), func() { s.callbacks.fail(a, o.event) })
+	s.later(s.clock.now().Add(failedAfter), func() { s.callbacks.fail(a, o.copied()) })
 }
 
 // errLate is a receiver that takes longer than the deadline (SIM-D73).

@@ -278,7 +278,7 @@ func (s *Server) ForgetEvents() {
 
 // message is the event as the HTTP callback carries it, in the current form or
 // the older one (SIM-D77).
-func (e Event) message(legacy bool) []byte {
+func (e *Event) message(legacy bool) []byte {
 	m := map[string]any{"EventType": e.Type, "CorpId": e.Corp}
 	ms := e.Born.UnixMilli()
 	approval := strings.HasPrefix(e.Type, "bpms_")

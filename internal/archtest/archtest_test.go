@@ -15,6 +15,7 @@ var doors = map[string][]string{
 	"github.com/redis/go-redis/v9":        {"store/redisstore"},
 	"modernc.org/sqlite":                  {"store/sqlitestore", "audit"},
 	"github.com/gorilla/sessions":         {"identity/session"},
+	"github.com/coder/websocket":          {"dingtalk"},
 	"github.com/golang-jwt/jwt/v5":        {"identity/token"},
 	"github.com/crewjam/saml":             {"identity/saml"},
 	"github.com/spf13/viper":              {"internal/config"},

@@ -1,6 +1,7 @@
 package dingtalk
 
 import (
+	"bytes"
 	"context"
 	"strings"
 
@@ -24,7 +25,8 @@ var (
 // most; more says that others wait (reference 6.4). DingTalk may forget what it
 // has told once, and may tell it again: the caller keeps the events where a
 // crash cannot lose them before it asks for the next, and finds the repeated
-// ones by Event.Key. The call costs monthly quota.
+// ones by Event.Key. An element that cannot be read is an event without a type,
+// so that it is not lost in silence. The call costs monthly quota.
 func (c *Client) FailedEvents(ctx context.Context) (events []Event, more bool, err error) {
 	ctx, cancel, err := c.begin(ctx, opFailed)
 	if err != nil {
@@ -42,15 +44,11 @@ func (c *Client) FailedEvents(ctx context.Context) (events []Event, more bool, e
 		return nil, false, c.nonsense(opFailed, "failed_list")
 	}
 	for _, raw := range *out.List {
-		e, ok := failedEvent(raw)
-		switch {
-		case !ok:
-			return events, bool(out.HasMore), c.nonsense(opFailed, "failed_list")
-		case e.Corp == "":
-			e.Corp = c.cfg.Corp
-		case e.Corp != c.cfg.Corp:
+		e, _ := failedEvent(raw)
+		if e.Corp != "" && e.Corp != c.cfg.Corp {
 			continue // another organisation's event is nobody's here
 		}
+		e.Corp = c.cfg.Corp
 		events = append(events, e)
 	}
 	return events, bool(out.HasMore), nil
@@ -59,11 +57,12 @@ func (c *Client) FailedEvents(ctx context.Context) (events []Event, more bool, e
 // failedEvent reads one element: the key that the tag names holds the fields,
 // either directly or one level further down, where families of events differ.
 func failedEvent(raw jsontext.Value) (Event, bool) {
+	e := Event{Via: ViaFailed, Raw: bytes.Clone(raw)}
 	outer, ok := readFields(raw)
 	if !ok {
-		return Event{}, false
+		return e.finished(), false
 	}
-	e := Event{Type: outer.first("call_back_tag"), Via: ViaFailed, Raw: []byte(raw)}
+	e.Type = outer.first("call_back_tag")
 	e.At = outer.time("event_time")
 	inner, ok := readFields(outer[strings.ToLower(e.Type)])
 	if ok {

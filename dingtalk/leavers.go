@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 var opLeavers = operation{
@@ -78,7 +80,7 @@ func (c *Client) leaverPage(ctx context.Context, start, end time.Time, token str
 	}
 	defer cancel()
 	var out struct {
-		Next    string `json:"nextToken"`
+		Next    jsontext.Value `json:"nextToken"`
 		Records *listOf[struct {
 			UserID string `json:"userId"`
 			Name   string `json:"name"`
@@ -107,5 +109,5 @@ func (c *Client) leaverPage(ctx context.Context, start, end time.Time, token str
 		}
 		list = append(list, Leaver{UserID: r.UserID, Name: r.Name, At: at, Reason: clean(r.Reason)})
 	}
-	return list, out.Next, nil
+	return list, text(out.Next), nil
 }

@@ -62,6 +62,18 @@ type Usage struct {
 	Month  int64 // in the current month, since this process began
 }
 
+// Remaining lists what is left by kind, for a metric: "calls" and "events" of
+// the month, "directory" of the minute. A kind without a limit is missing.
+func (q Quota) Remaining() map[string]int64 {
+	left := map[string]int64{}
+	for kind, n := range map[string]int64{"calls": q.Calls.Left, "events": q.Events.Left, "directory": q.Directory} {
+		if n >= 0 {
+			left[kind] = n
+		}
+	}
+	return left
+}
+
 // errQuota is a month used up by our own count.
 var errQuota = errors.New("the monthly quota is used up by our own count")
 

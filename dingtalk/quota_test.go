@@ -142,4 +142,35 @@ func TestQuotaOfEvents(t *testing.T) {
 	if q := b.Quota(t.Context()); q.Events.Used != 3 || q.Events.Left != 2997 {
 		t.Errorf("%+v", q.Events)
 	}
+	left := b.Quota(t.Context()).Remaining()
+	if len(left) != 3 || left["events"] != 2997 || left["calls"] != 5000 || left["directory"] != 100 {
+		t.Errorf("remaining %v", left)
+	}
+	free := newBench(t, func(c *Config) { c.Limits.Month, c.Limits.EventMonth, c.Limits.DirectoryPerMinute = -1, -1, -1 })
+	if left := free.Quota(t.Context()).Remaining(); len(left) != 0 {
+		t.Errorf("without limits: %v", left)
+	}
+}
+
+// TestFailedListOddities: an element that cannot be read is not lost, another
+// organisation's is nobody's here.
+func TestFailedListOddities(t *testing.T) {
+	b := newBench(t)
+	b.fake.on("/call_back/get_call_back_failed_result", 200, `{"errcode":0,"has_more":false,"failed_list":[`+
+		`{"call_back_tag":"user_add_org","event_time":1600000000000,"user_add_org":{"callbackData":"{\"userid\":[\"a\"]}","corpid":"dingcorp1"}},`+
+		`{"call_back_tag":"user_add_org","user_add_org":{"userid":["b"],"corpid":"dingforeign"}},7]}`)
+	events, more, err := b.FailedEvents(t.Context())
+	if err != nil || more || len(events) != 2 {
+		t.Fatalf("%+v %v %v", events, more, err)
+	}
+	if e := events[0]; len(e.Users) != 1 || e.Users[0] != "a" || e.At.UnixMilli() != 1600000000000 {
+		t.Errorf("data inside a text: %+v", e)
+	}
+	if e := events[1]; e.Type != "" || string(e.Raw) != "7" || e.ID == "" || e.Corp != "dingcorp1" {
+		t.Errorf("unreadable: %+v", e)
+	}
+	b.fake.on("/call_back/get_call_back_failed_result", 200, `{"errcode":0,"has_more":false}`)
+	if _, _, err := b.FailedEvents(t.Context()); err == nil {
+		t.Error("no list, and nothing said")
+	}
 }

@@ -142,6 +142,14 @@ func (c *call) streamOpen() answer {
 // connect is the web socket of the event gateway. A ticket that is unknown,
 // used or old is refused with 401 (SIM-D83), a connection too many with 429.
 func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
+	switch f := s.faults.find("GET /connect", []string{faultStatus, faultReset}); {
+	case f != nil && f.Kind == faultReset:
+		reset(w)
+		return
+	case f != nil:
+		http.Error(w, "fault", cmp.Or(f.Status, http.StatusInternalServerError))
+		return
+	}
 	ticket, ok := s.streams.redeem(r.URL.Query().Get("ticket"), s.clock.now())
 	if !ok {
 		http.Error(w, "invalid ticket", http.StatusUnauthorized)

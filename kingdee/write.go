@@ -84,6 +84,8 @@ type envelopeC struct {
 	FormID   string `json:"formid,omitempty"`
 	OpNumber string `json:"opNumber,omitempty"`
 	Data     any    `json:"data"`
+
+	where string // for faults, when FormID is not sent
 }
 
 // perform runs one write. With a nil error everything in it succeeded; a *Refusal
@@ -96,7 +98,7 @@ func (c *Client) perform(ctx context.Context, method string, args envelopeC) (ou
 	}
 	var got outcome
 	_, err = c.call(ctx, operation{
-		name: strings.ToLower(method), where: args.FormID, path: formService + method + serviceTail,
+		name: strings.ToLower(method), where: orText(args.FormID, args.where), path: formService + method + serviceTail,
 		contentType: jsonType, body: body, write: true,
 		read: func(res peer.Response) ([][]scalar, verdict) {
 			var v verdict

@@ -15,7 +15,7 @@ const (
 	HoldHeaders  = "headers"  // the request's headers have come, nothing was read or done
 	HoldExecuted = "executed" // it was done, nothing was answered; also the meaning of ""
 	HoldReply    = "reply"    // half of the answer has left
-	HoldAfter    = "after"    // the whole answer has left, the connection is kept
+	HoldAfter    = "after"    // the whole answer has left; the call stands among the held ones, its connection is free
 )
 
 // HeldCall is a call that the simulator keeps until it is released, so that a
@@ -38,25 +38,32 @@ type held struct {
 type heldCall struct {
 	HeldCall
 	free chan bool // one value: true goes on, false abandons the call
+	over bool      // nobody waits for it: it was answered
 }
 
 func newHeld() *held { return &held{came: make(chan struct{})} }
 
-// keep holds the calling goroutine until the call is released, the caller goes
-// away or the server closes. It tells whether the call goes on.
-func (s *Server) keep(r *http.Request, at string) bool {
+// arrest puts a call among the held ones.
+func (s *Server) arrest(r *http.Request, at string) *heldCall {
 	h := s.held
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.next++
-	call := &heldCall{HeldCall{h.next, r.Method + " " + r.URL.Path, at, s.now()}, make(chan bool, 1)}
+	call := &heldCall{HeldCall{h.next, r.Method + " " + r.URL.Path, at, s.now()}, make(chan bool, 1), at == HoldAfter}
 	h.calls = append(h.calls, call)
 	close(h.came)
 	h.came = make(chan struct{})
-	h.mu.Unlock()
+	return call
+}
+
+// keep holds the calling goroutine until the call is released, the caller goes
+// away or the server closes. It tells whether the call goes on.
+func (s *Server) keep(r *http.Request, at string) bool {
+	call := s.arrest(r, at)
 	defer func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.calls = slices.DeleteFunc(h.calls, func(c *heldCall) bool { return c == call })
+		s.held.mu.Lock()
+		defer s.held.mu.Unlock()
+		s.held.calls = slices.DeleteFunc(s.held.calls, func(c *heldCall) bool { return c == call })
 	}()
 	select {
 	case goOn := <-call.free:
@@ -115,6 +122,7 @@ func (s *Server) Release(id int, abandon bool) int {
 		default: // released already
 		}
 	}
+	s.held.calls = slices.DeleteFunc(s.held.calls, func(c *heldCall) bool { return c.over && len(c.free) > 0 })
 	return n
 }
 
@@ -158,7 +166,7 @@ func (s *Server) serveHeld(w http.ResponseWriter, r *request, at string) {
 	case HoldAfter:
 		sendHead()
 		flush(body)
-		s.keep(r.Request, at)
+		s.arrest(r.Request, at)
 	default:
 		if !s.keep(r.Request, at) {
 			reset(w)

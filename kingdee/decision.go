@@ -157,11 +157,11 @@ var decisions = [symptomCount]decision{
 	},
 	noRights: {
 		row: 19, name: "no-rights", kind: misconfigured, code: kdSetup, operator: true,
-		advice: "give the integration user the right to query staff, post records and users",
+		advice: "give the integration user the right to query staff, post records and users, and to save, submit and audit what jobs write",
 	},
 	badRequest: {
 		row: 20, name: "bad-request", kind: misconfigured, code: kdSetup, operator: true,
-		advice: "a configured form id or field key does not exist on this server: correct users.*",
+		advice: "a configured form id or field key does not exist on this server: correct users.* or forms.*",
 	},
 	exception: {
 		row: 21, name: "exception", kind: misconfigured, code: kdSetup, operator: true,

@@ -2,6 +2,7 @@ package kingdee
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -180,6 +181,23 @@ func (c *Client) orgOf(id, org string) string {
 		return orText(org, c.cfg.Forms.Organisation)
 	}
 	return org
+}
+
+// Approve submits and audits records: only an audited staff record is one that
+// anybody may sign in by. A record that is submitted already is audited; the
+// result is the audit's, and one that was refused tells both reasons.
+func (c *Client) Approve(ctx context.Context, form string, ids ...string) ([]RowResult, error) {
+	submitted, err := c.Submit(ctx, form, ids...)
+	if err != nil {
+		return submitted, err
+	}
+	audited, err := c.Audit(ctx, form, ids...)
+	for i := range audited {
+		if audited[i].Err != nil {
+			audited[i].Err = errors.Join(audited[i].Err, submitted[i].Err)
+		}
+	}
+	return audited, err
 }
 
 // ForbidStaff takes staff records out of use, by internal id.

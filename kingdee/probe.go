@@ -99,3 +99,32 @@ func (c *Client) oneRow(ctx context.Context, form string, keys []string, filter 
 	}
 	return c.page(ctx, query, len(keys))
 }
+
+// ExamineForms asks one row of each form that jobs write or list, with the
+// configured keys, and of the bill forms named: a wrong key shows here and not in
+// the middle of a run.
+func (c *Client) ExamineForms(ctx context.Context, bills ...string) []Finding {
+	f := c.cfg.Forms
+	staff, dept, position, post := f.Staff, f.Department, f.Position, f.Post
+	asked := []Query{
+		{Form: c.cfg.Users.Staff.Form, Fields: []string{c.cfg.Users.Staff.ID, staff.Mobile, staff.Email, staff.Department, staff.Position, f.ModifyDate}},
+		{Form: dept.Form, Fields: []string{dept.ID, dept.Number, dept.Name, dept.ForbidStatus, dept.DocumentStatus, dept.Parent, f.ModifyDate}},
+		{Form: position.Form, Fields: []string{position.ID, position.Number, position.Name, position.Department + ".FNumber", position.DocumentStatus, f.ModifyDate}},
+		{Form: c.cfg.Users.Post.Form, Fields: []string{c.cfg.Users.Post.ID, post.Number, post.Department + ".FNumber", post.Position + ".FNumber", post.Primary, f.ModifyDate}},
+	}
+	for _, form := range bills {
+		keys := c.billForm(form)
+		fields := []string{keys.ID, keys.Number, keys.Status}
+		if keys.Remark != "" {
+			fields = append(fields, keys.Remark)
+		}
+		asked = append(asked, Query{Form: form, Fields: fields})
+	}
+	findings := make([]Finding, 0, len(asked))
+	for _, q := range asked {
+		q.Page.Limit = 1
+		_, err := c.Query(ctx, q)
+		findings = append(findings, Finding{Item: q.Form, Err: err})
+	}
+	return findings
+}

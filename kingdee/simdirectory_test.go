@@ -241,6 +241,54 @@ func TestBatchEnds(t *testing.T) {
 	}
 }
 
+// TestApprove proves that a record ends audited from wherever it stood before
+// that, and that one which cannot says why.
+func TestApprove(t *testing.T) {
+	s := newStage(t, nil)
+	c := s.client(t, nil).Background()
+	saved, err := c.SaveStaff(t.Context(), drafts(0, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Submit(t.Context(), "BD_Empinfo", saved[1].ID); err != nil {
+		t.Fatal(err)
+	}
+	for round, ok := range []bool{true, false} {
+		got, err := c.Approve(t.Context(), "BD_Empinfo", saved[0].ID, saved[1].ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range got {
+			if (r.Err == nil) != ok || (refusal(r.Err) == nil) != ok {
+				t.Errorf("round %d: %+v", round, r)
+			}
+		}
+	}
+	for _, d := range drafts(0, 2) {
+		if one := s.staff(d.Number); one[0].DocumentStatus != kingdeesim.Audited {
+			t.Errorf("%+v", one)
+		}
+	}
+}
+
+// TestExamineForms proves that a wrong key is found before a run (reference 9).
+func TestExamineForms(t *testing.T) {
+	s := newStage(t, nil)
+	c := s.client(t, func(cfg *kingdee.Config) { cfg.Forms.Department.Parent = "FNoSuchField" })
+	wrong := map[string]bool{}
+	for _, finding := range c.ExamineForms(t.Context(), expense, "GL_VOUCHER", "ER_Nothing") {
+		wrong[finding.Item] = finding.Err != nil
+		if finding.Err != nil && identity.KindOf(finding.Err) != identity.Misconfigured {
+			t.Errorf("%s: %v", finding.Item, finding.Err)
+		}
+	}
+	for form, want := range map[string]bool{"BD_Empinfo": false, "BD_Department": true, "HR_ORG_HRPOST": false, "BD_NEWSTAFF": false, expense: false, "GL_VOUCHER": false, "ER_Nothing": true} {
+		if got, asked := wrong[form]; !asked || got != want {
+			t.Errorf("%s: asked %t, wrong %t", form, asked, got)
+		}
+	}
+}
+
 // TestRights proves that a missing right is the administrator's matter and not a
 // record's (row 19).
 func TestRights(t *testing.T) {

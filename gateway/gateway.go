@@ -17,6 +17,7 @@ type Gateway struct {
 	claims     *claims
 	limiter    *limiter
 	openings   *openings
+	tarpit     *tarpit
 	mux        *http.ServeMux
 	handler    http.Handler
 	references *references
@@ -41,7 +42,7 @@ func New(cfg Config) (*Gateway, error) {
 	g := &Gateway{
 		cfg: cfg, pages: pages, imprints: newImprints(), keys: keys{secret: cfg.Secret}, mux: http.NewServeMux(),
 		corps: map[string]Corp{}, centres: map[string]DataCentre{}, forms: map[string]Form{},
-		limiter: newLimiter(cfg.Limits, cfg.Now), openings: newOpenings(cfg.Limits, cfg.Now),
+		limiter: newLimiter(cfg.Limits, cfg.Now), openings: newOpenings(cfg.Limits, cfg.Now), tarpit: newTarpit(cfg.Now),
 	}
 	g.states = &states{store: cfg.Store, keys: g.keys, now: cfg.Now, rand: cfg.Rand, notes: newNotes()}
 	g.claims = &claims{store: cfg.Store, keys: g.keys, now: cfg.Now, rand: cfg.Rand}

@@ -38,7 +38,10 @@ func slow(ctx context.Context, r *ring) {
 		if i >= r.size.heads {
 			host, start = attackHost2, body
 		}
-		group.Go(func() { hold(host, start) })
+		group.Go(func() {
+			pause(ctx, time.Duration(i%100)*r.size.during/200) // not in step: one wave of handshakes is no slow client
+			hold(host, start)
+		})
 	}
 	// The short form is shorter than the bound, so that one is asked alone.
 	lone, end := context.WithTimeout(context.WithoutCancel(ctx), 2*mostHeld)

@@ -19,6 +19,7 @@ var ErrRefused = errors.New("strictwire: request refused")
 type conn struct {
 	net.Conn
 	refuser *refuser
+	turn    *turn
 
 	// Of the reading side alone.
 	vet     vetter
@@ -34,8 +35,8 @@ type conn struct {
 	refused bool
 }
 
-func newConn(inner net.Conn, r *refuser, l limits) *conn {
-	return &conn{Conn: inner, refuser: r, vet: vetter{limits: l}}
+func (l *listener) newConn(inner net.Conn) *conn {
+	return &conn{Conn: inner, refuser: l.refuser, turn: newTurn(l.heads), vet: vetter{limits: l.limits}}
 }
 
 // secureConn is a conn over TLS; net/http fills Request.TLS from it.
@@ -64,6 +65,11 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	if c.asked && c.vet.fresh() {
 		p = p[:1] // the rest may be of another protocol, and is not ours to judge yet
+	}
+	if c.vet.size >= freeHead && c.vet.inHead() {
+		if err := c.turn.take(c.refuser.now); err != nil {
+			return 0, &net.OpError{Op: "read", Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+		}
 	}
 	n, ahead, err := c.fetch(p)
 	switch {
@@ -103,6 +109,7 @@ func (c *conn) pass(p []byte, ahead bool) (int, error) {
 		return 0, c.refuse()
 	}
 	if head && !c.vet.inHead() {
+		c.turn.give()
 		c.later, c.asked = true, c.vet.upgrade
 		c.mu.Lock()
 		c.watch.begin(c.asked)

@@ -15,6 +15,9 @@
 //	method → target → version → fields → (fixed length | chunks → trailers)? → next
 //	   └────────┴────────┴─────────┴───────────────┴─────── fault → answer, close
 //
+// Heads of more than 4 KiB take turns: with too many unfinished, the next is not
+// read on until one is done or the server's deadline ends it (R58).
+//
 // Bytes are judged in the caller's own buffer. A Read never goes beyond the end
 // of a request: net/http reads one byte ahead while a handler runs, so the first
 // byte of a bad request is handed on and the refusal waits for the next Read,

@@ -24,6 +24,10 @@ type Config struct {
 	MaxHead     int // bytes of request line and fields, default 32 KiB (R59); at most the server's MaxHeaderBytes
 	MaxTrailers int // bytes after the last chunk, default 2 KiB; net/http takes 4 KiB
 
+	// MaxLongHeads is how many unfinished heads of more than 4 KiB are read at
+	// once, default 128; the others wait (R58).
+	MaxLongHeads int
+
 	HandshakeTimeout time.Duration // default 5 s (R58)
 	// MaxHandshakes is how many may be under way, default 1024. One more ends the
 	// oldest: an honest client is done in a moment.
@@ -45,7 +49,7 @@ func (cfg Config) withDefaults() Config {
 	for _, size := range []struct {
 		value   *int
 		initial int
-	}{{&cfg.MaxTarget, 8 << 10}, {&cfg.MaxHead, 32 << 10}, {&cfg.MaxTrailers, 2 << 10}, {&cfg.MaxHandshakes, 1024}} {
+	}{{&cfg.MaxTarget, 8 << 10}, {&cfg.MaxHead, 32 << 10}, {&cfg.MaxTrailers, 2 << 10}, {&cfg.MaxLongHeads, 128}, {&cfg.MaxHandshakes, 1024}} {
 		if *size.value <= 0 {
 			*size.value = size.initial
 		}
@@ -65,6 +69,7 @@ func Listen(inner net.Listener, cfg Config) net.Listener {
 	plain := &listener{
 		Listener: inner, refuser: newRefuser(cfg),
 		limits: limits{target: cfg.MaxTarget, head: cfg.MaxHead, trailers: cfg.MaxTrailers},
+		heads:  make(heads, cfg.MaxLongHeads),
 	}
 	if cfg.TLS == nil {
 		return plain
@@ -77,6 +82,7 @@ type listener struct {
 	net.Listener
 	refuser *refuser
 	limits  limits
+	heads   heads
 }
 
 // Accept waits for the next connection.
@@ -85,5 +91,5 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return plainConn{newConn(inner, l.refuser, l.limits)}, nil
+	return plainConn{l.newConn(inner)}, nil
 }

@@ -236,7 +236,7 @@ func TestFileBody(t *testing.T) {
 func TestReaderFromBeforeStatus(t *testing.T) {
 	client, server := net.Pipe()
 	defer func() { _ = client.Close() }()
-	c := plainConn{newConn(server, newRefuser(Config{}.withDefaults()), limits{8 << 10, 32 << 10, 2 << 10})}
+	c := plainConn{(&listener{refuser: newRefuser(Config{}.withDefaults()), limits: limits{8 << 10, 32 << 10, 2 << 10}}).newConn(server)}
 	go func() { _, _ = io.WriteString(client, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\n\r\n") }()
 	if _, err := c.Read(make([]byte, 4096)); err != nil {
 		t.Fatal(err)

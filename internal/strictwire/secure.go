@@ -139,7 +139,7 @@ func (l *secureListener) vetted(secure *tls.Conn) net.Conn {
 	if secure.ConnectionState().NegotiatedProtocol == "h2" {
 		return secure
 	}
-	return &secureConn{conn: newConn(secure, l.refuser, l.limits), state: secure.ConnectionState}
+	return &secureConn{conn: l.newConn(secure), state: secure.ConnectionState}
 }
 
 func (l *secureListener) deliver(next accepted) bool {

@@ -185,7 +185,7 @@ func (s *Stream) connect(ctx context.Context) (*websocket.Conn, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	conn, res, err := websocket.Dial(ctx, target.Reveal(), &websocket.DialOptions{
+	conn, res, err := websocket.Dial(ctx, target.Reveal(), &websocket.DialOptions{ //nolint:bodyclose // the library reads and closes it
 		HTTPClient: s.client.peer.Upgrader(), HTTPHeader: http.Header{"User-Agent": {s.cfg.UserAgent}},
 	})
 	if err != nil {

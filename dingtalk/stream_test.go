@@ -68,7 +68,7 @@ func (u *town) listen(t *testing.T, change func(*dingtalk.StreamConfig)) *flow {
 	if change != nil {
 		change(&cfg)
 	}
-	f := &flow{town: u, Stream: u.Client.Stream(cfg), sink: newSink()}
+	f := &flow{town: u, Stream: u.Stream(cfg), sink: newSink()}
 	ctx, cancel := context.WithCancel(context.Background())
 	over := make(chan error, 1)
 	go func() { over <- f.Run(ctx, f.sink.take) }()
@@ -200,7 +200,7 @@ func TestStreamReplaced(t *testing.T) {
 // that is half open are each followed by a new connection with a new ticket,
 // and what was under way comes again (R23).
 func TestStreamReconnects(t *testing.T) {
-	for name, break_ := range map[string]func(*testing.T, *flow){
+	for name, breaks := range map[string]func(*testing.T, *flow){
 		"cut": func(_ *testing.T, f *flow) { f.sim.StreamDisconnect("", "", true) },
 		"half open": func(t *testing.T, f *flow) {
 			f.fault(t, dingtalksim.Fault{Kind: "stream-stall"})
@@ -210,7 +210,7 @@ func TestStreamReconnects(t *testing.T) {
 			u := newTown(t, func(c *dingtalksim.Config) { c.StreamPing = 20 * time.Millisecond })
 			f := u.listen(t, func(c *dingtalk.StreamConfig) { c.Ping, c.Pong = 40*time.Millisecond, 200*time.Millisecond })
 			opened := f.Status().Opened
-			break_(t, f)
+			breaks(t, f)
 			within(t, "another connection", func() bool { return f.Status().Opened > opened && f.Status().Connections == 1 })
 			id := u.emit(t, "user_add_org", nil)
 			within(t, "the event", func() bool {
@@ -239,7 +239,7 @@ func TestStreamNoPing(t *testing.T) {
 func TestStreamPongs(t *testing.T) {
 	u := newTown(t, func(c *dingtalksim.Config) { c.StreamPing, c.StreamPong = 5*time.Millisecond, 100*time.Millisecond })
 	free := make(chan struct{})
-	s := u.Client.Stream(dingtalk.StreamConfig{Workers: 1, AckWithin: 50 * time.Millisecond})
+	s := u.Stream(dingtalk.StreamConfig{Workers: 1, AckWithin: 50 * time.Millisecond})
 	ctx, cancel := context.WithCancel(context.Background())
 	over := make(chan error, 1)
 	busy := make(chan struct{}, 10)
@@ -268,7 +268,7 @@ func TestStreamPongs(t *testing.T) {
 // is finished and acknowledged before Run returns, and no other begins.
 func TestStreamStops(t *testing.T) {
 	u := newTown(t)
-	s := u.Client.Stream(dingtalk.StreamConfig{})
+	s := u.Stream(dingtalk.StreamConfig{})
 	run, cancel := context.WithCancel(context.Background())
 	begun, finish, over := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -306,7 +306,7 @@ func TestStreamTwoRuns(t *testing.T) {
 	if err := f.Run(ctx, f.sink.take); !errors.Is(err, dingtalk.ErrStreamRunning) {
 		t.Errorf("a second Run: %v", err)
 	}
-	g = &flow{town: u, Stream: u.Client.Stream(dingtalk.StreamConfig{}), sink: f.sink}
+	g = &flow{town: u, Stream: u.Stream(dingtalk.StreamConfig{}), sink: f.sink}
 	second, cancel := context.WithCancel(context.Background())
 	over := make(chan error, 1)
 	go func() { over <- g.Run(second, g.sink.take) }()
@@ -349,7 +349,7 @@ func TestStreamRefused(t *testing.T) {
 	if err := u.sim.SetSwitches(func(s *dingtalksim.Switches) { s.StreamLimit = 0 }); err != nil {
 		t.Fatal(err)
 	}
-	full := u.Client.Stream(dingtalk.StreamConfig{FirstWait: time.Millisecond, MaxWait: 5 * time.Millisecond})
+	full := u.Stream(dingtalk.StreamConfig{FirstWait: time.Millisecond, MaxWait: 5 * time.Millisecond})
 	run, cancel = context.WithCancel(context.Background())
 	go func() { over <- full.Run(run, newSink().take) }()
 	within(t, "some refusals", func() bool { return full.Status().Failures >= 3 })

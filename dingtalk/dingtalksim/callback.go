@@ -3,6 +3,7 @@ package dingtalksim
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -186,7 +187,12 @@ func (s *Server) post(sub *subscription, message []byte, f forgery) error {
 	}
 	u.RawQuery = query.Encode()
 	client := &http.Client{Transport: s.pushClient.Transport, Timeout: time.Duration(s.sw().CallbackDeadlineMS) * time.Millisecond}
-	res, err := client.Post(u.String(), "application/json", bytes.NewReader(push.body))
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, u.String(), bytes.NewReader(push.body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := client.Do(req)
 	if err != nil {
 		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 			return errLate

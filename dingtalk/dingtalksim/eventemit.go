@@ -77,12 +77,18 @@ func diff(before *Person, after Person) (prev, curr map[string]any) {
 		name     string
 		old, now string
 	}{
-		{"name", before.Name, after.Name}, {"jobNumber", before.JobNumber, after.JobNumber},
-		{"email", before.Email, after.Email}, {"orgEmail", before.OrgEmail, after.OrgEmail},
-		{"telephone", before.Telephone, after.Telephone}, {"mobile", before.Mobile, after.Mobile},
-		{"workPlace", before.WorkPlace, after.WorkPlace}, {"position", before.Title, after.Title},
-		{"managerUserid", before.ManagerUserID, after.ManagerUserID}, {"extension", before.Extension, after.Extension},
-		{"remark", before.Remark, after.Remark}, {"hiredDate", milliText(before.HiredDate), milliText(after.HiredDate)},
+		{"name", before.Name, after.Name},
+		{"jobNumber", before.JobNumber, after.JobNumber},
+		{"email", before.Email, after.Email},
+		{"orgEmail", before.OrgEmail, after.OrgEmail},
+		{"telephone", before.Telephone, after.Telephone},
+		{"mobile", before.Mobile, after.Mobile},
+		{"workPlace", before.WorkPlace, after.WorkPlace},
+		{"position", before.Title, after.Title},
+		{"managerUserid", before.ManagerUserID, after.ManagerUserID},
+		{"extension", before.Extension, after.Extension},
+		{"remark", before.Remark, after.Remark},
+		{"hiredDate", milliText(before.HiredDate), milliText(after.HiredDate)},
 		{"department", fmt.Sprint(before.Departments), fmt.Sprint(after.Departments)},
 	} {
 		if f.old == f.now {

@@ -1,0 +1,229 @@
+package admin_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kdgate/audit"
+	"kdgate/identity"
+	"kdgate/store"
+	"kdgate/web/admin"
+)
+
+// T14: a DingTalk session alone opens nothing; a fresh one and a click do.
+func TestEnteringNeedsAFreshProofAndAClick(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser().prove("manager01")
+	if a := b.get("/admin/"); a.StatusCode != http.StatusSeeOther || a.Header.Get("Location") != "/admin/enter?next=%2Fadmin%2F" {
+		t.Fatalf("without a click: %d %s", a.StatusCode, a.Header.Get("Location"))
+	}
+	b.get("/admin/enter").has(t, http.StatusOK, `id="enter"`)
+	h.clock.Advance(6 * time.Minute)
+	b.get("/admin/enter").has(t, http.StatusOK, `id="fresh"`)
+	b.post("/admin/enter").has(t, http.StatusForbidden, "KD-603")
+	b.prove("manager01")
+	if a := b.post("/admin/enter", "next", "/admin/mapping"); a.Header.Get("Location") != "/admin/mapping" {
+		t.Fatalf("after a fresh proof: %d %s", a.StatusCode, a.Header.Get("Location"))
+	}
+	b.get("/admin/").has(t, http.StatusOK, "Overview")
+	entered := h.records(admin.ActionConsoleEnter)
+	if len(entered) != 2 || entered[0].Outcome != audit.OK || entered[0].Actor != "dingcorp1/manager01" || entered[1].Outcome != audit.Refused || entered[1].Reason != "KD-603" {
+		t.Errorf("records %+v", entered)
+	}
+}
+
+// T58: nobody is sent elsewhere by a door.
+func TestDoorsLeadNowhereElse(t *testing.T) {
+	h := newHouse(t)
+	for _, next := range []string{"https://evil.example/", "//evil.example", `/\evil.example`, "/admin/../launch/live", "/launch/live", "/admin/%2e%2e/x", "/admin/enter", "javascript:alert(1)", "/admin/\r\nX: y", "/admin/api/v1/runs"} {
+		b := h.browser().prove("manager01")
+		if a := b.post("/admin/enter", "next", next); a.Header.Get("Location") != "/admin/" {
+			t.Errorf("%q leads to %q", next, a.Header.Get("Location"))
+		}
+	}
+}
+
+// T40, T43, T45: whatever ends the person's session or role ends the console's
+// with it, and a leaver is no administrator.
+func TestConsoleEndsWithThePerson(t *testing.T) {
+	barred := false
+	var mu sync.Mutex
+	h := newHouse(t, func(cfg *admin.Config) {
+		cfg.Barred = func(_ context.Context, who identity.Subject) (bool, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return barred && who.UserID == "manager01", nil
+		}
+	})
+	b, other := h.enter("manager01"), h.enter("manager02")
+	mu.Lock()
+	barred = true
+	mu.Unlock()
+	b.get("/admin/mapping").has(t, http.StatusForbidden, "KD-601")
+	if _, err := h.sessions.EndAll(t.Context(), subject("manager02")); err != nil {
+		t.Fatal(err)
+	}
+	if a := other.get("/admin/mapping"); !strings.HasPrefix(a.Header.Get("Location"), "/admin/enter") {
+		t.Errorf("after the session ended: %d", a.StatusCode)
+	}
+	other.get("/admin/api/v1/runs").has(t, http.StatusUnauthorized, "KD-602")
+}
+
+// T44: an overview that refreshes itself keeps nobody signed in; use does.
+func TestIdleEnd(t *testing.T) {
+	h := newHouse(t)
+	b, c := h.enter("manager01"), h.enter("manager02")
+	for range 5 {
+		h.clock.Advance(10 * time.Minute)
+		b.do(http.MethodGet, "/admin/overview/live", nil, "HX-Request", "true")
+		c.get("/admin/").has(t, http.StatusOK)
+	}
+	if a := b.do(http.MethodGet, "/admin/overview/live", nil, "HX-Request", "true"); a.StatusCode != http.StatusUnauthorized || a.Header.Get("HX-Redirect") != "/admin/enter" {
+		t.Errorf("after 50 minutes of refreshing: %d %v", a.StatusCode, a.Header)
+	}
+	h.clock.Advance(8 * time.Hour)
+	if a := c.get("/admin/"); a.StatusCode != http.StatusSeeOther {
+		t.Errorf("past the absolute end: %d", a.StatusCode)
+	}
+}
+
+// T37, T38, T39: the cookie is new at each entry, the old one is dead, and odd ones are nobody.
+func TestConsoleCookie(t *testing.T) {
+	h := newHouse(t)
+	b := h.enter("manager01")
+	const name = "__Host-kdgate-admin"
+	old := b.cookies[name]
+	if len(old) != 43 {
+		t.Fatalf("cookie %q", old)
+	}
+	if a := b.post("/admin/enter"); a.StatusCode != http.StatusSeeOther || b.cookies[name] == old {
+		t.Error("the id did not change")
+	}
+	good := b.cookies[name]
+	for what, value := range map[string]string{
+		"the old one": old, "shorter": good[:42], "longer": good + "A", "padded": good + "=", "two": good + "; " + name + "=" + good, "none": "",
+	} {
+		b.cookies[name] = value
+		if a := b.get("/admin/"); a.StatusCode != http.StatusSeeOther {
+			t.Errorf("%s: %d", what, a.StatusCode)
+		}
+	}
+	b.cookies[name] = good
+	b.post("/admin/leave")
+	b.cookies[name] = good
+	if a := b.get("/admin/"); a.StatusCode != http.StatusSeeOther {
+		t.Errorf("after leaving: %d", a.StatusCode)
+	}
+}
+
+// T101: a post from elsewhere does nothing.
+func TestCrossOrigin(t *testing.T) {
+	h := newHouse(t)
+	b := h.enter("manager01")
+	h.row("1001", "1001")
+	for _, path := range []string{"/admin/leave", "/admin/mapping/row/suspend"} {
+		a := b.do(http.MethodPost, path, strings.NewReader("data_centre=live&corp=dingcorp1&userid=1001&version=1"),
+			"Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example")
+		a.has(t, http.StatusForbidden, "KD-300")
+	}
+	b.get("/admin/mapping").has(t, http.StatusOK)
+	if e, err := h.table.Get(t.Context(), key("1001")); err != nil || e.Status != "active" {
+		t.Errorf("%s %v", e.Status, err)
+	}
+}
+
+// T107: the list of addresses uses the client's address, not what it says of itself.
+func TestAddressList(t *testing.T) {
+	h := newHouse(t, func(cfg *admin.Config) { cfg.Allow = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
+	b := h.browser()
+	for _, headers := range [][]string{nil, {"X-Forwarded-For", "10.0.0.1"}, {"Forwarded", "for=10.0.0.1"}, {"X-Real-Ip", "10.0.0.1"}} {
+		b.do(http.MethodGet, "/admin/enter", nil, headers...).has(t, http.StatusNotFound)
+	}
+	near := newHouse(t, func(cfg *admin.Config) {
+		cfg.Allow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	})
+	near.browser().get("/admin/enter").has(t, http.StatusOK)
+}
+
+// T106: the one-time secret is in a file of mode 0600, works once, and opens
+// nothing but a password of one's own, which ends every session of the old one.
+func TestBreakGlass(t *testing.T) {
+	h := newHouse(t)
+	info, err := os.Stat(h.secret)
+	must(t, err)
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v", info.Mode())
+	}
+	secret := h.oneTimeSecret()
+	b := h.browser()
+	if a := b.post("/admin/breakglass", "account", "breakglass", "password", secret); a.Header.Get("Location") != "/admin/password" {
+		t.Fatalf("%d %s", a.StatusCode, a.body)
+	}
+	if _, err := os.Stat(h.secret); !errors.Is(err, os.ErrNotExist) {
+		t.Error("the used secret is still in its file")
+	}
+	b.get("/admin/mapping").has(t, http.StatusForbidden, "KD-603")
+	h.browser().post("/admin/breakglass", "account", "breakglass", "password", secret).has(t, http.StatusUnauthorized, "KD-607")
+	for _, bad := range [][2]string{{"short", "short"}, {"a password that is long", "another"}} {
+		b.post("/admin/password", "password", bad[0], "again", bad[1]).has(t, http.StatusBadRequest, `id="reason"`)
+	}
+	stolen := b.cookies["__Host-kdgate-admin"]
+	const password = "correct horse battery staple"
+	if a := b.post("/admin/password", "password", password, "again", password); a.Header.Get("Location") != "/admin/" {
+		t.Fatalf("%d %s", a.StatusCode, a.body)
+	}
+	b.get("/admin/mapping").has(t, http.StatusOK, "emergency account")
+	old := h.browser()
+	old.cookies["__Host-kdgate-admin"] = stolen
+	if a := old.get("/admin/mapping"); a.StatusCode != http.StatusSeeOther {
+		t.Errorf("a session of the old secret: %d", a.StatusCode)
+	}
+	used := h.records(audit.ActionBreakGlassEnter)
+	if len(used) != 2 || used[0].Outcome != audit.Refused || used[1].Outcome != audit.OK || used[1].Actor != "breakglass:breakglass" {
+		t.Errorf("records %+v", used)
+	}
+	if log := h.logged.String(); strings.Contains(log, secret) || strings.Contains(log, password) {
+		t.Error("a secret is in the log")
+	}
+}
+
+// T106: tries are counted in the store; past the limit the right password does
+// not help, on any replica, and where nothing can be counted nobody comes in.
+func TestBreakGlassLimiter(t *testing.T) {
+	h := newHouse(t)
+	secret := h.oneTimeSecret()
+	b := h.browser()
+	h.store.breakWith(store.ErrUnavailable)
+	b.post("/admin/breakglass", "account", "breakglass", "password", secret).has(t, http.StatusServiceUnavailable, "KD-501")
+	h.store.breakWith(nil)
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	statuses := map[int]int{}
+	for range 12 {
+		group.Go(func() {
+			a := h.browser().post("/admin/breakglass", "account", "breakglass", "password", "wrong")
+			mu.Lock()
+			defer mu.Unlock()
+			statuses[a.StatusCode]++
+		})
+	}
+	group.Wait()
+	if statuses[http.StatusUnauthorized] > 5 || statuses[http.StatusUnauthorized]+statuses[http.StatusTooManyRequests] != 12 {
+		t.Errorf("statuses %v", statuses)
+	}
+	for range 5 { // those that met another at the counter were not counted
+		b.post("/admin/breakglass", "account", "breakglass", "password", "wrong")
+	}
+	b.post("/admin/breakglass", "account", "breakglass", "password", secret).has(t, http.StatusTooManyRequests, "KD-121")
+	h.clock.Advance(16 * time.Minute)
+	if a := b.post("/admin/breakglass", "account", "breakglass", "password", secret); a.StatusCode != http.StatusSeeOther {
+		t.Errorf("after the window: %d", a.StatusCode)
+	}
+}

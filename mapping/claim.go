@@ -23,9 +23,16 @@ type holder struct {
 	UserID string `json:"userid"`
 	Active bool   `json:"active,omitempty"` // in force or waiting to be: it counts for uniqueness
 	Shared bool   `json:"shared,omitempty"`
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 func (h holder) is(k Key) bool { return h.Corp == k.Corp && h.UserID == k.UserID }
+
+// same compares what this release knows of two holders.
+func (h holder) same(other holder) bool {
+	return h.Corp == other.Corp && h.UserID == other.UserID && h.Active == other.Active && h.Shared == other.Shared
+}
 
 func holderOf(e *Entry) holder {
 	return holder{Corp: e.Corp, UserID: e.UserID, Active: e.Status != StatusSuspended, Shared: e.Shared}
@@ -40,8 +47,11 @@ func claim(ctx context.Context, x *tx, p place, e *Entry) error {
 		return err
 	}
 	self := holderOf(e)
+	if i := slices.IndexFunc(c.Holders, func(h holder) bool { return h.is(e.Key()) }); i >= 0 {
+		self.Unknown = c.Holders[i].Unknown
+	}
 	others := slices.DeleteFunc(slices.Clone(c.Holders), func(h holder) bool { return h.is(e.Key()) })
-	if there && len(others) == len(c.Holders)-1 && c.Exact == p.exact && slices.Contains(c.Holders, self) {
+	if there && len(others) == len(c.Holders)-1 && c.Exact == p.exact && slices.ContainsFunc(c.Holders, self.same) {
 		return nil
 	}
 	if len(others) > 0 && c.Exact != p.exact {

@@ -21,7 +21,7 @@ func filled(b *testing.B, s *store.Sealed) *store.Sealed {
 	value := bytes.Repeat([]byte("x"), 350) // a row with its last check
 	var ops []store.Op
 	for i := range rows {
-		ops = append(ops, store.Create(fmt.Sprintf("mapping/ID/live/corp/u%07d", i), value))
+		ops = append(ops, store.Create(fmt.Sprintf("mapping/id/live/corp/u%07d", i), value))
 		for _, index := range []string{"userid", "account", "staff"} {
 			ops = append(ops, store.Create(fmt.Sprintf("mapping/%s/live/u%07d", index, i), value[:70]))
 		}

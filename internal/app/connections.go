@@ -35,6 +35,7 @@ func (s *Server) count(cfg *config.Config) error {
 		OnShed: s.metrics.ConnectionShed, Logger: s.options.Logger,
 	})
 	s.metrics.Connections(gate.Open)
+	s.metrics.Plaintext(func() int { return len(s.rooms.Load().config.Plaintext()) })
 	s.public.ConnState = gate.Follow
 	s.publicAt = gate.Listen(s.publicAt)
 	return nil

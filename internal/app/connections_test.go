@@ -55,3 +55,21 @@ func TestConnectionsAreShed(t *testing.T) {
 		t.Errorf("metrics:\n%s", text)
 	}
 }
+
+// T121: readiness and metrics say which peers are reached without TLS.
+func TestReadinessTellsPlaintext(t *testing.T) {
+	r := newRig(t)
+	if _, answer := r.serve(r.load()).readiness(); len(answer.Plaintext) != 0 {
+		t.Errorf("on loopback: %q", answer.Plaintext)
+	}
+	other := newRig(t)
+	cfg := other.load(`url: "`+other.kingdee.URL+`/K3Cloud/"`, `insecure: true, url: "http://erp.example.com/K3Cloud/"`)
+	s := other.serve(cfg)
+	_, answer := s.readiness()
+	if len(answer.Plaintext) != 1 || !strings.Contains(answer.Plaintext[0], "erp.example.com without TLS") || answer.Checks["store"] != "ok" {
+		t.Errorf("%+v", answer)
+	}
+	if _, text, err := s.get(s.OpsAddr(), "/metrics"); err != nil || !strings.Contains(text, "kdgate_plaintext_peers 1\n") {
+		t.Errorf("metrics: %v", err)
+	}
+}

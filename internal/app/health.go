@@ -39,6 +39,8 @@ func newHealth(logger *slog.Logger, checks ...check) *health {
 type readiness struct {
 	Ready  bool              `json:"ready"`
 	Checks map[string]string `json:"checks"` // ok, or what is wrong, without secrets
+
+	Plaintext []string `json:"plaintext,omitempty"` // connections without TLS that the configuration allows (T121)
 }
 
 // ask asks every question at once. A caller that goes away does not make an
@@ -103,6 +105,7 @@ func alive(w http.ResponseWriter, _ *http.Request) {
 // ready answers whether sign-ins can be served now.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	answer := s.health.ask(r.Context())
+	answer.Plaintext = s.rooms.Load().config.Plaintext()
 	if s.stopping.Load() {
 		answer.Ready = false
 		answer.Checks["serving"] = "stopping: requests in flight are finished, no new ones are taken"

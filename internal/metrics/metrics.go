@@ -113,6 +113,13 @@ func (m *Metrics) StoreTampered() { m.tampered.Inc() }
 // ConnectionShed counts one connection that had to go.
 func (m *Metrics) ConnectionShed() { m.shed.Inc() }
 
+// Plaintext shows how many connections are allowed without TLS (T121).
+func (m *Metrics) Plaintext(peers func() int) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "kdgate_plaintext_peers", Help: "Peers off this machine that the configuration lets us reach without TLS; /readyz names them.",
+	}, func() float64 { return float64(peers()) }))
+}
+
 // Connections shows how many connections there are; open is asked at each scrape.
 func (m *Metrics) Connections(open func() int) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{

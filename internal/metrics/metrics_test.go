@@ -20,6 +20,7 @@ func TestSeriesHaveTheirNames(t *testing.T) {
 	m.Sessions(3)
 	m.ConnectionShed()
 	m.Connections(func() int { return 7 })
+	m.Plaintext(func() int { return 1 })
 	srv := httptest.NewServer(m.Handler())
 	defer srv.Close()
 	res, err := srv.Client().Get(srv.URL)
@@ -39,6 +40,7 @@ func TestSeriesHaveTheirNames(t *testing.T) {
 		`kdgate_store_seconds_count{driver="sqlite",op="commit"} 1`,
 		"kdgate_sessions 3",
 		"kdgate_connections 7",
+		"kdgate_plaintext_peers 1",
 		"kdgate_connections_shed_total 1",
 		"kdgate_audit_records_total 1",
 		"kdgate_store_tampered_total 0",

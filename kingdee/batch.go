@@ -207,7 +207,7 @@ const (
 type operateData struct {
 	CreateOrgId string //nolint:revive // the vendor's spelling
 	Numbers     []string
-	Ids         string
+	Ids         string //nolint:revive // the vendor's spelling
 	NetworkCtrl string
 }
 

@@ -12,10 +12,20 @@ import (
 func TestModel(t *testing.T) {
 	at := time.Date(2026, 3, 31, 17, 30, 5, 0, time.UTC) // the next day in UTC+8
 	m := Model{
-		{"FZ", "last letter first"}, {"FDate", Day(at)}, {"FTime", Moment(at)}, {"FNone", Day{}},
-		{"FAmount", Decimal("-1234567890123456789.10")}, {"FFlag", true}, {"FID", 0}, {"FBig", int64(1) << 60},
-		{"FOrg", Number("100")}, {"FStaff", StaffNumber("1001")}, {"FUser", UserAccount("zs")},
-		{"FEntity", []Model{{{"FExpID", Number("CI001")}}, {}}}, {"FDetailID", Model{{"FDETAILID__FFLEX7", Number("1001")}}}, {"FNull", nil},
+		{"FZ", "last letter first"},
+		{"FDate", Day(at)},
+		{"FTime", Moment(at)},
+		{"FNone", Day{}},
+		{"FAmount", Decimal("-1234567890123456789.10")},
+		{"FFlag", true},
+		{"FID", 0},
+		{"FBig", int64(1) << 60},
+		{"FOrg", Number("100")},
+		{"FStaff", StaffNumber("1001")},
+		{"FUser", UserAccount("zs")},
+		{"FEntity", []Model{{{"FExpID", Number("CI001")}}, {}}},
+		{"FDetailID", Model{{"FDETAILID__FFLEX7", Number("1001")}}},
+		{"FNull", nil},
 	}
 	got, err := json.Marshal(m)
 	want := `{"FZ":"last letter first","FDate":"2026-04-01","FTime":"2026-04-01 01:30:05","FNone":null,"FAmount":-1234567890123456789.10,` +

@@ -297,7 +297,9 @@ func TestVoucher(t *testing.T) {
 	c := s.client(t, nil)
 	voucher := func(credit kingdee.Decimal) kingdee.Model {
 		return kingdee.Model{
-			{Key: "FVoucherID", Value: 0}, {Key: "FDate", Value: "2026-05-04"}, {Key: "FAccountBookID", Value: kingdee.Number("001")},
+			{Key: "FVoucherID", Value: 0},
+			{Key: "FDate", Value: "2026-05-04"},
+			{Key: "FAccountBookID", Value: kingdee.Number("001")},
 			{Key: "FVOUCHERGROUPID", Value: kingdee.Number("PRE001")},
 			{Key: "FEntity", Value: []kingdee.Model{
 				{

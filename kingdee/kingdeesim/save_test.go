@@ -290,8 +290,11 @@ func TestRightsPerForm(t *testing.T) {
 	w := start(t, cfg)
 	session := w.session()
 	for _, test := range []struct{ method, form, data string }{
-		{"Save", bill, `{"Model":` + expense(0, "", "") + `}`}, {"Submit", bill, `{"Ids":"1"}`}, {"View", bill, `{"Id":"1"}`},
-		{"BatchSave", "BD_Empinfo", `{"Model":[{"FName":"x"}]}`}, {"Audit", "BD_Empinfo", `{"Numbers":["1001"]}`},
+		{"Save", bill, `{"Model":` + expense(0, "", "") + `}`},
+		{"Submit", bill, `{"Ids":"1"}`},
+		{"View", bill, `{"Id":"1"}`},
+		{"BatchSave", "BD_Empinfo", `{"Model":[{"FName":"x"}]}`},
+		{"Audit", "BD_Empinfo", `{"Numbers":["1001"]}`},
 	} {
 		if got := w.write(session, test.method, test.form, test.data); got.Result.ResponseStatus.MsgCode != 2 {
 			t.Errorf("%+v: %+v", test, got)

@@ -23,8 +23,11 @@ type transition struct {
 func submitStep() transition {
 	return transition{map[string]bool{Created: true, Reaudit: true}, InAudit, "提交"}
 }
-func auditStep() transition  { return transition{map[string]bool{InAudit: true}, Audited, "审核"} }
+
+func auditStep() transition { return transition{map[string]bool{InAudit: true}, Audited, "审核"} }
+
 func reviewStep() transition { return transition{map[string]bool{Audited: true}, Reaudit, "反审核"} }
+
 func cancelStep() transition { return transition{map[string]bool{InAudit: true}, Created, "撤销"} }
 
 // deleteStep leads nowhere: the record goes.

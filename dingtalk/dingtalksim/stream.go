@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -127,7 +128,7 @@ func (c *call) streamOpen() answer {
 	if c.r.TLS != nil {
 		endpoint = "wss://" + c.r.Host + "/connect"
 	}
-	if c.r.Header.Get("Accept") != "application/json" {
+	if !strings.Contains(c.r.Header.Get("Accept"), "application/json") {
 		return answer{
 			status: http.StatusOK, ctype: "application/xml;charset=utf-8",
 			body: []byte("<ConnectionsOpenResponse><endpoint>" + endpoint + "</endpoint><ticket>" + ticket + "</ticket></ConnectionsOpenResponse>"),

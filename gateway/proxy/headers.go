@@ -87,10 +87,11 @@ func isOwnCookie(name string) bool {
 
 // isStripped names response headers that tell about the upstream, would let
 // other origins read a person's pages, or act on our whole host, which is not
-// the upstream's to decide (T57).
+// the upstream's to decide (T57). The Date is our server's, as with nginx: whose
+// clock goes wrong is the upstream's own affair.
 func isStripped(name string) bool {
 	switch name {
-	case "Server", "X-Powered-By", "X-Aspnet-Version", "X-Aspnetmvc-Version", "X-Sourcefiles",
+	case "Server", "Date", "X-Powered-By", "X-Aspnet-Version", "X-Aspnetmvc-Version", "X-Sourcefiles",
 		"Alt-Svc", "Clear-Site-Data", "Service-Worker-Allowed", "Strict-Transport-Security", "Public-Key-Pins",
 		"Report-To", "Reporting-Endpoints", "Nel", "X-Request-Id", AssertionHeader:
 		return true

@@ -21,7 +21,7 @@ func TestResponseHeaders(t *testing.T) {
 	b := g.replica().browser(t).open("a1")
 	g.kingdee.answer(func(w http.ResponseWriter, r *http.Request) {
 		for _, line := range []string{
-			"Server: Microsoft-IIS/10.0", "X-Powered-By: ASP.NET", "X-AspNet-Version: 4.0", "Access-Control-Allow-Origin: *",
+			"Server: Microsoft-IIS/10.0", "Date: Thu, 01 Jan 1970 00:00:00 GMT", "X-Powered-By: ASP.NET", "X-AspNet-Version: 4.0", "Access-Control-Allow-Origin: *",
 			"Access-Control-Allow-Credentials: true", "Alt-Svc: h3=\":443\"", "Clear-Site-Data: \"cookies\"", "Service-Worker-Allowed: /",
 			"Strict-Transport-Security: max-age=0", "Referrer-Policy: unsafe-url", "X-Request-Id: theirs", "X-Kdgate-Assertion: echo",
 			"Cache-Control: public, max-age=600", "Pvfgsdhsfg_cfg: {\"enableFlatShake\":true}", "X-Vendor-Thing: kept", "Pragma: cache",
@@ -52,6 +52,9 @@ func TestResponseHeaders(t *testing.T) {
 		if got := strings.Join(a.Header[name], "|"); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
+	}
+	if got := a.Header["Date"]; len(got) != 1 || strings.Contains(got[0], "1970") {
+		t.Errorf("date %q", got)
 	}
 	if got := a.Header["X-Request-Id"]; len(got) != 1 || got[0] == "theirs" {
 		t.Errorf("request id %q", got)

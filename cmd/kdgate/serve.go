@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,7 +29,6 @@ func (p *program) serve() *cobra.Command {
 			}
 			var level slog.LevelVar
 			level.Set(logLevel(cfg))
-			defer collectLess(p.environ)()
 			book := logbook.New(p.stderr)
 			defer func() { _ = book.Flush() }() // a standard error that takes nothing has nobody to tell
 			logger := slog.New(book.Urgent(slog.NewJSONHandler(book, &slog.HandlerOptions{Level: &level})))
@@ -46,23 +44,6 @@ func (p *program) serve() *cobra.Command {
 			return p.serveUntilDone(cmd.Context(), server, logger, &level)
 		},
 	}
-}
-
-// gcPercent lets the heap grow to three times what lives in it. A gateway's live
-// heap is some megabytes, so that costs little memory and halves the collector's
-// work (docs/performance.md).
-const gcPercent = 200
-
-// collectLess sets it, unless the environment says what the operator wants, and
-// gives back how it was. GOMEMLIMIT holds either way; it is the operator's alone.
-func collectLess(environ []string) (restore func()) {
-	for _, pair := range environ {
-		if strings.HasPrefix(pair, "GOGC=") {
-			return func() {}
-		}
-	}
-	before := debug.SetGCPercent(gcPercent)
-	return func() { debug.SetGCPercent(before) }
 }
 
 // serveUntilDone serves, and reads the configuration again at each SIGHUP.

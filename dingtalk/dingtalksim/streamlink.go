@@ -86,6 +86,12 @@ func (l *streamLink) serve(conn *websocket.Conn) {
 	l.mu.Unlock()
 	close(l.ready)
 	defer l.drop()
+	select {
+	case <-l.gone: // dropped during the handshake, when there was no socket to cut
+		_ = conn.CloseNow()
+		return
+	default:
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var pinger sync.WaitGroup

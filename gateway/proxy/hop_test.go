@@ -2,7 +2,6 @@ package proxy_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -264,64 +263,6 @@ func TestEarlyHints(t *testing.T) {
 		_ = res.Body.Close()
 		if fmt.Sprint(heard) != "[103 [Link] 102 []]" || string(text) != "page" || res.Header.Get("Link") != "" || res.Header.Get("X-Content-Type-Options") == "" {
 			t.Errorf("%s: heard %v, then %q %v", method, heard, text, res.Header)
-		}
-	}
-}
-
-// What a WebSocket client sends right behind its handshake, without waiting for
-// the answer, arrives: all of it, in order, before what it sends later.
-func TestWebSocketEarlyBytes(t *testing.T) {
-	g := newRig(t)
-	b := g.replica().browser(t).open("a1")
-	g.kingdee.answer(func(w http.ResponseWriter, _ *http.Request) {
-		conn, rw, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer conn.Close()
-		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\nServer: IIS\r\n\r\n")
-		_, _ = io.Copy(conn, rw.Reader)
-	})
-	for _, early := range []string{"e", "early bytes", strings.Repeat("0123456789", 2000)} {
-		w := b.wire()
-		w.send("GET /K3Cloud/ws.ashx HTTP/1.1", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: a\r\n", early)
-		res, err := http.ReadResponse(w.in, nil)
-		if err != nil || res.StatusCode != http.StatusSwitchingProtocols || res.Header.Get("Server") != "" || res.Header.Get("Sec-Websocket-Accept") != "x" {
-			t.Fatalf("%v %v", res, err)
-		}
-		_, _ = io.WriteString(w, "later")
-		got := make([]byte, len(early)+len("later"))
-		if n, err := io.ReadFull(w.in, got); err != nil || !bytes.Equal(got, []byte(early+"later")) {
-			t.Errorf("%d early bytes: %d came back, %v", len(early), n, err)
-		}
-		if half, ok := w.Conn.(*net.TCPConn); ok { // one way's end is passed on, and the other way's comes back
-			_ = half.CloseWrite()
-		}
-		if rest, err := io.ReadAll(w.in); len(rest) != 0 || err != nil {
-			t.Errorf("%q %v", rest, err)
-		}
-	}
-}
-
-// A switch of protocols that was not asked for, or to another one, is no answer.
-func TestSwitchedUnasked(t *testing.T) {
-	g := newRig(t)
-	b := g.replica().browser(t).open("a1")
-	g.kingdee.answer(func(w http.ResponseWriter, _ *http.Request) {
-		conn, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n")
-		_ = conn.Close()
-	})
-	for method, fields := range map[string]string{"GET": "", "PUT": "Content-Length: 0\r\n", "HEAD": "Connection: Upgrade\r\nUpgrade: websocket\r\n"} {
-		w := b.wire()
-		w.send(method+" /K3Cloud/ws.ashx HTTP/1.1", fields, "")
-		if a := w.answer(method); a.StatusCode != http.StatusBadGateway {
-			t.Errorf("%s: %d", method, a.StatusCode)
 		}
 	}
 }

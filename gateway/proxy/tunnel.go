@@ -59,8 +59,10 @@ func join(front net.Conn, from io.Reader, behind io.ReadWriteCloser) {
 	ends := make(chan error, 2)
 	go func() { ends <- pump(behind, from) }()
 	go func() { ends <- pump(front, behind) }()
-	if err := <-ends; err == nil {
-		<-ends
+	for range 2 {
+		if err := <-ends; err != nil {
+			return
+		}
 	}
 }
 

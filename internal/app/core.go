@@ -16,6 +16,8 @@ import (
 	"kdgate/identity"
 	"kdgate/internal/config"
 	"kdgate/internal/metrics"
+	"kdgate/jobs"
+	"kdgate/jobs/directory"
 	"kdgate/mapping"
 	"kdgate/store"
 )
@@ -47,6 +49,7 @@ type Core struct {
 	driver  driver
 	log     *audit.Log
 	lane    *lane
+	queue   *jobs.Queue
 	index   *mapping.Index        // of the mapping table, for searches
 	egress  *dingtalk.Egress      // outlives a reload: a ban does too
 	rooms   atomic.Pointer[rooms] // vendors and table, as configured now
@@ -82,6 +85,9 @@ func (c *Core) open(ctx context.Context) error {
 	// The oldest listed key, so that sign-ins under way outlive a restart with
 	// a new key in front (R57).
 	if c.secret, err = deriveSecret(keys[len(keys)-1], "kdgate gateway"); err != nil {
+		return err
+	}
+	if err := c.openQueue(); err != nil {
 		return err
 	}
 	furnished, err := c.furnish(c.options.Config, &rooms{})
@@ -148,6 +154,8 @@ type rooms struct {
 	config  *config.Config
 	vendors vendors
 	table   *mapping.Table
+	keeper  *directory.Keeper // nil: the directory is off
+	left    chan struct{}     // closed when other rooms are in force
 }
 
 // furnish builds the rooms for a configuration, touching nothing that runs.
@@ -168,7 +176,11 @@ func (c *Core) furnish(cfg *config.Config, old *rooms) (*rooms, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &rooms{config: cfg, vendors: v, table: table}, nil
+	keeper, err := c.newKeeper(cfg, v)
+	if err != nil {
+		return nil, err
+	}
+	return &rooms{config: cfg, vendors: v, table: table, keeper: keeper, left: make(chan struct{})}, nil
 }
 
 // Table is the mapping table in force now.

@@ -54,6 +54,9 @@ func (s *Server) newGateway(r *rooms) (fronts, error) {
 		return fronts{}, err
 	}
 	front.Handle("GET "+jwksPath, issuer.Handler())
+	if err := s.mountEvents(r, front); err != nil {
+		return fronts{}, err
+	}
 	console, err := s.mountConsole(r, front, settings)
 	return fronts{public: front, console: console}, err
 }

@@ -35,6 +35,7 @@ func (s *Server) Reload(ctx context.Context, load func() (*config.Config, error)
 	}
 	old := s.rooms.Swap(next.rooms)
 	s.enter(next.fronts)
+	close(old.left)
 	old.vendors.hangUp(next.rooms.vendors)
 	return nil
 }

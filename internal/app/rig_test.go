@@ -30,6 +30,8 @@ type rig struct {
 	t                 *testing.T
 	dir, text         string
 	dingtalk, kingdee *httptest.Server
+	ding              *dingtalksim.Server
+	king              *kingdeesim.Server
 	log               *lockedBuffer
 	now               func() time.Time
 }
@@ -70,6 +72,7 @@ func newRig(t *testing.T) *rig {
 		Rows: []kingdeesim.Row{{AppID: "231784_Test", Secret: "0123456789abcdef0123456789abcdef", IntegrationUser: "kdgate"}},
 	}}})
 	must(t, err)
+	r.ding, r.king = ding, king
 	r.dingtalk, r.kingdee = httptest.NewServer(ding), httptest.NewServer(king)
 	t.Cleanup(r.dingtalk.Close)
 	t.Cleanup(r.kingdee.Close)

@@ -21,6 +21,8 @@ import (
 	"kdgate/identity/session"
 	"kdgate/internal/config"
 	"kdgate/internal/strictwire"
+	"kdgate/jobs"
+	"kdgate/jobs/schedule"
 )
 
 // drainTime is how long requests in flight may take after the signal to stop (R52).
@@ -32,6 +34,8 @@ type Server struct {
 	sessions *session.Manager
 	health   *health
 	feeds    feeds
+	schedule *schedule.Schedule
+	pool     *jobs.Pool
 	public   http.Server
 	ops      http.Server
 	publicAt net.Listener
@@ -79,6 +83,9 @@ func (s *Server) assemble(ctx context.Context) error {
 		Source: func(ctx context.Context, _ *http.Request) string { return gateway.SourceOf(ctx) },
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.openWorkshop(); err != nil {
 		return err
 	}
 	s.openConsole()
@@ -236,6 +243,7 @@ func (s *Server) background() []func(context.Context) {
 	if s.cert != nil {
 		work = append(work, s.cert.watch)
 	}
+	work = append(work, s.workshop()...)
 	for _, f := range s.feeds {
 		work = append(work, f.work)
 	}

@@ -38,6 +38,7 @@ func (c *Config) check(m *Mistakes) {
 	c.checkMapping(m)
 	c.checkAdmins(m)
 	c.checkConsole(m)
+	c.checkDirectory(m)
 	c.checkUnsupported(m)
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
 		m.add("log.level: %q is none of debug, info, warn, error", c.Log.Level)
@@ -175,6 +176,9 @@ func (c *Config) checkCorps(m *Mistakes) {
 		}
 		oneOf(m, at+".events", corp.Events, "stream", "callback")
 		oneOf(m, at+".token_call", corp.TokenCall, "access_token", "gettoken", "corp_token")
+		if corp.Events == "callback" {
+			checkCallback(m, at+".callback", corp.Callback)
+		}
 		checkQuota(m, at+".quota", corp.Quota)
 	}
 }
@@ -319,7 +323,7 @@ func (c *Config) checkUnsupported(m *Mistakes) {
 		name    string
 		content map[string]any
 	}{
-		{"directory", c.Directory.Content}, {"approvals", c.Approvals.Content}, {"notices", c.Notices.Content},
+		{"approvals", c.Approvals.Content}, {"notices", c.Notices.Content},
 	} {
 		if len(section.content) > 0 {
 			m.add("%s: not available yet in this version; remove the section", section.name)

@@ -26,7 +26,7 @@ type Config struct {
 	Console     Console      `mapstructure:"console" doc:"the administrators' console, at /admin/"`
 	ForwardAuth ForwardAuth  `mapstructure:"forward_auth" doc:"applications behind nginx, Traefik or Caddy that ask /forward-auth"`
 	Log         Log          `mapstructure:"log" doc:"the program's own log, on standard error"`
-	Directory   Unsupported  `mapstructure:"directory" doc:"directory sync"`
+	Directory   Directory    `mapstructure:"directory" doc:"DingTalk's address book to Kingdee's staff"`
 	Approvals   Unsupported  `mapstructure:"approvals" doc:"approvals to bills"`
 	Notices     Unsupported  `mapstructure:"notices" doc:"notices"`
 	Clients     Clients      `mapstructure:"clients" doc:"other applications that sign in through kdgate"`
@@ -170,9 +170,21 @@ type Corp struct {
 
 // Callback is the set-up of DingTalk's HTTP events.
 type Callback struct {
-	Token    identity.Secret `mapstructure:"token" secret:"true" doc:"signature token"`
-	AESKey   identity.Secret `mapstructure:"aes_key" secret:"true" doc:"43 characters"`
-	OwnerKey string          `mapstructure:"owner_key" doc:"Client ID, or corpId for old registrations"`
+	Token      identity.Secret `mapstructure:"token" secret:"true" doc:"signature token (签名 token)"`
+	TokenFile  string          `mapstructure:"token_file" doc:"file whose content is the token"`
+	AESKey     identity.Secret `mapstructure:"aes_key" secret:"true" doc:"加密 aes_key, 43 characters"`
+	AESKeyFile string          `mapstructure:"aes_key_file" doc:"file whose content is the aes_key"`
+	OwnerKey   string          `mapstructure:"owner_key" doc:"corpId for subscriptions of the old register call; the Client ID when empty"`
+	Old        OldCallback     `mapstructure:"old" doc:"what was in force before, for a time after a change"`
+}
+
+// OldCallback is the material before a change (T69).
+type OldCallback struct {
+	Token      identity.Secret `mapstructure:"token" secret:"true" doc:"token before the change"`
+	TokenFile  string          `mapstructure:"token_file" doc:"file whose content it is"`
+	AESKey     identity.Secret `mapstructure:"aes_key" secret:"true" doc:"aes_key before the change"`
+	AESKeyFile string          `mapstructure:"aes_key_file" doc:"file whose content it is"`
+	Until      string          `mapstructure:"until" doc:"day (2026-01-31) after which it is refused"`
 }
 
 // Endpoints are the base addresses of DingTalk.

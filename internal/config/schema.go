@@ -83,7 +83,7 @@ func kindName(t reflect.Type) string {
 		return "not available yet"
 	}
 	switch t.Kind() {
-	case reflect.Int, reflect.Float64:
+	case reflect.Int, reflect.Int64, reflect.Float64:
 		return "number"
 	case reflect.Bool:
 		return "yes/no"

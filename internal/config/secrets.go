@@ -26,7 +26,8 @@ func resolvePaths(cfg *Config, dir string) {
 		paths = append(paths, &cfg.Seal.OldKeyFiles[i])
 	}
 	for i := range cfg.Corps {
-		paths = append(paths, &cfg.Corps[i].AppSecretFile)
+		callback := &cfg.Corps[i].Callback
+		paths = append(paths, &cfg.Corps[i].AppSecretFile, &callback.TokenFile, &callback.AESKeyFile, &callback.Old.TokenFile, &callback.Old.AESKeyFile)
 	}
 	for i := range cfg.DataCentres {
 		dc := &cfg.DataCentres[i]
@@ -62,6 +63,11 @@ func readSecrets(cfg *Config, mistakes *Mistakes) {
 	for i := range cfg.Corps {
 		corp := &cfg.Corps[i]
 		read(fmt.Sprintf("corps[%d].app_secret", i), &corp.AppSecret, corp.AppSecretFile)
+		at, callback := fmt.Sprintf("corps[%d].callback", i), &corp.Callback
+		read(at+".token", &callback.Token, callback.TokenFile)
+		read(at+".aes_key", &callback.AESKey, callback.AESKeyFile)
+		read(at+".old.token", &callback.Old.Token, callback.Old.TokenFile)
+		read(at+".old.aes_key", &callback.Old.AESKey, callback.Old.AESKeyFile)
 	}
 	for i := range cfg.DataCentres {
 		dc := &cfg.DataCentres[i]

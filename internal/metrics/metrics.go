@@ -30,6 +30,7 @@ type Metrics struct {
 	shed     prometheus.Counter
 	lost     prometheus.Gauge
 	diskUsed prometheus.Gauge
+	work     work
 }
 
 // New registers the series.
@@ -77,6 +78,8 @@ func New() *Metrics {
 	m.diskUsed = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "kdgate_data_disk_used_ratio", Help: "Used share of the fullest disk that data or audit log lie on, 0 to 1.",
 	})
+	m.work = newWork()
+	m.registry.MustRegister(m.work.collectors()...)
 	m.registry.MustRegister(m.lost, m.diskUsed, m.shed, m.sessions, m.signIns, m.signIn, m.launches, m.calls, m.peers, m.store, m.proxy, m.records, m.tampered,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

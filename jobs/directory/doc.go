@@ -20,7 +20,8 @@
 // people claim, asks DingTalk about everybody who was not seen, and counts. Only
 // then is anything written, and leavers come last. Each phase and page is
 // committed before the next, so a run that dies goes on within a page (R46). A
-// dry run ends after judge and shows what would be done.
+// dry run looks every difference up in Kingdee and ends there: it shows what would
+// be done and does nothing.
 //
 // # A person
 //

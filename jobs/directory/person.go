@@ -88,7 +88,7 @@ func (k *Keeper) Refresh(ctx context.Context, userid, why string) error {
 		if err != nil {
 			return err
 		}
-		return wrap(k.cfg.Store.Commit(ctx, ops...))
+		return k.commitGroups(ctx, [][]store.Op{ops})
 	case known.Print == s.print():
 		return nil
 	}

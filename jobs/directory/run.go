@@ -64,7 +64,8 @@ type Counts struct {
 	Departments int   `json:"departments"`
 	People      int   `json:"people"`
 	Same        int   `json:"same"`
-	Created     int   `json:"created"`
+	Differ      int   `json:"differ"`  // from what was last written; Kingdee may have it so already
+	Created     int   `json:"created"` // in a dry run: would be
 	Changed     int   `json:"changed"`
 	Moved       int   `json:"moved"` // of the changed
 	Left        int   `json:"left"`

@@ -78,7 +78,7 @@ func (w *walk) through(ctx context.Context) error {
 func (w *walk) nextPhase(done Phase) Phase {
 	order := []Phase{PhaseRead, PhaseJudge, PhaseWrite, PhaseLeave, PhaseDrift}
 	at := slices.Index(order, done) + 1
-	if at == len(order) || w.run.Dry && done == PhaseJudge {
+	if at == len(order) || w.run.Dry && done == PhaseWrite {
 		return ""
 	}
 	return order[at]
@@ -290,7 +290,7 @@ func (w *walk) refuseTwice(ctx context.Context, claims map[string][]string) erro
 			others := w.stillClaimed(claims[s.Number], s)
 			if len(others) == 0 {
 				kept = append(kept, s)
-				w.tally(s)
+				w.run.Counts.Differ++
 				continue
 			}
 			w.run.Counts.SetAside++
@@ -314,14 +314,6 @@ func (w *walk) stillClaimed(userids []string, s Staff) []string {
 		return nil // theirs already; the newcomer is the one to be set aside
 	}
 	return slices.DeleteFunc(slices.Clone(userids), func(userid string) bool { return userid == s.UserID })
-}
-
-func (w *walk) tally(s Staff) {
-	if w.known[s.UserID].Print == "" {
-		w.run.Counts.Created++
-		return
-	}
-	w.run.Counts.Changed++
 }
 
 // gone is a page of leavers.

@@ -19,12 +19,12 @@ func (w *walk) write(ctx context.Context) error {
 	if err := w.recall(ctx); err != nil {
 		return err
 	}
-	if w.cfg.Rules.MakeDepartments {
+	if w.cfg.Rules.MakeDepartments && !w.run.Dry {
 		if err := w.departments(ctx); err != nil {
 			return err
 		}
 	}
-	total := w.run.Counts.Created + w.run.Counts.Changed
+	total := w.run.Counts.Differ
 	var done atomic.Int64
 	group, inner := errgroup.WithContext(ctx)
 	group.SetLimit(w.cfg.Writers)
@@ -47,7 +47,11 @@ func (w *walk) writePage(ctx context.Context, key string, p page) error {
 	for _, s := range p.Write {
 		known[s.UserID] = w.known[s.UserID]
 	}
-	changes, err := w.bring(ctx, p.Write, known)
+	bring := w.bring
+	if w.run.Dry {
+		bring = w.foresee
+	}
+	changes, err := bring(ctx, p.Write, known)
 	if err != nil {
 		return err
 	}
@@ -56,19 +60,20 @@ func (w *walk) writePage(ctx context.Context, key string, p page) error {
 		return err
 	}
 	for _, s := range p.Back {
+		if w.run.Dry {
+			break
+		}
 		ops, err := w.returned(w.known[s.UserID])
 		if err != nil {
 			return err
 		}
 		groups = append(groups, ops)
 	}
-	w.settle(changes)
-	p.Write, p.Back = nil, nil
-	emptied, err := put(key, p, 0)
-	if err != nil {
+	if err := w.commitGroups(ctx, groups); err != nil {
 		return err
 	}
-	return w.commitGroups(ctx, append(groups, []store.Op{emptied}))
+	p.Write, p.Back = nil, nil
+	return w.settle(ctx, changes, key, p)
 }
 
 // commitGroups commits as much at once as the store takes, in the order given.
@@ -81,6 +86,9 @@ func (k *Keeper) commitGroups(ctx context.Context, groups [][]store.Op) error {
 		for n < len(groups) && len(ops)+len(groups[n]) <= store.MaxOps {
 			ops = append(ops, groups[n]...)
 			n++
+		}
+		if len(ops) == 0 {
+			return nil
 		}
 		err := k.cfg.Store.Commit(ctx, ops...)
 		if errors.Is(err, store.ErrConflict) {
@@ -113,20 +121,33 @@ func wrap(err error) error {
 	return nil
 }
 
-// settle counts what became of people, and notes those that Kingdee refused.
-func (w *walk) settle(changes []Change) {
+// settle counts what became of people, notes those that Kingdee refused, and
+// keeps that with the emptied page.
+func (w *walk) settle(ctx context.Context, changes []Change, key string, emptied page) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	counts := &w.run.Counts
 	for _, c := range changes {
-		if c.Refused != "" {
-			w.run.Counts.SetAside++
+		switch {
+		case c.Refused != "":
+			counts.SetAside++
 			w.run.note(c.UserID, c.Refused)
-			continue
-		}
-		if c.Kind == Moved {
-			w.run.Counts.Moved++
+		case c.same:
+			counts.Same++
+		case c.Kind == Created:
+			counts.Created++
+		case c.Kind == Moved:
+			counts.Moved++
+			counts.Changed++
+		default:
+			counts.Changed++
 		}
 	}
+	op, err := put(key, emptied, 0)
+	if err != nil {
+		return err
+	}
+	return w.save(ctx, *w.run, op)
 }
 
 // ChangeKind is what was done to a person.
@@ -161,7 +182,7 @@ func (w *walk) changeOps(changes []Change, key string) ([][]store.Op, error) {
 	var groups [][]store.Op
 	var told []Change
 	for _, c := range changes {
-		if c.Refused == "" {
+		if c.Refused == "" && !w.run.Dry {
 			ops, err := w.keep(c.known)
 			if err != nil {
 				return nil, err
@@ -183,31 +204,44 @@ func (w *walk) changeOps(changes []Change, key string) ([][]store.Op, error) {
 // that Kingdee refuses is in the answer; an error means that nobody knows about
 // those it does not name, and the same people are brought again later.
 func (k *Keeper) bring(ctx context.Context, list []Staff, known map[string]Known) ([]Change, error) {
+	changes, drafts, at, err := k.plans(ctx, list, known)
+	if err != nil {
+		return nil, err
+	}
+	return changes, k.send(ctx, drafts, at, changes)
+}
+
+// plans looks the people up and says what is to be sent; at is the index in
+// changes of each draft.
+func (k *Keeper) plans(ctx context.Context, list []Staff, known map[string]Known) (changes []Change, drafts []kingdee.StaffDraft, at []int, err error) {
 	if len(list) == 0 {
-		return nil, nil
+		return nil, nil, nil, nil
 	}
 	there, err := k.records(ctx, list)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	holds, err := k.holdsOf(ctx, list)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
-	changes := make([]Change, 0, len(list))
-	var drafts []kingdee.StaffDraft
-	var at []int // index in changes of each draft
 	for _, s := range list {
 		c, draft, err := k.plan(ctx, holds.over(s), there[s.Number], known[s.UserID])
 		if err != nil {
-			return nil, err
+			return nil, nil, nil, err
 		}
 		changes = append(changes, c)
 		if c.Refused == "" && !c.same {
 			drafts, at = append(drafts, draft), append(at, len(changes)-1)
 		}
 	}
-	return changes, k.send(ctx, drafts, at, changes)
+	return changes, drafts, at, nil
+}
+
+// foresee is bring without writing: what a run would do.
+func (k *Keeper) foresee(ctx context.Context, list []Staff, known map[string]Known) ([]Change, error) {
+	changes, _, _, err := k.plans(ctx, list, known)
+	return changes, err
 }
 
 // lookUp is how many numbers one question names.

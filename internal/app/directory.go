@@ -1,0 +1,196 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"kdgate/audit"
+	"kdgate/identity"
+	"kdgate/identity/session"
+	"kdgate/internal/config"
+	"kdgate/jobs"
+	"kdgate/jobs/directory"
+	"kdgate/jobs/schedule"
+	"kdgate/mapping"
+)
+
+// newKeeper joins DingTalk's address book to Kingdee's staff; nil when the
+// configuration leaves the directory off.
+func (c *Core) newKeeper(cfg *config.Config, v vendors) (*directory.Keeper, error) {
+	d := cfg.Directory
+	if !d.On() {
+		return nil, nil
+	}
+	keeper, err := directory.New(directory.Config{
+		Corp: d.Corp, DataCentre: d.DataCentre, Store: c.store, Recorder: recorder{c.log, c.metrics},
+		Source: v.dingtalk[d.Corp].api.Background(), Target: v.kingdee[d.DataCentre].api.Background(),
+		Rules: directoryRules(d), Breaker: directory.Breaker{Share: d.Breaker.Share, Least: d.Breaker.Least},
+		Now: c.options.Now, Logger: c.options.Logger,
+	}, c.queue)
+	if err != nil {
+		return nil, err
+	}
+	return keeper, nil
+}
+
+func directoryRules(d config.Directory) directory.Rules {
+	rules := directory.Rules{
+		Number: d.StaffNumberFrom, Scope: d.Scope, MakeDepartments: d.MakeDepartments, DepartmentPrefix: d.DepartmentPrefix,
+		DefaultPosition: d.DefaultPosition, CreateUser: d.CreateUser,
+		Departments: map[int64]string{}, Positions: map[string]string{}, Mobiles: map[string]string{},
+	}
+	for _, row := range d.Departments {
+		rules.Departments[row.ID] = row.Number
+	}
+	for _, row := range d.Positions {
+		rules.Positions[row.Title] = row.Number
+	}
+	for _, row := range d.Mobiles {
+		rules.Mobiles[row.Country] = row.Pattern
+	}
+	for _, row := range d.Fields {
+		rule := directory.FieldRule{Field: row.Field, From: row.From}
+		for _, value := range row.Dictionary {
+			if rule.Dictionary == nil {
+				rule.Dictionary = map[string]string{}
+			}
+			rule.Dictionary[value.Value] = value.Text
+		}
+		rules.More = append(rules.More, rule)
+	}
+	return rules
+}
+
+// keepers are the keepers in force, by corp.
+func (r *rooms) keepers() map[string]*directory.Keeper {
+	if r.keeper == nil {
+		return nil
+	}
+	return map[string]*directory.Keeper{r.config.Directory.Corp: r.keeper}
+}
+
+// ownDoors are what a leaver still holds of us.
+type ownDoors struct {
+	rooms    func() *rooms
+	sessions *session.Manager
+}
+
+// Freeze implements directory.Doors.
+func (d ownDoors) Freeze(ctx context.Context, who identity.Subject, reason string) (map[string][]string, error) {
+	r := d.rooms()
+	users := map[string][]string{}
+	for _, dc := range r.config.DataCentres {
+		row, err := r.table.Suspend(ctx, mapping.Actor{Name: audit.System}, mapping.KeyOf(who, dc.ID), reason)
+		switch {
+		case err == nil && row.LoginUser != "":
+			users[dc.ID] = append(users[dc.ID], row.LoginUser)
+		case err != nil && !absent(err):
+			return nil, fmt.Errorf("data centre %s: %w", dc.ID, err)
+		}
+	}
+	return users, nil
+}
+
+func absent(err error) bool {
+	if identity.KindOf(err) == identity.NotFound {
+		return true
+	}
+	refusal := mapping.RefusalOf(err)
+	return refusal != nil && refusal.Reason == mapping.ReasonAbsent
+}
+
+// EndSessions implements directory.Doors.
+func (d ownDoors) EndSessions(ctx context.Context, who identity.Subject) (int, error) {
+	return d.sessions.EndAll(ctx, who)
+}
+
+// directoryKinds are the kinds of work that the directory puts on the list.
+func (s *Server) directoryKinds() []jobs.Kind {
+	wave := &directory.Wave{Now: s.options.Now}
+	doors := ownDoors{s.rooms.Load, s.sessions}
+	return []jobs.Kind{
+		{Name: directory.KindPerson, Handler: jobs.HandlerFunc(func(ctx context.Context, w *jobs.Work) error {
+			return directory.Persons{Keepers: s.rooms.Load().keepers()}.Handle(ctx, w)
+		})},
+		{Name: directory.KindLeave, Handler: jobs.HandlerFunc(func(ctx context.Context, w *jobs.Work) error {
+			r := s.rooms.Load()
+			leave := &directory.Leave{
+				Keepers: r.keepers(), Doors: doors, Accounts: r.accounts(), Wave: wave,
+				Recorder: recorder{s.log, s.metrics}, Now: s.options.Now,
+			}
+			return leave.Handle(ctx, w)
+		})},
+	}
+}
+
+// accounts are the login users of every data centre, as jobs ask about them.
+func (r *rooms) accounts() map[string]directory.Accounts {
+	all := map[string]directory.Accounts{}
+	for id, client := range r.vendors.kingdee {
+		all[id] = client.api.Background()
+	}
+	return all
+}
+
+// taskDirectory is the comparison of both sides.
+const taskDirectory = "directory"
+
+// compare is the scheduled run. A preview ends before anything is written.
+func (s *Server) compare(ctx context.Context, p *schedule.Progress) error {
+	r := s.rooms.Load()
+	if r.keeper == nil {
+		return nil
+	}
+	order := directory.Order{By: jobs.Actor{Name: audit.System}, Dry: r.config.Directory.Mode == "preview"}
+	run, err := r.keeper.Run(ctx, order, func(phase directory.Phase, done, total int) {
+		p.Say(string(phase))
+		p.Total(int64(total))
+	})
+	c := run.Counts
+	for name, n := range map[string]int{
+		"people": c.People, "created": c.Created, "changed": c.Changed, "left": c.Left, "waiting": c.Waiting, "set_aside": c.SetAside, "drift": c.Drift,
+	} {
+		p.Count(name, int64(n))
+	}
+	switch {
+	case err != nil:
+		return err
+	case run.Ending == directory.Complete:
+		s.metrics.SyncLag(0)
+		return nil
+	case run.Ending == directory.Partial:
+		s.metrics.SyncLag(0)
+		return schedule.ErrPartial
+	default:
+		return errors.New(run.Why)
+	}
+}
+
+// lagEvery is how often the lag of the comparison is shown.
+const lagEvery = 15 * time.Second
+
+// showLag keeps kdgate_sync_lag_seconds and kdgate_quota_remaining near the truth.
+func (s *Server) showLag(ctx context.Context) {
+	ticker := time.NewTicker(lagEvery)
+	defer ticker.Stop()
+	for {
+		r := s.rooms.Load()
+		for corp, client := range r.vendors.dingtalk {
+			quota := client.api.Quota(ctx)
+			s.metrics.QuotaLeft(corp, "calls", quota.Calls.Left)
+			s.metrics.QuotaLeft(corp, "events", quota.Events.Left)
+		}
+		if r.keeper != nil {
+			if runs, err := r.keeper.Runs(ctx, 1); err == nil && len(runs) > 0 && runs[0].Ending != directory.Failed {
+				s.metrics.SyncLag(s.options.Now().Sub(runs[0].Ended))
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}

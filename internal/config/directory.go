@@ -1,0 +1,151 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Directory is the sync of DingTalk's address book to Kingdee's staff.
+type Directory struct {
+	Mode       string `mapstructure:"mode" default:"off" doc:"off; preview: runs tell what they would do; on"`
+	Corp       string `mapstructure:"corp" doc:"whose address book; the first organisation when empty"`
+	DataCentre string `mapstructure:"data_centre" doc:"which data centre follows; the first one when empty"`
+	Every      string `mapstructure:"every" default:"@every 10m" doc:"when both sides are compared: @every and a time, or five cron fields in UTC+8"`
+
+	StaffNumberFrom string `mapstructure:"staff_number_from" doc:"userid, job_number or extension:NAME; mapping.staff_number_from when empty"`
+
+	Scope            []int64         `mapstructure:"scope" doc:"ids of departments whose people are kept, with all below; empty: the whole company"`
+	MakeDepartments  bool            `mapstructure:"make_departments" default:"true" doc:"make departments in Kingdee that the dictionary does not name"`
+	DepartmentPrefix string          `mapstructure:"department_prefix" default:"D" doc:"number of a department that is made: this and DingTalk's id"`
+	Departments      []DepartmentRow `mapstructure:"departments" doc:"dictionary of departments"`
+	Positions        []PositionRow   `mapstructure:"positions" doc:"dictionary of positions (岗位)"`
+	DefaultPosition  string          `mapstructure:"default_position" doc:"position number of titles that the dictionary does not name; empty: none"`
+	CreateUser       bool            `mapstructure:"create_user" default:"false" doc:"let Kingdee make a login user beside a new staff record"`
+	Fields           []FieldRow      `mapstructure:"fields" doc:"further fields of the staff record"`
+	Mobiles          []MobileRow     `mapstructure:"mobiles" doc:"patterns of mobile numbers by country; +86, +852, +853 and +886 are known"`
+
+	Breaker Breaker `mapstructure:"breaker" doc:"how many leavers a run may have without a person's word"`
+}
+
+// DepartmentRow is one line of the dictionary of departments.
+type DepartmentRow struct {
+	ID     int64  `mapstructure:"id" doc:"DingTalk's id"`
+	Number string `mapstructure:"number" doc:"Kingdee's number; empty: its people go without"`
+}
+
+// PositionRow is one line of the dictionary of positions.
+type PositionRow struct {
+	Title  string `mapstructure:"title" doc:"职位 at DingTalk"`
+	Number string `mapstructure:"number" doc:"Kingdee's number"`
+}
+
+// FieldRow fills one further field.
+type FieldRow struct {
+	Field      string     `mapstructure:"field" doc:"key in Kingdee, such as FTel"`
+	From       string     `mapstructure:"from" doc:"telephone, email, org_email, work_place, remark, title, job_number, userid, hired_at or extension:NAME"`
+	Dictionary []ValueRow `mapstructure:"dictionary" doc:"value by value; empty: as it is"`
+}
+
+// ValueRow is one line of a dictionary of values.
+type ValueRow struct {
+	Value string `mapstructure:"value" doc:"at DingTalk"`
+	Text  string `mapstructure:"text" doc:"in Kingdee"`
+}
+
+// MobileRow is the pattern of one country's mobile numbers.
+type MobileRow struct {
+	Country string `mapstructure:"country" doc:"code without +"`
+	Pattern string `mapstructure:"pattern" doc:"regular expression that the number has to match"`
+}
+
+// Breaker bounds the leavers of one run.
+type Breaker struct {
+	Share float64 `mapstructure:"share" default:"0.05" doc:"part of the people known"`
+	Least int     `mapstructure:"least" default:"20" doc:"so many are always admitted"`
+}
+
+// On reports whether anything of the directory runs.
+func (d Directory) On() bool { return d.Mode == "preview" || d.Mode == "on" }
+
+func (c *Config) checkDirectory(m *Mistakes) {
+	d := &c.Directory
+	oneOf(m, "directory.mode", d.Mode, "off", "preview", "on")
+	if !d.On() {
+		return
+	}
+	if d.Corp == "" && len(c.Corps) > 0 {
+		d.Corp = c.Corps[0].ID
+	}
+	if d.DataCentre == "" && len(c.DataCentres) > 0 {
+		d.DataCentre = c.DataCentres[0].ID
+	}
+	if !slices.ContainsFunc(c.Corps, func(corp Corp) bool { return corp.ID == d.Corp }) {
+		m.add("directory.corp: %q is no organisation of this configuration", d.Corp)
+	}
+	if !slices.ContainsFunc(c.DataCentres, func(dc DataCentre) bool { return dc.ID == d.DataCentre }) {
+		m.add("directory.data_centre: %q is no data centre of this configuration", d.DataCentre)
+	}
+	if d.StaffNumberFrom == "" {
+		d.StaffNumberFrom = c.Mapping.StaffNumberFrom
+	}
+	if d.StaffNumberFrom != "userid" && d.StaffNumberFrom != "job_number" && !strings.HasPrefix(d.StaffNumberFrom, "extension:") {
+		m.add("directory.staff_number_from: %q; a record needs userid, job_number or extension:NAME", d.StaffNumberFrom)
+	}
+	d.checkDictionaries(m)
+	if d.Breaker.Share < 0 || d.Breaker.Share > 1 || d.Breaker.Least < 0 {
+		m.add("directory.breaker: share is a part between 0 and 1, least a number of people")
+	}
+}
+
+var fieldPattern = regexp.MustCompile(`^F[A-Za-z0-9_]{1,63}$`)
+
+func (d *Directory) checkDictionaries(m *Mistakes) {
+	for i, row := range d.Departments {
+		if row.ID <= 0 {
+			m.add("directory.departments[%d].id: missing; it stands in the address of the department's page in DingTalk's console", i)
+		}
+	}
+	for i, row := range d.Positions {
+		required(m, fmt.Sprintf("directory.positions[%d].title", i), row.Title, "the 职位 as DingTalk shows it")
+	}
+	for i, row := range d.Fields {
+		if !fieldPattern.MatchString(row.Field) {
+			m.add("directory.fields[%d].field: %q is no field key of Kingdee, such as FTel", i, row.Field)
+		}
+		required(m, fmt.Sprintf("directory.fields[%d].from", i), row.From, "which attribute of DingTalk fills it")
+	}
+	for i, row := range d.Mobiles {
+		if _, err := regexp.Compile(row.Pattern); err != nil || row.Country == "" {
+			m.add("directory.mobiles[%d]: needs a country code and a regular expression", i)
+		}
+	}
+}
+
+// checkCallback looks at the HTTP way of events (T62–T69).
+func checkCallback(m *Mistakes, at string, c Callback) {
+	checkSecret(m, at+".token", c.Token)
+	checkSecret(m, at+".aes_key", c.AESKey)
+	for name, key := range map[string]string{".aes_key": c.AESKey.Reveal(), ".old.aes_key": c.Old.AESKey.Reveal()} {
+		if key != "" && len(key) != 43 {
+			m.add("%s%s: has %d characters, DingTalk's has 43", at, name, len(key))
+		}
+	}
+	if c.Old.Token.IsZero() != c.Old.AESKey.IsZero() || c.Old.Token.IsZero() != (c.Old.Until == "") {
+		m.add("%s.old: token, aes_key and until belong together", at)
+	}
+	if _, err := c.Old.Ends(); err != nil {
+		m.add("%s.old.until: %q is not a day such as 2026-01-31", at, c.Old.Until)
+	}
+}
+
+// Ends is the moment from which the old material is refused; zero without one.
+func (o OldCallback) Ends() (time.Time, error) {
+	if o.Until == "" {
+		return time.Time{}, nil
+	}
+	day, err := time.ParseInLocation(time.DateOnly, o.Until, time.FixedZone("UTC+8", 8*60*60))
+	return day.AddDate(0, 0, 1), err
+}

@@ -122,7 +122,7 @@ func (p *program) putBack(ctx context.Context, path string, over bool) error {
 		bar.finish()
 		switch {
 		case err != nil:
-			return restoreHint(err, over)
+			return err
 		case p.json:
 			return p.printJSON(done)
 		}
@@ -130,14 +130,6 @@ func (p *program) putBack(ctx context.Context, path string, over bool) error {
 			done.Entries, done.Backup.In(china).Format("2006-01-02 15:04:05 UTC+8"), done.Rows)
 		return err
 	})
-}
-
-// restoreHint says what to do about a refusal.
-func restoreHint(err error, over bool) error {
-	if !over {
-		return fmt.Errorf("%w; a store that holds something is cleared with --over", err)
-	}
-	return err
 }
 
 // putBackLog restores the audit log on a host that has none. A gateway that runs

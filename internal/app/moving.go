@@ -210,6 +210,10 @@ func (c *Core) restore(
 		event.Detail["entries"], event.Detail["reapplied"] = strconv.Itoa(done.Entries), strconv.Itoa(done.Rows)
 		err = storeMemory{c.options.Config.Audit.Dir}.Keep(done.StoreID)
 	}
+	if errors.Is(err, moving.ErrOccupied) {
+		event.Reason = "the store is not empty"
+		err = identity.Fail(identity.Conflict, "", "%w; --over clears it, with every gateway stopped", err)
+	}
 	err = errors.Join(err, c.note(context.WithoutCancel(ctx), by, event))
 	if err == nil {
 		err = c.bound.Recognise(ctx)

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,18 @@ func ParseXLSX(r io.Reader) (_ *Sheet, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	return readSheet(rows)
 }
+
+// ParseSheet reads an import file in either format, told by how it begins: an
+// XLSX file is a zip archive.
+func ParseSheet(r io.Reader) (*Sheet, error) {
+	buffered := bufio.NewReader(r)
+	if start, _ := buffered.Peek(len(zipStart)); string(start) == zipStart { // a shorter file is no archive
+		return ParseXLSX(buffered)
+	}
+	return ParseCSV(buffered)
+}
+
+const zipStart = "PK\x03\x04"
 
 // readSheet reads the header and then row by row, as they stand in the file.
 func readSheet(rows *excelize.Rows) (*Sheet, error) {

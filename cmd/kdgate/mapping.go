@@ -213,7 +213,7 @@ func (p *program) mappingImport() *cobra.Command {
 	var dryRun bool
 	var undo string
 	cmd := &cobra.Command{
-		Use: "import FILE", Short: "Import a CSV file, all of it or nothing; --dry-run shows the difference first",
+		Use: "import FILE", Short: "Import a CSV or XLSX file, all of it or nothing; --dry-run shows the difference first",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (undo == "") == (len(args) == 0) {
@@ -313,16 +313,16 @@ func (p *program) mappingExport() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "export", Short: "Write rows to standard output, inert for spreadsheets", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if format != "csv" {
-				return fmt.Errorf("%w: --format %s is not available yet; use csv", errUsage, format)
+			if format != "csv" && format != "xlsx" {
+				return fmt.Errorf("%w: --format is csv or xlsx, not %s", errUsage, format)
 			}
 			return p.withTable(cmd.Context(), func(c *localapi.Client, _ *config.Config) error {
-				return c.Export(cmd.Context(), chosen.choose(), p.stdout)
+				return c.Export(cmd.Context(), chosen.choose(), format, p.stdout)
 			})
 		},
 	}
 	chosen.flags(cmd)
-	cmd.Flags().StringVar(&format, "format", "csv", "csv")
+	cmd.Flags().StringVar(&format, "format", "csv", "csv or xlsx")
 	return cmd
 }
 

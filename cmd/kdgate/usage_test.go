@@ -40,7 +40,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"mapping", "lst"}, "lst"},
 		{[]string{"mapping", "list", "--statuss", "x"}, "statuss"},
 		{[]string{"mapping", "get"}, "arg"},
-		{[]string{"mapping", "export", "--format", "xlsx"}, "not available yet"},
+		{[]string{"mapping", "export", "--format", "ods"}, "csv or xlsx"},
 		{[]string{"audit", "tail", "-n", "many"}, "many"},
 		{[]string{"audit", "shred"}, "shred"},
 		{[]string{"check-config", "extra"}, "extra"},

@@ -22,6 +22,7 @@ type Table interface {
 	Reinstate(ctx context.Context, by mapping.Actor, key mapping.Key, version uint64) (mapping.Entry, error)
 	Explain(ctx context.Context, a identity.Assertion, dataCentre string) (mapping.Chain, error)
 	ExportCSV(ctx context.Context, by mapping.Actor, w io.Writer, f mapping.Filter, p mapping.Progress) error
+	ExportXLSX(ctx context.Context, by mapping.Actor, w io.Writer, f mapping.Filter, p mapping.Progress) error
 	Plan(ctx context.Context, by mapping.Actor, sheet *mapping.Sheet, p mapping.Progress) (*mapping.Plan, error)
 	Apply(ctx context.Context, by mapping.Actor, plan *mapping.Plan, o mapping.ApplyOptions) (mapping.Run, error)
 	Undo(ctx context.Context, by mapping.Actor, run string, p mapping.Progress) (mapping.Run, error)

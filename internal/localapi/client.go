@@ -128,9 +128,11 @@ func (c *Client) Decide(ctx context.Context, key mapping.Key, act Act, reason st
 	return row, nil
 }
 
-// Export copies the rows that match to w as CSV.
-func (c *Client) Export(ctx context.Context, f mapping.Filter, w io.Writer) error {
-	res, err := c.send(ctx, http.MethodGet, "mappings/export", queryOf(f), nil)
+// Export copies the rows that match to w; format is csv or xlsx.
+func (c *Client) Export(ctx context.Context, f mapping.Filter, format string, w io.Writer) error {
+	q := queryOf(f)
+	q.Set("format", format)
+	res, err := c.send(ctx, http.MethodGet, "mappings/export", q, nil)
 	if err != nil {
 		return err
 	}
@@ -144,7 +146,7 @@ func (c *Client) Export(ctx context.Context, f mapping.Filter, w io.Writer) erro
 	return nil
 }
 
-// Import previews a CSV file and, unless dryRun or a line is refused, applies it.
+// Import previews a CSV or XLSX file and, unless dryRun or a line is refused, applies it.
 func (c *Client) Import(ctx context.Context, csv io.Reader, dryRun bool, p mapping.Progress) (Import, error) {
 	q := url.Values{}
 	if dryRun {

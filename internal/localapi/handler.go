@@ -35,7 +35,7 @@ func NewHandler(cfg Config) http.Handler {
 	mux.HandleFunc("GET "+Prefix+"mappings", h.list)
 	mux.HandleFunc("GET "+Prefix+"mappings/export", h.export)
 	mux.HandleFunc("GET "+Prefix+"mappings/chain", h.explain)
-	mux.HandleFunc("POST "+Prefix+"mappings/import", h.importCSV)
+	mux.HandleFunc("POST "+Prefix+"mappings/import", h.importFile)
 	mux.HandleFunc("POST "+Prefix+"mappings/undo", h.undo)
 	mux.HandleFunc("POST "+Prefix+"mappings/decide", h.decide)
 	mux.HandleFunc("POST "+Prefix+"backup", h.backup)
@@ -126,9 +126,14 @@ func (h handler) explain(w http.ResponseWriter, r *http.Request) {
 
 func (h handler) export(w http.ResponseWriter, r *http.Request) {
 	noDeadline(w)
+	export := h.Table().ExportCSV
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+	if r.URL.Query().Get("format") == "xlsx" {
+		export = h.Table().ExportXLSX
+		w.Header().Set("Content-Type", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
+	}
 	w.Header().Set("Trailer", "X-Fault") // the status is long sent when a page cannot be read
-	if err := h.Table().ExportCSV(r.Context(), actor(r), w, filterOf(r), nil); err != nil {
+	if err := export(r.Context(), actor(r), w, filterOf(r), nil); err != nil {
 		h.Logger.Error("export", "error", err)
 		w.Header().Set("X-Fault", strings.ReplaceAll(err.Error(), "\n", " "))
 	}
@@ -163,11 +168,11 @@ func (h handler) decide(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, row)
 }
 
-// importCSV answers with lines: progress while it works, the result at the end.
-func (h handler) importCSV(w http.ResponseWriter, r *http.Request) {
+// importFile answers with lines: progress while it works, the result at the end.
+func (h handler) importFile(w http.ResponseWriter, r *http.Request) {
 	noDeadline(w)
 	stream := newStream(w)
-	sheet, err := mapping.ParseCSV(http.MaxBytesReader(w, r.Body, mapping.MaxCSVBytes+1))
+	sheet, err := mapping.ParseSheet(http.MaxBytesReader(w, r.Body, mapping.MaxCSVBytes+1))
 	if err != nil {
 		stream.end(nil, err)
 		return

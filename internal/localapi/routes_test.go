@@ -65,10 +65,15 @@ func TestImportExportUndo(t *testing.T) {
 		t.Errorf("the filter gives %q", some)
 	}
 	var exported bytes.Buffer
-	must(t, c.Export(t.Context(), filterAll, &exported))
+	must(t, c.Export(t.Context(), filterAll, "csv", &exported))
 	again, _ := importRows(t, c, exported.String(), true)
 	if again.Plan.Same != 2500 || again.Plan.Create+again.Plan.Change+again.Plan.Refused != 0 {
 		t.Errorf("an export imports as %d same, %d refused", again.Plan.Same, again.Plan.Refused)
+	}
+	var book bytes.Buffer
+	must(t, c.Export(t.Context(), filterAll, "xlsx", &book))
+	if again, _ := importRows(t, c, book.String(), true); again.Plan.Same != 2500 {
+		t.Errorf("an XLSX export imports as %d same, %d refused", again.Plan.Same, again.Plan.Refused)
 	}
 	undone, err := c.Undo(t.Context(), done.Run.ID, nil)
 	must(t, err)
@@ -179,7 +184,7 @@ func (f failing) Plan(_ context.Context, _ mapping.Actor, _ *mapping.Sheet, p ma
 func TestHalfAnExportIsNoExport(t *testing.T) {
 	c := open(t, func(inner localapi.Table) localapi.Table { return failing{Table: inner} }).dial(t)
 	var out bytes.Buffer
-	err := c.Export(t.Context(), filterAll, &out)
+	err := c.Export(t.Context(), filterAll, "csv", &out)
 	if err == nil || !strings.Contains(err.Error(), "not complete") || !strings.Contains(err.Error(), "went away") {
 		t.Errorf("got %v after %q", err, out.String())
 	}

@@ -135,11 +135,11 @@ func newHouse(tb testing.TB, adjust ...func(*admin.Config)) *house {
 	tb.Helper()
 	dir := tb.TempDir()
 	h := &house{TB: tb, clock: &clock{now: time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)}, secret: filepath.Join(dir, "console-secret"), logged: &bytes.Buffer{}}
-	driver, err := sqlitestore.Open(tb.Context(), sqlitestore.Config{Path: filepath.Join(dir, "kdgate.db"), Now: h.clock.Now})
+	driver, err := sqlitestore.Open(tb.Context(), sqlitestore.Config{Path: filepath.Join(dir, "kdgate.db")})
 	must(tb, err)
 	tb.Cleanup(func() { must(tb, driver.Close()) })
 	secret := []byte("0123456789abcdef0123456789abcdef")
-	sealed, err := store.Seal(driver, store.SealConfig{Keys: [][]byte{secret}, Now: h.clock.Now})
+	sealed, err := store.Seal(driver, store.SealConfig{Keys: [][]byte{secret}})
 	must(tb, err)
 	h.store = &faultyStore{Store: sealed}
 	h.log, err = audit.Open(tb.Context(), audit.Config{Dir: filepath.Join(dir, "audit"), Replica: "test", Key: secret, Now: h.clock.Now})
@@ -329,11 +329,11 @@ func (h *house) records(action audit.Action) []audit.Record {
 func (a answer) has(tb testing.TB, status int, texts ...string) {
 	tb.Helper()
 	if a.StatusCode != status {
-		tb.Fatalf("%s: %d, want %d\n%s", a.Request.URL.Path, a.StatusCode, status, a.body)
+		tb.Fatalf("%s: %d, want %d\n%s", a.Request.URL.Path, a.StatusCode, status, a.main())
 	}
 	for _, text := range texts {
 		if !strings.Contains(a.body, text) {
-			tb.Fatalf("%s: no %q in\n%s", a.Request.URL.Path, text, a.body)
+			tb.Fatalf("%s: no %q in\n%s", a.Request.URL.Path, text, a.main())
 		}
 	}
 }
@@ -351,4 +351,13 @@ func decode(t *testing.T, a answer, into any) {
 	if err := json.Unmarshal([]byte(a.body), into); err != nil {
 		t.Fatalf("%d %v\n%s", a.StatusCode, err, a.body)
 	}
+}
+
+// main is the beginning of what stands in the page's main part.
+func (a answer) main() string {
+	_, text, found := strings.Cut(a.body, "<main")
+	if !found {
+		text = a.body
+	}
+	return text[:min(len(text), 1500)]
 }

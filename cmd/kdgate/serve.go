@@ -1,14 +1,14 @@
 package main
 
 import (
-	"math"
-	"runtime/debug"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,16 +16,15 @@ import (
 
 	"github.com/spf13/cobra"
 
-// softMemory is where the collector begins to work harder: two thousand slow TLS
-// connections otherwise leave half a gigabyte of what is already garbage (R58).
-// GOMEMLIMIT overrides it.
-const softMemory = 200 << 20
-
-
 	"kdgate/internal/app"
 	"kdgate/internal/config"
 	"kdgate/internal/logbook"
 )
+
+// softMemory is where the collector begins to work harder: two thousand slow TLS
+// connections otherwise leave half a gigabyte of what is already garbage (R58).
+// GOMEMLIMIT overrides it.
+const softMemory = 200 << 20
 
 func (p *program) serve() *cobra.Command {
 	return &cobra.Command{

@@ -314,15 +314,19 @@ func TestVerifyWhileWriting(t *testing.T) { // F42: needs neither the gateway st
 	l := open(t, c)
 	appendMany(t, l, 100)
 	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
+	done, begun := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		for i := 0; ctx.Err() == nil; i++ {
 			if err := l.Append(t.Context(), signIn(i)); err != nil {
 				t.Error(err)
 			}
+			if i == 0 {
+				close(begun)
+			}
 		}
 	}()
+	<-begun // a busy machine may let the verifier run alone for a while
 	var last uint64
 	for range 8 {
 		report := mustVerify(t, verifyConfig(c))

@@ -34,7 +34,7 @@ const (
 // and is not taken to another store. Each room names its own.
 func leftOut() moving.LeftOut {
 	return slices.Concat(session.Ephemeral(), gateway.Ephemeral(), proxy.Ephemeral(),
-		[]string{"link/", "lane/", "audit/", presencePrefix})
+		[]string{"link/", "lane/", "audit/", "event/", "lease/", presencePrefix})
 }
 
 // ErrGatewayRuns refuses what would pull the store away under a gateway.

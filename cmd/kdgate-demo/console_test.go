@@ -86,12 +86,13 @@ func TestConsoleWork(t *testing.T) {
 	tr := start(t, "--people", "3")
 	ctx := enterConsole(t, tr, "manager01")
 	do(t, ctx, chromedp.Navigate(tr.gateway+"/admin/mapping"), chromedp.WaitVisible("#rows"), chromedp.SendKeys("#text", "zhangs"),
-		chromedp.WaitVisible(`a[href*="userid=zhangsan"]`), chromedp.WaitNotPresent(`a[href*="userid=lisi"]`))
-	do(t, ctx, chromedp.Click(`a[href*="userid=zhangsan"]`), chromedp.WaitVisible("#chain .end.ok"), chromedp.WaitVisible("#save"))
+		chromedp.WaitVisible(`a[href*="userid=zhangsan"]`), chromedp.WaitNotPresent("#rows tbody tr:nth-child(2)"))
+	const zhangsan = "/admin/mapping/row?data_centre=" + centreID + "&corp=" + corpID + "&userid=zhangsan"
+	do(t, ctx, chromedp.Navigate(tr.gateway+zhangsan), chromedp.WaitVisible("#chain .end.ok"), chromedp.WaitVisible("#save"))
 
 	other := enterConsole(t, tr, "mapper01")
-	do(t, other, chromedp.Navigate(tr.gateway+"/admin/mapping/row?data_centre="+centreID+"&corp="+corpID+"&userid=zhangsan"), chromedp.WaitVisible("#save"),
-		chromedp.SetValue("#note", "<img src=x onerror=alert(1)>"), chromedp.Click("#save"), chromedp.WaitVisible("#save"))
+	do(t, other, chromedp.Navigate(tr.gateway+zhangsan), chromedp.WaitVisible("#save"),
+		chromedp.SetValue("#note", "<img src=x onerror=alert(1)>"), chromedp.Click("#save"), chromedp.WaitVisible(`input[name=version][value="2"] ~ div #save`))
 	do(t, ctx, chromedp.SetValue("#note", "mine"), chromedp.Click("#save"), chromedp.WaitVisible("#conflict"))
 	soundPage(t, ctx, "conflict")
 	shot(t, ctx, "console-conflict")

@@ -50,6 +50,7 @@ type Core struct {
 	log     *audit.Log
 	lane    *lane
 	queue   *jobs.Queue
+	tallies *tallies              // of DingTalk's months
 	index   *mapping.Index        // of the mapping table, for searches
 	egress  *dingtalk.Egress      // outlives a reload: a ban does too
 	rooms   atomic.Pointer[rooms] // vendors and table, as configured now
@@ -78,6 +79,13 @@ func (c *Core) open(ctx context.Context) error {
 		return err
 	}
 	c.lane = newLane(c.store, c.options.Now)
+	c.tallies = newTallies(c.store, c.options.Now)
+	c.closers = append(c.closers, func() error {
+		if err := c.tallies.close(); err != nil { // a store that is away must not spoil a good end
+			c.options.Logger.Warn("calls of this month are not counted", "error", err)
+		}
+		return nil
+	})
 	c.index = mapping.NewIndex(c.store, c.options.Logger)
 	if err := c.openAudit(ctx, keys); err != nil {
 		return err

@@ -97,8 +97,11 @@ func (c *Core) newDingTalk(corp config.Corp) (client[*dingtalk.Client, config.Co
 		Endpoints: dingtalk.Endpoints{OAPI: corp.Endpoints.OAPI, API: corp.Endpoints.API, Login: corp.Endpoints.Login},
 		TokenCall: tokenCall(corp.TokenCall),
 		Peer:      made.peer, Egress: c.egress, // a ban hits the address, so every corp behind it pauses
-		Limits: dingtalk.Limits{QPS: float64(corp.Quota.QPS), ReserveLogin: corp.Quota.ReserveLogin},
-		Now:    c.options.Now, Logger: c.options.Logger, Observer: c.metrics.Peer("dingtalk"),
+		Limits: dingtalk.Limits{
+			QPS: float64(corp.Quota.QPS), ReserveLogin: corp.Quota.ReserveLogin,
+			DirectoryPerMinute: corp.Quota.DirectoryPerMinute, Month: int64(corp.Quota.Month), Counter: c.tallies,
+		},
+		Now: c.options.Now, Logger: c.options.Logger, Observer: c.metrics.Peer("dingtalk"),
 	})
 	return made, err
 }

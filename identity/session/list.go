@@ -13,6 +13,7 @@ import (
 // Info is one live session, for "my sessions" and for administrators.
 type Info struct {
 	Subject   identity.Subject
+	Name      string // display name at the start, never a key
 	Handle    string // names it for EndOne; opens nothing
 	Door      identity.Door
 	Started   time.Time
@@ -29,17 +30,13 @@ const scanPage = 200
 func (m *Manager) List(ctx context.Context, who identity.Subject) ([]Info, error) {
 	var list []Info
 	err := m.each(ctx, personPrefix(who), func(hash string) error {
-		s, err := m.load(ctx, hash)
-		if errors.Is(err, store.ErrNotFound) || err == nil && (!m.alive(s) || s.subject() != who) {
-			return nil
-		}
+		info, live, err := m.infoOf(ctx, hash)
 		if err != nil {
-			return down(err)
+			return err
 		}
-		list = append(list, Info{
-			Subject: who, Handle: s.Handle, Door: s.Door, Started: s.Started, LastSeen: s.Seen,
-			ExpiresAt: s.Ends, Source: s.Source, UserAgent: s.UserAgent,
-		})
+		if live && info.Subject == who {
+			list = append(list, info)
+		}
 		return nil
 	})
 	if err != nil {

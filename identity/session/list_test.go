@@ -362,3 +362,27 @@ func BenchmarkCurrentFromMemory(b *testing.B) {
 		}
 	}
 }
+
+// T45: everybody's sessions, page by page and without those that are over.
+func TestFindAcrossPeople(t *testing.T) {
+	h := newHouse(t)
+	for _, userid := range []string{"u3", "u1", "u2", "v1"} {
+		(&browser{t: t}).signIn(h, userid, "")
+	}
+	ofU := func(i Info) bool { return strings.HasPrefix(i.Subject.UserID, "u") }
+	first, next, err := h.Find(t.Context(), ofU, "", 2)
+	if err != nil || len(first) != 2 || first[0].Subject.UserID != "u1" || first[1].Subject.UserID != "u2" || next == "" {
+		t.Fatalf("%+v, next %q, %v", first, next, err)
+	}
+	if _, err := h.EndAll(t.Context(), first[0].Subject); err != nil {
+		t.Fatal(err)
+	}
+	second, next, err := h.Find(t.Context(), ofU, next, 2)
+	if err != nil || len(second) != 1 || second[0].Subject.UserID != "u3" || next != "" {
+		t.Fatalf("%+v, next %q, %v", second, next, err)
+	}
+	again, _, err := h.Find(t.Context(), ofU, "", 9)
+	if err != nil || len(again) != 2 {
+		t.Errorf("with one ended: %+v, %v", again, err)
+	}
+}

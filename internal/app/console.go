@@ -113,6 +113,7 @@ func (s *Server) consolePages(r *rooms) []admin.Page {
 			Table: r.table, Index: s.index, Imports: s.console.imports, Suggest: s.suggest(r),
 			Centres: consoleCentres(r.config), Corps: consoleCorps(r.config),
 		},
+		&admin.SessionsPage{Keeper: s.sessions},
 	}
 }
 
@@ -196,6 +197,7 @@ func (s *Server) ConsoleAddr() net.Addr {
 // The console fits: each line is an interface that admin named.
 var (
 	_ admin.Sessions = (*session.Manager)(nil)
+	_ admin.Keeper   = (*session.Manager)(nil)
 	_ admin.Recorder = recorder{}
 	_ admin.Log      = (*audit.Log)(nil)
 	_ admin.Search   = (*mapping.Index)(nil)

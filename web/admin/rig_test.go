@@ -166,9 +166,9 @@ func newHouse(tb testing.TB, adjust ...func(*admin.Config)) *house {
 	for _, f := range adjust {
 		f(&h.cfg)
 	}
-	h.build(&admin.Overview{Log: h.log, Health: wellness, Rows: h.index, Now: h.clock.Now}, &admin.Mapping{
+	h.build(append([]admin.Page{&admin.Overview{Log: h.log, Health: wellness, Rows: h.index, Now: h.clock.Now}, &admin.Mapping{
 		Table: h.table, Index: h.index, Imports: imports, Centres: []admin.Centre{{ID: live, Name: "正式账套"}}, Corps: []string{corp}, Suggest: suggested,
-	})
+	}}, h.workPages()...)...)
 	return h
 }
 

@@ -1,7 +1,7 @@
 // Package audit is the log that can be proved: who did what, on what, from
 // where, with which result, chained so that a change, a gap or a cut shows.
 //
-// It owns the record and its one-line text form (FORMAT.md), the chain, the
+// It owns the record and its one-line text form (docs/audit-format.md), the chain, the
 // signed checkpoints, the SQLite file they are kept in and the verifier that
 // needs neither the gateway nor the store.
 //

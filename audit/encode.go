@@ -35,7 +35,7 @@ type head struct {
 }
 
 // appendHead begins a body. Together with an encoded event it is the text that
-// is hashed; FORMAT.md describes it for those who write their own verifier.
+// is hashed; docs/audit-format.md describes it for those who write their own verifier.
 func appendHead(dst []byte, h head) []byte {
 	dst = append(dst, `{"v":1,"replica":`...)
 	dst = appendText(dst, h.replica, maxShort)

@@ -53,7 +53,7 @@ const (
 )
 
 // Event is one thing that happened, as its caller tells it. Every text is
-// bounded and made harmless when it is written (see FORMAT.md), so hostile
+// bounded and made harmless when it is written (see docs/audit-format.md), so hostile
 // input may be handed in as it came. Empty fields are left out of the record.
 type Event struct {
 	Action     Action

@@ -18,7 +18,13 @@ import (
 const (
 	fileName      = "audit.db"
 	lockName      = "audit.lock"
-	schemaVersion = 1
+	schemaVersion = 2
+)
+
+// The texts that have no column of their own, as searches and indexes name them.
+const (
+	requestText = "json_extract(body, '$.request_id')"
+	reasonText  = "json_extract(body, '$.reason')"
 )
 
 // schema keeps one truth: the body. Every column that a question needs is
@@ -45,6 +51,21 @@ var schema = []string{
 	`CREATE INDEX record_outcome ON record (outcome, at)`,
 	`CREATE TABLE checkpoint (replica TEXT PRIMARY KEY, line TEXT NOT NULL) STRICT`,
 	`CREATE TABLE trim (replica TEXT PRIMARY KEY, line TEXT NOT NULL) STRICT`,
+}
+
+// second is what version 2 adds: indexes only, over texts that not every record
+// has. The records and their chains are those of version 1.
+var second = []string{
+	`CREATE INDEX record_request ON record (` + requestText + `, at) WHERE ` + requestText + ` IS NOT NULL`,
+	`CREATE INDEX record_reason ON record (` + reasonText + `, at) WHERE ` + reasonText + ` IS NOT NULL`,
+}
+
+// layout is every statement that a file of a version was laid out with.
+func layout(version int) []string {
+	if version < 2 {
+		return schema
+	}
+	return slices.Concat(schema, second)
 }
 
 // dsn is the driver's name for the file, escaped so that a folder's name cannot
@@ -79,6 +100,8 @@ func openWriter(ctx context.Context, path string) (*sql.DB, error) {
 	return db, nil
 }
 
+// migrate lays out a new file and brings an old one forward. Building an index
+// reads every record once: about a minute for ten million.
 func migrate(ctx context.Context, db *sql.DB) error {
 	var version int
 	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
@@ -95,7 +118,11 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("audit: lay out the file: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
-	for _, statement := range slices.Concat(schema, []string{fmt.Sprintf("PRAGMA user_version=%d", schemaVersion)}) {
+	missing := layout(schemaVersion)
+	if version > 0 {
+		missing = missing[len(layout(version)):] // versions only add
+	}
+	for _, statement := range append(missing, fmt.Sprintf("PRAGMA user_version=%d", schemaVersion)) {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("audit: lay out the file: %w", err)
 		}

@@ -68,16 +68,7 @@ func (r *Reader) After(ctx context.Context, after uint64) ([]Record, error) {
 // whose rows it would have to sort again for each page.
 func (r *Reader) page(ctx context.Context, q Query, after uint64) ([]Record, error) {
 	conditions := []condition{{"id > ?", []any{after}}}
-	if q.Person != "" {
-		person := clean(q.Person, maxText)
-		conditions = append(conditions, condition{"(+actor = ? OR +target = ?)", []any{person, person}})
-	}
-	if q.Action != "" {
-		conditions = append(conditions, condition{"+action = ?", []any{string(q.Action)}})
-	}
-	if q.Outcome != "" {
-		conditions = append(conditions, condition{"+outcome = ?", []any{string(q.Outcome)}})
-	}
+	conditions = append(conditions, q.filters()...)
 	if !q.From.IsZero() {
 		conditions = append(conditions, condition{"+at >= ?", []any{stamp(q.From)}})
 	}

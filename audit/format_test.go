@@ -18,7 +18,7 @@ import (
 )
 
 // TestFormatIsEnoughForAnOwnVerifier checks an export with nothing but what
-// FORMAT.md says, written out again here on purpose (F42).
+// docs/audit-format.md says, written out again here on purpose (F42).
 func TestFormatIsEnoughForAnOwnVerifier(t *testing.T) {
 	c := setup(t)
 	l := open(t, c)

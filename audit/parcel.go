@@ -54,18 +54,18 @@ func (l *Log) Pack(ctx context.Context, after uint64) (Parcel, error) {
 	if len(p.Lines) > 0 {
 		p.First = records[0].Seq
 	}
-	if p.Checkpoint, err = l.signedOf(ctx, "checkpoint", p.Replica); err != nil {
+	if p.Checkpoint, err = signedOf(ctx, l.Reader.db, "checkpoint", p.Replica); err != nil {
 		return p, err
 	}
-	p.Trim, err = l.signedOf(ctx, "trim", p.Replica)
+	p.Trim, err = signedOf(ctx, l.Reader.db, "trim", p.Replica)
 	return p, err
 }
 
 // signedOf is the signed line of a replica in the table checkpoint or trim, nil
 // when there is none.
-func (l *Log) signedOf(ctx context.Context, table, replica string) ([]byte, error) {
+func signedOf(ctx context.Context, db rowQuerier, table, replica string) ([]byte, error) {
 	var line string
-	err := l.Reader.db.QueryRowContext(ctx, "SELECT line FROM "+table+" WHERE replica = ?", replica).Scan(&line)
+	err := db.QueryRowContext(ctx, "SELECT line FROM "+table+" WHERE replica = ?", replica).Scan(&line)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}

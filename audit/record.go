@@ -24,13 +24,13 @@ type Record struct {
 	Seq      uint64    // place in that replica's chain, from 1 without a gap
 	At       time.Time // UTC, whole milliseconds
 	PrevHash Digest    // hash of the record before, zero for the first
-	Hash     Digest    // SHA-256 of the body, see FORMAT.md
+	Hash     Digest    // SHA-256 of the body, see docs/audit-format.md
 	MAC      Digest    // HMAC-SHA-256 of Hash
 
 	body []byte // the exact text that was hashed
 }
 
-// errNotRecord is a body that is not in the form of FORMAT.md.
+// errNotRecord is a body that is not in the form of docs/audit-format.md.
 var errNotRecord = errors.New("audit: not a record")
 
 // wire is the body as JSON; the order of members is fixed by encode.go.

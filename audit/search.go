@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -26,13 +27,15 @@ func (r *Reader) Close() error { return r.db.Close() }
 
 // Query chooses records; a zero field does not choose.
 type Query struct {
-	Person  string    // actor or target, as Person names them
-	Action  Action    //
-	Outcome Outcome   //
-	From    time.Time // at or after
-	To      time.Time // before
-	Before  Cursor    // continue after this record, going back in time
-	Limit   int       // at most 1,000; default 50
+	Person    string    // actor or target, as Person names them
+	Action    Action    //
+	Outcome   Outcome   //
+	Reason    string    // exactly, mostly a short code
+	RequestID string    // exactly
+	From      time.Time // at or after
+	To        time.Time // before
+	Before    Cursor    // continue after this record, going back in time
+	Limit     int       // at most 1,000; default 50
 }
 
 // Cursor is a place in the answer to a Query: the last record seen.
@@ -96,8 +99,9 @@ type condition struct {
 // without an outcome an action is looked for in three places of one.
 func (q Query) statement() (text string, args []any) {
 	var selects []string
-	for _, branch := range q.branches() {
-		where, values := q.where(branch)
+	leads, rest := q.leads()
+	for _, lead := range leads {
+		where, values := join(slices.Concat(lead, rest.filters(), q.span()))
 		selects = append(selects, "SELECT * FROM (SELECT "+columns+", at FROM record"+where+
 			" ORDER BY at DESC, id DESC LIMIT ?)")
 		args = append(append(args, values...), q.Limit)
@@ -106,38 +110,70 @@ func (q Query) statement() (text string, args []any) {
 	return text, append(args, q.Limit)
 }
 
-func (q Query) branches() [][]condition {
-	outcome := func(o Outcome) condition { return condition{"outcome = ?", []any{string(o)}} }
-	if q.Person != "" {
+// leads are the conditions that pick the index of each branch: what few records
+// share comes first. rest is what the lead leaves to be compared row by row.
+func (q Query) leads() (leads [][]condition, rest Query) {
+	is := func(column, value string) condition { return condition{column + " = ?", []any{value}} }
+	rest = q
+	switch {
+	case q.RequestID != "":
+		rest.RequestID = ""
+		return [][]condition{{is(requestText, clean(q.RequestID, maxID))}}, rest
+	case q.Person != "":
+		rest.Person = ""
 		person := clean(q.Person, maxText)
-		return [][]condition{
-			{{"actor = ?", []any{person}}},
-			{{"target = ?", []any{person}}},
-		}
+		return [][]condition{{is("actor", person)}, {is("target", person)}}, rest
+	case q.Reason != "":
+		rest.Reason = ""
+		return [][]condition{{is(reasonText, clean(q.Reason, maxText))}}, rest
 	}
+	rest.Action, rest.Outcome = "", ""
+	outcomes := []Outcome{OK, Refused, Failed}
 	if q.Outcome != "" {
-		return [][]condition{{outcome(q.Outcome)}}
+		outcomes = []Outcome{q.Outcome}
 	}
-	return [][]condition{{outcome(OK)}, {outcome(Refused)}, {outcome(Failed)}}
+	for _, outcome := range outcomes {
+		lead := []condition{is("outcome", string(outcome))}
+		if q.Action != "" {
+			lead = append(lead, is("action", string(q.Action)))
+		}
+		leads = append(leads, lead)
+	}
+	return leads, rest
 }
 
-func (q Query) where(conditions []condition) (text string, args []any) {
-	if q.Action != "" {
-		conditions = append(conditions, condition{"action = ?", []any{string(q.Action)}})
+// filters compare row by row: the plus signs keep SQLite from an index whose
+// rows it would have to sort again.
+func (q Query) filters() []condition {
+	var list []condition
+	if q.Person != "" {
+		person := clean(q.Person, maxText)
+		list = append(list, condition{"(+actor = ? OR +target = ?)", []any{person, person}})
 	}
-	if q.Person != "" && q.Outcome != "" {
-		conditions = append(conditions, condition{"outcome = ?", []any{string(q.Outcome)}})
+	for _, one := range [...]struct{ column, value string }{
+		{"action", string(q.Action)}, {"outcome", string(q.Outcome)},
+		{reasonText, clean(q.Reason, maxText)}, {requestText, clean(q.RequestID, maxID)},
+	} {
+		if one.value != "" {
+			list = append(list, condition{"+" + one.column + " = ?", []any{one.value}})
+		}
 	}
+	return list
+}
+
+// span is the part of the time that is left, within the index that leads.
+func (q Query) span() []condition {
+	var list []condition
 	if !q.From.IsZero() {
-		conditions = append(conditions, condition{"at >= ?", []any{stamp(q.From)}})
+		list = append(list, condition{"at >= ?", []any{stamp(q.From)}})
 	}
 	if !q.To.IsZero() {
-		conditions = append(conditions, condition{"at < ?", []any{stamp(q.To)}})
+		list = append(list, condition{"at < ?", []any{stamp(q.To)}})
 	}
 	if q.Before.ID != 0 {
-		conditions = append(conditions, condition{"(at, id) < (?, ?)", []any{stamp(q.Before.At), q.Before.ID}})
+		list = append(list, condition{"(at, id) < (?, ?)", []any{stamp(q.Before.At), q.Before.ID}})
 	}
-	return join(conditions)
+	return list
 }
 
 func join(conditions []condition) (text string, args []any) {

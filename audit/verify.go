@@ -185,18 +185,23 @@ func (v *verification) records(ctx context.Context, tx *sql.Tx, total uint64) er
 }
 
 // checkLayout refuses a file whose tables or indexes are not the ones we lay
-// out: a record table that is a view, or an index over other words, would lie.
+// out, also in a file of an earlier version: a record table that is a view, or an
+// index over other words, would lie.
 func (v *verification) checkLayout(ctx context.Context, tx *sql.Tx) error {
 	found, err := texts(ctx, tx, "SELECT coalesce(sql, name) FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
 	if err != nil {
 		return err
 	}
+	var version int
+	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return fmt.Errorf("audit: read the file's version: %w", err)
+	}
 	for _, statement := range found {
-		if !slices.Contains(schema, statement) {
+		if !slices.Contains(layout(version), statement) {
 			v.faults.add(Fault{Kind: FaultFile, Words: fmt.Sprintf("the layout has something foreign: %.200q", statement)})
 		}
 	}
-	for _, statement := range schema {
+	for _, statement := range layout(version) {
 		if !slices.Contains(found, statement) {
 			v.faults.add(Fault{Kind: FaultFile, Words: fmt.Sprintf("the layout lacks: %.60q", statement)})
 		}

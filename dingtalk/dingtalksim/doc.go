@@ -4,7 +4,7 @@
 //
 // It owns what sign-in, the identity chain and the sync of the address book
 // touch: application and user tokens, in-client codes, the browser's consent
-// page, contacts, leaver records, events by HTTP callback and by Stream, page
+// page, contacts, leaver records, events by HTTP callback and by Stream, approvals, page
 // tickets, quotas, bans and the failures a test wants to see.
 // Every rule carries the SIM-D number of the DingTalk reference that it
 // follows; what the reference says the vendor refuses, it refuses.
@@ -13,8 +13,8 @@
 // format is declared again here, so that a mistake in a client cannot hide),
 // never calls out, keeps everything in memory, and answers only connections
 // that arrive on a loopback address unless Config.AllowRemote says otherwise.
-// Approvals and messages are not simulated yet, and say so; events about
-// approvals can be emitted by hand.
+// Approvals are instances that the control door starts and ends; templates,
+// attachments (SIM-D98), Yida and messages are not simulated yet, and say so.
 //
 // # Which path is which host
 //
@@ -68,6 +68,10 @@
 //	GET    /sim/events?match=     what was emitted: state, every delivery and its outcome; DELETE forgets
 //	POST   /sim/events            {type, fields[, corp]}: any event, approvals too
 //	POST   /sim/events/forge      {kind: signature|owner|old|replay}: a push nobody may believe → {refused}
+//	POST   /sim/approvals         {process_code, originator, title, form[, finish]}: starts an instance and
+//	                              emits bpms_instance_change; GET lists them
+//	POST   /sim/approvals/{id}/finish {result}: agree, refuse or terminate; emits it
+//	GET    /sim/comments?instance= comments on approvals
 //	POST   /sim/callback          {app_key, url, token, aes_key}: saved as in the console; GET
 //	GET    /sim/stream            open connections
 //	POST   /sim/stream/disconnect {app_key, connection, drop}: goodbye, or cut

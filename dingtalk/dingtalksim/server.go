@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -43,6 +44,7 @@ type Server struct {
 	alarms      schedule
 	events      events
 	eventQuota  quotas
+	approvals   approvals
 	callbacks   callbacks
 	lastPush    *sentPush // guarded by callbacks.mu
 	pushClient  *http.Client
@@ -99,6 +101,7 @@ func New(cfg Config) (*Server, error) {
 		s.addCorp(c)
 	}
 	s.endpoints = endpoints()
+	maps.Copy(s.endpoints, approvalEndpoints())
 	s.control = s.controlRoutes()
 	return s, nil
 }

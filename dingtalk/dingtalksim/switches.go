@@ -38,6 +38,8 @@ type Switches struct {
 	EventReorder        int    `json:"event_reorder"`
 	EventQuota          int    `json:"event_quota"`
 	StreamLimit         int    `json:"stream_limit"`
+	ApprovalUTC         bool   `json:"approval_utc"`
+	SuccessText         bool   `json:"success_text"`
 }
 
 // Values of Switches.JSAPIMode and Switches.OAuthParam.
@@ -93,6 +95,8 @@ func switchTexts() []SwitchAbout {
 		{Name: "event_reorder", About: "SIM-D76: percentage of events that the next one overtakes"},
 		{Name: "event_quota", About: "SIM-D111: counted events per organisation and Beijing month; negative: no limit"},
 		{Name: "stream_limit", About: "SIM-D88: connections of one application to the event gateway; one too many is refused with 429; negative: no limit"},
+		{Name: "approval_utc", About: "SIM-D91: times of approvals are real UTC instead of local time with a Z"},
+		{Name: "success_text", About: "SIM-D90: success of the workflow APIs is the text \"true\""},
 	}
 }
 

@@ -1,0 +1,191 @@
+package dingtalksim_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"kdgate/dingtalk/dingtalksim"
+)
+
+const process = "PROC-1A2B3C4D"
+
+// approval is a reimbursement with every oddity that a form may have.
+func approval() obj {
+	return obj{"process_code": process, "originator": "manager01", "title": "林主管提交的费用报销", "form": []obj{
+		{"id": "TextField_1", "name": "事由", "component_type": "TextField", "value": "出差"},
+		{"name": "物品用途", "component_type": "TextField"},
+		{"id": "Table_1", "name": "明细", "component_type": "TableField", "biz_alias": "rows", "rows": [][]obj{
+			{
+				{"id": "Money_1", "name": "金额", "component_type": "MoneyField", "value": "1000.50", "ext_value": obj{"upper": "壹仟元伍角"}},
+				{"id": "Multi_1", "name": "项目", "component_type": "DDMultiSelectField", "value": []string{"a", "b"}},
+			},
+			{{"id": "Money_1", "name": "金额", "component_type": "MoneyField"}, {"id": "Text_1", "name": "备注", "component_type": "TextField", "value": "无"}},
+		}},
+		{"id": "Table_2", "name": "附表", "component_type": "TableField"},
+	}}
+}
+
+func (s sim) instance(id string) reply {
+	return s.call("GET", "/v1.0/workflow/processInstances?processInstanceId="+url.QueryEscape(id), nil, tokenHeader, s.token())
+}
+
+func (s sim) started(a obj) dingtalksim.Instance {
+	s.t.Helper()
+	var in dingtalksim.Instance
+	s.control("POST", "/sim/approvals", a, &in, http.StatusCreated)
+	return in
+}
+
+// TestApprovalDetail proves SIM-D90 to SIM-D94: no process code and no id in the
+// answer, times to the minute with a Z behind local time, "null" for nothing, a
+// schema for an untouched table, JSON in texts.
+func TestApprovalDetail(t *testing.T) {
+	s := newSim(t)
+	in := s.started(approval())
+	body := s.instance(in.ID)
+	running := body.json(t)["result"].(obj)
+	if running["status"] != "RUNNING" || running["result"] != "" || running["finishTime"] != nil || running["createTime"] != "2026-09-14T12:00Z" {
+		t.Errorf("running: %v", running)
+	}
+	if strings.Contains(body.body, process) || strings.Contains(strings.ReplaceAll(body.body, "procInsId="+in.ID, ""), in.ID) {
+		t.Errorf("the answer names its process or itself: %s", body.body)
+	}
+	if len(in.BusinessID) != 21 || !strings.HasPrefix(in.BusinessID, "20260914120000000") {
+		t.Errorf("business id %q", in.BusinessID)
+	}
+	values := running["formComponentValues"].([]any)
+	value := func(i int) obj { return values[i].(obj) }
+	if value(1)["value"] != "null" || value(1)["id"] != "物品用途" {
+		t.Errorf("empty field: %v", value(1))
+	}
+	rows := value(2)["value"].(string)
+	for _, part := range []string{`"key":"Money_1"`, `"value":"1000.50"`, `"extendValue":{"upper":`, `"value":"[\"a\",\"b\"]"`} {
+		if !strings.Contains(rows, part) {
+			t.Errorf("%s is not in %s", part, rows)
+		}
+	}
+	if strings.Count(rows, "Money_1") != 1 || strings.Count(rows, "rowNumber") != 1 {
+		t.Errorf("an empty cell or a second row number is there: %s", rows)
+	}
+	if text := value(3)["value"].(string); strings.Contains(text, "rowValue") || !strings.Contains(text, "props") {
+		t.Errorf("untouched table: %s", text)
+	}
+	s.control("POST", "/sim/approvals/"+in.ID+"/finish", obj{"result": "agree"}, nil, http.StatusOK)
+	s.set("success_text", true)
+	s.set("approval_utc", true)
+	ended := s.instance(in.ID).json(t)
+	if got := ended["result"].(obj); got["status"] != "COMPLETED" || got["result"] != "agree" || got["finishTime"] != "2026-09-14T04:00Z" || ended["success"] != "true" {
+		t.Errorf("ended: %v", ended)
+	}
+	s.control("POST", "/sim/approvals/"+in.ID+"/finish", obj{"result": "agree"}, nil, http.StatusConflict)
+	wantNew(t, s.instance("nobody"), http.StatusBadRequest, "processInstanceNotExist")
+}
+
+// TestApprovalEvents proves SIM-D78: no result on start and terminate.
+func TestApprovalEvents(t *testing.T) {
+	s := newSim(t)
+	for _, result := range []string{"agree", "refuse", "terminate"} {
+		a := approval()
+		a["finish"] = result
+		s.started(a)
+	}
+	var told []string
+	for _, e := range s.Events("bpms_instance_change") {
+		told = append(told, fmt.Sprint(e.Fields["type"], "/", e.Fields["result"]))
+	}
+	want := "[start/<nil> finish/agree start/<nil> finish/refuse start/<nil> terminate/<nil>]"
+	if fmt.Sprint(told) != want {
+		t.Errorf("%v, want %s", told, want)
+	}
+	revoke := approval()
+	revoke["biz_action"], revoke["main"] = "REVOKE", s.Approvals()[0].ID
+	second := s.started(revoke)
+	first := s.instance(s.Approvals()[0].ID).json(t)["result"].(obj)
+	if got := s.instance(second.ID).json(t)["result"].(obj); got["bizAction"] != "REVOKE" || got["mainProcessInstanceId"] == nil {
+		t.Errorf("SIM-D97: %v", got)
+	}
+	if fmt.Sprint(first["attachedProcessInstanceIds"]) != "["+second.ID+"]" {
+		t.Errorf("SIM-D97: %v", first)
+	}
+}
+
+// TestApprovalListing proves SIM-D95.
+func TestApprovalListing(t *testing.T) {
+	s := newSim(t)
+	day := 24 * time.Hour
+	for i := range 25 {
+		if _, err := s.StartApproval(dingtalksim.Approval{ProcessCode: process, Originator: "manager01", Created: start.Add(-time.Duration(i) * time.Minute)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list := func(from, to time.Time, more obj) reply {
+		body := obj{"processCode": process, "startTime": from.UnixMilli(), "endTime": to.UnixMilli(), "nextToken": 0, "maxResults": 20}
+		for k, v := range more {
+			body[k] = v
+		}
+		return s.call("POST", "/v1.0/workflow/processes/instanceIds/query", body, tokenHeader, s.token())
+	}
+	first := list(start.Add(-day), start, nil).json(t)["result"].(obj)
+	if len(first["list"].([]any)) != 20 || first["nextToken"] != "20" {
+		t.Fatalf("first page: %v", first)
+	}
+	last := list(start.Add(-day), start, obj{"nextToken": 20}).json(t)["result"].(obj)
+	if len(last["list"].([]any)) != 5 || last["nextToken"] != nil {
+		t.Errorf("last page: %v", last)
+	}
+	if done := list(start.Add(-day), start, obj{"statuses": []string{"COMPLETED"}}).json(t)["result"].(obj); len(done["list"].([]any)) != 0 {
+		t.Errorf("by status: %v", done)
+	}
+	for code, r := range map[string]reply{
+		"invalidMaxResults":  list(start.Add(-day), start, obj{"maxResults": 21}),
+		"invalidNextToken":   list(start.Add(-day), start, obj{"nextToken": -1}),
+		"invalidProcessCode": list(start.Add(-day), start, obj{"processCode": ""}),
+	} {
+		wantNew(t, r, http.StatusBadRequest, code)
+	}
+	for name, r := range map[string]reply{
+		"121 days": list(start.Add(-121*day), start, nil), "too old": list(start.Add(-366*day), start.Add(-300*day), nil),
+		"future": list(start.Add(-day), start.Add(time.Second), nil), "backwards": list(start, start.Add(-day), nil),
+	} {
+		if m := r.json(t); m["code"] != "invalidEndTime" {
+			t.Errorf("%s: %v", name, m)
+		}
+	}
+}
+
+// TestApprovalComments proves SIM-D96 and SIM-D99.
+func TestApprovalComments(t *testing.T) {
+	s := newSim(t)
+	in := s.started(approval())
+	say := func(more obj) reply {
+		body := obj{"processInstanceId": in.ID, "text": "单据 DD-1", "commentUserId": "manager01"}
+		for k, v := range more {
+			body[k] = v
+		}
+		return s.call("POST", "/v1.0/workflow/processInstances/comments", body, tokenHeader, s.token())
+	}
+	for range 2 {
+		if m := say(nil).json(t); m["result"] != true || m["success"] != true {
+			t.Fatalf("%v", m)
+		}
+	}
+	if say(obj{"text": strings.Repeat("字", 1024)}).status != http.StatusOK {
+		t.Error("1024 characters are refused")
+	}
+	wantNew(t, say(obj{"text": strings.Repeat("字", 1025)}), http.StatusBadRequest, "invalidParameter")
+	wantNew(t, say(obj{"processInstanceId": "x"}), http.StatusBadRequest, "aflowProcessInstNotExist")
+	wantNew(t, say(obj{"commentUserId": "nobody"}), http.StatusBadRequest, "userNotExist")
+	var kept []dingtalksim.Comment
+	s.control("GET", "/sim/comments?instance="+url.QueryEscape(in.ID), nil, &kept, http.StatusOK)
+	if len(kept) != 3 || kept[0].Text != kept[1].Text {
+		t.Errorf("%v", kept)
+	}
+	if n := strings.Count(s.instance(in.ID).body, "ADD_REMARK"); n != 3 {
+		t.Errorf("%d remarks", n)
+	}
+	wantSub(t, s.old("/topapi/processinstance/get", obj{"process_instance_id": in.ID}), "60011")
+}

@@ -1,0 +1,57 @@
+package dingtalksim
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+)
+
+// approvalDoor are the operations of the control door about approvals.
+func (s *Server) approvalDoor() map[string]controlFunc {
+	return map[string]controlFunc{
+		"GET /sim/approvals":              s.getApprovals,
+		"POST /sim/approvals":             s.postApproval,
+		"POST /sim/approvals/{id}/finish": s.postFinish,
+		"GET /sim/comments":               s.getComments,
+	}
+}
+
+func (s *Server) getApprovals(*http.Request, []byte) (int, any, error) {
+	return http.StatusOK, s.Approvals(), nil
+}
+
+// postApproval starts an instance, and with "finish" ends it in the same call.
+// Numbers in values keep their digits.
+func (s *Server) postApproval(_ *http.Request, body []byte) (int, any, error) {
+	var in struct {
+		Approval
+		Finish string `json:"finish"` // agree, refuse, terminate
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	if err := dec.Decode(&in); err != nil {
+		return 0, nil, err
+	}
+	made, err := s.StartApproval(in.Approval)
+	if err == nil && in.Finish != "" {
+		made, err = s.FinishApproval(made.ID, in.Finish)
+	}
+	return http.StatusCreated, made, err
+}
+
+func (s *Server) postFinish(r *http.Request, body []byte) (int, any, error) {
+	in := struct {
+		Result string `json:"result"`
+	}{Result: resultAgree}
+	if len(body) > 0 {
+		if err := json.Unmarshal(body, &in); err != nil {
+			return 0, nil, err
+		}
+	}
+	ended, err := s.FinishApproval(r.PathValue("id"), in.Result)
+	return http.StatusOK, ended, err
+}
+
+func (s *Server) getComments(r *http.Request, _ []byte) (int, any, error) {
+	return http.StatusOK, s.Comments(r.URL.Query().Get("instance")), nil
+}

@@ -75,8 +75,12 @@ func workUntilKilled(ctx context.Context) error {
 		}
 		fmt.Printf("added b%05d\n", n)
 	}
+	workers := 0 // the default
+	if plan == 0 {
+		workers = 1 // the one that is stopped stands at one place: past a Check, only the peer can refuse
+	}
 	pool, err := jobs.NewPool(jobs.PoolConfig{Queue: q, Kinds: []jobs.Kind{{
-		Name: "bill", Handler: jobs.HandlerFunc(handleBill), Retry: jobs.Retry{Losses: 1 << 20},
+		Name: "bill", Handler: jobs.HandlerFunc(handleBill), Retry: jobs.Retry{Losses: 1 << 20}, Workers: workers,
 	}}})
 	if err != nil {
 		return err

@@ -120,8 +120,9 @@ func (c *Core) newKingdee(dc config.DataCentre) (client[*kingdee.Client, config.
 		API: kingdee.APIConfig{
 			Auth: kingdee.Auth(dc.API.Auth), Hash: kingdee.Hash(dc.API.Hash), PageSize: dc.API.PageSize,
 			SessionIdle: dc.API.SessionIdle, MaxSessions: dc.API.MaxSessions, MaxConcurrency: dc.API.MaxSessions,
-			AcceptMinus5: dc.API.AcceptMinus5,
+			AcceptMinus5: dc.API.AcceptMinus5, MinInterval: dc.API.MinInterval,
 		},
+		Forms: kingdeeForms(dc.Forms),
 		Claim: c.linkClaim(dc.ID), Lane: c.lane.held,
 		Peer: made.peer, Now: c.options.Now, Logger: c.options.Logger,
 		Observer: c.metrics.Peer("kingdee").PeerCall,

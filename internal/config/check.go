@@ -259,6 +259,7 @@ func checkAPI(m *Mistakes, at string, dc *DataCentre) {
 	if dc.API.PageSize < 1 || dc.API.PageSize > 2000 {
 		m.add("%s.api.page_size: %d; 1 to 2000", at, dc.API.PageSize)
 	}
+	checkForms(m, at+".forms", dc.Forms)
 	if dc.API.MaxSessions < 1 || dc.API.MaxSessions > 5 {
 		m.add("%s.api.max_sessions: %d; 1 to 5", at, dc.API.MaxSessions)
 	}

@@ -217,6 +217,7 @@ type DataCentre struct {
 	Link            Link            `mapstructure:"link" doc:"the sign-on link"`
 	Users           Users           `mapstructure:"users" doc:"from staff number to login user"`
 	API             API             `mapstructure:"api" doc:"the Web API session"`
+	Forms           Forms           `mapstructure:"forms" doc:"forms and field keys of what is written to Kingdee"`
 	Mode            string          `mapstructure:"mode" default:"link" doc:"link: the browser is redirected to Kingdee; proxy: Kingdee is reached through the gateway only, one data centre at most"`
 	Proxy           Proxy           `mapstructure:"proxy" doc:"the reverse proxy, when mode is proxy"`
 	CAFile          string          `mapstructure:"ca_file" doc:"PEM roots instead of the system's"`
@@ -273,6 +274,7 @@ type API struct {
 	SessionIdle  time.Duration `mapstructure:"session_idle" default:"15m" doc:"log in again after this, below Kingdee's 20m"`
 	AcceptMinus5 bool          `mapstructure:"accept_result_minus5" doc:"count LoginResultType -5 as success"`
 	PageSize     int           `mapstructure:"page_size" default:"1000" doc:"rows a query, at most 2000"`
+	MinInterval  time.Duration `mapstructure:"min_interval" default:"0s" doc:"least time between two calls"`
 }
 
 // Form is one entry of the server-side list of deep links.

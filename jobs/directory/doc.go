@@ -42,4 +42,6 @@
 //	directory/change/CORP/ID/N       what a run did, for its diff and for undo
 //	directory/drift/CORP/NUMBER      a record that was changed in Kingdee
 //	directory/hold/CORP/NUMBER       what is kept as Kingdee has it, and until when
+//	directory/scope/CORP             the range of the application, as DingTalk told it last
+//	directory/order/CORP             what a person wants of the next run
 package directory

@@ -56,6 +56,8 @@ const (
 	changePrefix     = "directory/change/"
 	driftPrefix      = "directory/drift/"
 	holdPrefix       = "directory/hold/"
+	scopePrefix      = "directory/scope/"
+	orderPrefix      = "directory/order/"
 )
 
 // Known gives what is known of a person; false when nothing is.
@@ -113,7 +115,11 @@ func (k *Keeper) numberKey(number string) string {
 
 // scan calls fn for every entry under prefix, a page at a time.
 func scan(ctx context.Context, s store.Store, prefix string, fn func(store.Entry) error) error {
-	for after := ""; ; {
+	return scanAfter(ctx, s, prefix, "", fn)
+}
+
+func scanAfter(ctx context.Context, s store.Store, prefix, after string, fn func(store.Entry) error) error {
+	for {
 		page, err := s.Scan(ctx, prefix, after, store.MaxPage)
 		if err != nil {
 			return fmt.Errorf("directory: %w", err)

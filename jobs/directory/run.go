@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/audit"
+	"kdgate/identity"
 	"kdgate/jobs"
+	"kdgate/jobs/schedule"
 	"kdgate/store"
 )
 
@@ -127,15 +130,25 @@ type Progress func(phase Phase, done, total int)
 // ErrRunning is an order for another run than the one under way.
 var ErrRunning = errors.New("directory: a run is under way")
 
-// errBreaker stops a run.
-var errBreaker = errors.New("directory: the breaker")
+// What stops a run.
+var (
+	errBreaker = errors.New("directory: the breaker")
+	errStopped = errors.New("directory: stopped by a person")
+	errOther   = errors.New("directory: another run was ordered")
+)
+
+// lastWords bounds how long a run that was stopped may take to write that down.
+const lastWords = 5 * time.Second
 
 // keepRuns is how long runs, with what they did, can be looked at.
 const keepRuns = 90 * 24 * time.Hour
 
 // Run compares both sides and brings Kingdee after DingTalk. A run that a crash
-// left is taken up where it was, whoever ordered it. The error is why the run
-// failed or was interrupted; what was done until then is in the Run.
+// left is taken up where it was, whoever ordered it, unless the order is for
+// another kind of run: then it ends. A person stops it by the cause
+// schedule.ErrStopped. The caller sees to it that no two replicas run at once,
+// which the schedule's lease does. The error is why the run failed or was
+// interrupted; what was done until then is in the Run.
 func (k *Keeper) Run(ctx context.Context, o Order, progress Progress) (Run, error) {
 	if progress == nil {
 		progress = func(Phase, int, int) {}
@@ -146,10 +159,15 @@ func (k *Keeper) Run(ctx context.Context, o Order, progress Progress) (Run, erro
 	}
 	w := &walk{Keeper: k, run: &run, progress: progress}
 	err = w.through(ctx)
-	if ctx.Err() != nil {
-		return run, fmt.Errorf("directory: interrupted; the next run goes on from here: %w", ctx.Err())
+	switch {
+	case ctx.Err() == nil:
+		return run, k.finish(ctx, &run, err)
+	case errors.Is(context.Cause(ctx), schedule.ErrStopped):
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+		defer cancel()
+		return run, errors.Join(context.Cause(ctx), k.finish(last, &run, errStopped))
 	}
-	return run, k.finish(ctx, &run, err)
+	return run, fmt.Errorf("directory: interrupted; the next run goes on from here: %w", ctx.Err())
 }
 
 // take takes up the run under way, or begins one. That it begins is recorded
@@ -158,17 +176,18 @@ func (k *Keeper) take(ctx context.Context, o Order) (Run, error) {
 	entry, err := k.cfg.Store.Get(ctx, nowPrefix+k.cfg.Corp)
 	if err == nil {
 		run, err := decode[Run](entry)
-		if err == nil && (run.Dry != o.Dry || o.Allow != run.Allowed && o.Allow != 0) {
-			err = fmt.Errorf("%w: %s since %s", ErrRunning, run.ID, run.Began.In(china).Format(time.DateTime))
+		if err != nil || run.Dry == o.Dry && (o.Allow == run.Allowed || o.Allow == 0) {
+			return run, err
 		}
-		return run, err
-	}
-	if !errors.Is(err, store.ErrNotFound) {
+		if err := k.finish(ctx, &run, errOther); err != nil {
+			return run, err
+		}
+	} else if !errors.Is(err, store.ErrNotFound) {
 		return Run{}, fmt.Errorf("directory: %w", err)
 	}
 	now := k.cfg.Now()
 	run := Run{
-		ID: now.UTC().Format("20060102-150405.000000"), Corp: k.cfg.Corp, Dry: o.Dry, By: o.By.Name,
+		ID: runIDOf(now), Corp: k.cfg.Corp, Dry: o.Dry, By: o.By.Name,
 		Began: now, Phase: PhaseRead, Allowed: o.Allow,
 	}
 	if err := k.record(ctx, run, o.By, "begin"); err != nil {
@@ -221,6 +240,10 @@ func (k *Keeper) finish(ctx context.Context, run *Run, cause error) error {
 	switch {
 	case errors.Is(cause, errBreaker):
 		run.Ending = Stopped
+	case errors.Is(cause, errStopped):
+		run.Ending, run.Why = Stopped, "由管理员停止;已完成的部分保留"
+	case errors.Is(cause, errOther):
+		run.Ending, run.Why = Stopped, "中断后未继续:之后另下达了新的运行"
 	case cause != nil:
 		run.Ending, run.Why = Failed, publicWords(cause)
 	case run.Counts.SetAside > 0 || !run.Whole && len(k.cfg.Rules.Scope) == 0:
@@ -245,7 +268,7 @@ func (k *Keeper) finish(ctx context.Context, run *Run, cause error) error {
 	}
 	k.cfg.Logger.Info("directory run", "run", run.ID, "ending", string(run.Ending), "people", run.Counts.People,
 		"created", run.Counts.Created, "changed", run.Counts.Changed, "left", run.Counts.Left, "set_aside", run.Counts.SetAside)
-	if errors.Is(cause, errBreaker) {
+	if run.Ending == Stopped {
 		return nil
 	}
 	return cause
@@ -264,18 +287,51 @@ func (k *Keeper) Under(ctx context.Context) (Run, bool, error) {
 	return run, err == nil, err
 }
 
-// Runs are the newest runs that ended, newest first, at most limit.
+// Runs are the newest runs that ended, newest first, at most limit. They sort by
+// their beginning, so it looks further and further back: there may be thousands.
 func (k *Keeper) Runs(ctx context.Context, limit int) ([]Run, error) {
+	for _, back := range []time.Duration{time.Hour, 24 * time.Hour, 10 * 24 * time.Hour} {
+		runs, err := k.runsSince(ctx, runIDOf(k.cfg.Now().Add(-back)), limit)
+		if err != nil || len(runs) >= limit {
+			return runs, err
+		}
+	}
+	return k.runsSince(ctx, "", limit)
+}
+
+func (k *Keeper) runsSince(ctx context.Context, id string, limit int) ([]Run, error) {
 	var runs []Run
-	err := scan(ctx, k.cfg.Store, runPrefix+k.cfg.Corp+"/", func(entry store.Entry) error {
+	prefix := runPrefix + k.cfg.Corp + "/"
+	after := ""
+	if id != "" {
+		after = prefix + id
+	}
+	err := scanAfter(ctx, k.cfg.Store, prefix, after, func(entry store.Entry) error {
 		run, err := decode[Run](entry)
 		if runs = append(runs, run); len(runs) > limit {
 			runs = runs[1:]
 		}
 		return err
 	})
-	for i, j := 0, len(runs)-1; i < j; i, j = i+1, j-1 {
-		runs[i], runs[j] = runs[j], runs[i]
-	}
+	slices.Reverse(runs)
 	return runs, err
 }
+
+// RunOf gives one run, also the one under way.
+func (k *Keeper) RunOf(ctx context.Context, id string) (Run, error) {
+	entry, err := k.cfg.Store.Get(ctx, runPrefix+k.cfg.Corp+"/"+id)
+	if err == nil {
+		return decode[Run](entry)
+	}
+	if !errors.Is(err, store.ErrNotFound) {
+		return Run{}, wrap(err)
+	}
+	run, there, err := k.Under(ctx)
+	if err == nil && (!there || run.ID != id) {
+		err = identity.Fail(identity.NotFound, identity.CodeNotFound, "directory: there is no run %s", id)
+	}
+	return run, err
+}
+
+// runIDOf names a run by its beginning.
+func runIDOf(began time.Time) string { return began.UTC().Format("20060102-150405.000000") }

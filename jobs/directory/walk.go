@@ -112,9 +112,9 @@ func (w *walk) read(ctx context.Context) error {
 
 // look asks what may be seen and reads the departments.
 func (w *walk) look(ctx context.Context) error {
-	scopes, err := w.cfg.Source.Scopes(ctx)
+	scopes, err := w.scopes(ctx)
 	if err != nil {
-		return fmt.Errorf("directory: the range of the application: %w", err)
+		return err
 	}
 	w.run.Whole = scopes.WholeCompany
 	from := w.cfg.Rules.Scope
@@ -124,7 +124,7 @@ func (w *walk) look(ctx context.Context) error {
 	}
 	list, err := w.cfg.Source.Departments(ctx, from...)
 	if err != nil {
-		return fmt.Errorf("directory: the departments: %w", err)
+		return errors.Join(fmt.Errorf("directory: the departments: %w", err), w.forgetScopes(ctx))
 	}
 	w.tree = newTree(list)
 	w.rememberTree(w.tree)

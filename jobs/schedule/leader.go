@@ -163,6 +163,12 @@ func (l *leader) byTheClock(ctx context.Context, task Task, m mark) (time.Time, 
 	if due.IsZero() || due.After(now) {
 		return due, nil
 	}
+	if task.Hold != nil {
+		until, _, err := task.Hold(ctx)
+		if err != nil || until.After(now) {
+			return until, err
+		}
+	}
 	return time.Time{}, l.start(ctx, task, audit.System, max(1, m.Again))
 }
 

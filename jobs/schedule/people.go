@@ -29,6 +29,7 @@ type Status struct {
 	Name  string
 	Spec  string    // empty: only when asked for
 	Next  time.Time // zero while paused, running or only when asked for
+	Held  string    // why Next is later than the spec says; empty: it is not
 	Pause *Pause    // nil: not paused
 	Last  *Run      // nil: never ran
 }
@@ -71,6 +72,15 @@ func (s *Schedule) status(ctx context.Context, task Task) (Status, error) {
 	}
 	if task.Spec.next != nil && !m.UpTo.IsZero() && (status.Last == nil || status.Last.State != Running) {
 		status.Next = task.Spec.Next(m.UpTo)
+		if task.Hold != nil {
+			until, why, err := task.Hold(ctx)
+			if err != nil {
+				return status, err
+			}
+			if until.After(status.Next) {
+				status.Next, status.Held = until, why
+			}
+		}
 	}
 	return status, nil
 }

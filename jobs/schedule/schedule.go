@@ -34,6 +34,10 @@ type Task struct {
 	// AtOnce runs it as soon as it is seen for the first time, not first when
 	// its spec says.
 	AtOnce bool
+	// Hold says until when a run that is due by the clock has to wait, and why in
+	// public words; a time that is over: not at all. It must be quick and ask no
+	// peer. Nil: never. What people ask for is not held.
+	Hold func(ctx context.Context) (until time.Time, why string, err error)
 }
 
 // Config is what New needs.

@@ -50,11 +50,12 @@ type Config struct {
 	AgentID   string // needed by JSAPI pages only
 
 	Endpoints      Endpoints
-	AllowPlainHTTP bool      // http:// to a host that is not loopback
-	TokenCall      TokenCall // default TokenAccessToken
-	Scope          string    // of browser sign-in, default "openid corpid"
-	Digest         Digest    // of JSAPI signatures, default SHA256
-	InvalidToken   []string  // reasons that mean "token invalid", default those of the reference
+	AllowPlainHTTP bool           // http:// to a host that is not loopback
+	TokenCall      TokenCall      // default TokenAccessToken
+	Scope          string         // of browser sign-in, default "openid corpid"
+	Digest         Digest         // of JSAPI signatures, default SHA256
+	ApprovalZone   *time.Location // what a Z behind an approval's time means, default UTC+8 (reference 7.2)
+	InvalidToken   []string       // reasons that mean "token invalid", default those of the reference
 
 	Peer   *peer.Client
 	Egress *Egress // shared by all clients behind one address; default one of its own
@@ -151,6 +152,9 @@ func withDefaults(cfg Config) Config {
 	orText((*string)(&cfg.Digest), string(SHA256))
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.ApprovalZone == nil {
+		cfg.ApprovalZone = beijing(time.Time{}).Location()
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -150,7 +150,12 @@ func setupEntries() []entry {
 		{fault("wrong_parameter", "DingTalk refuses a parameter of ours"), []string{
 			"400002", "40035", "40068", "40069",
 			"43004", "invalidMaxResults", "invalidEndTime", "invalidParameter*",
+			"invalidInstanceListIdsStartTime", "invalidNextToken", "invalidUserIds", "invalidInstanceComment*",
 		}},
+		{
+			setup("process_code", "DingTalk does not know a process code of the configuration: compare it with the address of the form's page"),
+			[]string{"invalidProcessCode", "processCodeError", "aflowProcessCodeIsError"},
+		},
 		{ruleUnclear403, []string{"Forbidden"}},
 	}
 }
@@ -174,8 +179,9 @@ func personEntries() []entry {
 		{about("no_department", identity.NotFound, ""), []string{"60003", "40009"}},
 		{about("no_approval", identity.NotFound, ""), []string{
 			"processInstanceNotExist", "aflowProcessInstNotExist",
-			"aflowProcessInstCanNotBeExecuted",
+			"aflowProcessInstCanNotBeExecuted", "processInstanceIdError", "invalidInstanceId",
 		}},
+		{about("no_commenter", identity.Forbidden, identity.CodeNotInScope), []string{"userNotExist"}},
 	}
 }
 

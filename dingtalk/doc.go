@@ -2,7 +2,8 @@
 // application of one organisation.
 //
 // It owns the application token, the two sign-in exchanges, the address book
-// (departments, members, one person, leavers, the range we may see), events by
+// (departments, members, one person, leavers, the range we may see), approvals
+// (reading, listing, commenting), events by
 // Stream, by HTTP callback and from the failed-event list, the JSAPI ticket, the
 // signature of group robots, the counts of DingTalk's quotas, and above all the
 // reading of answers: two

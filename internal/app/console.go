@@ -113,6 +113,7 @@ func (s *Server) consolePages(r *rooms) []admin.Page {
 			Table: r.table, Index: s.index, Imports: s.console.imports, Suggest: s.suggest(r),
 			Centres: consoleCentres(r.config), Corps: consoleCorps(r.config),
 		},
+		s.peoplePage(r),
 		&admin.SessionsPage{Keeper: s.sessions},
 	}
 }

@@ -135,6 +135,13 @@ func (m *Mapping) explain(v *Visit, k mapping.Key) chainView {
 	if err != nil {
 		_, view.Code = verdict(err)
 	}
+	view.Links = linksOf(chain)
+	return view
+}
+
+// linksOf are the links as they are drawn.
+func linksOf(chain mapping.Chain) []linkView {
+	var links []linkView
 	for _, link := range [...]linkView{{Name: "number", Step: chain.Number}, {Name: "staff", Step: chain.Staff}, {Name: "user", Step: chain.User}} {
 		link.Mark = "bad"
 		switch link.Step.State {
@@ -146,9 +153,9 @@ func (m *Mapping) explain(v *Visit, k mapping.Key) chainView {
 		if !link.Step.CheckedAt.IsZero() {
 			link.At = When(link.Step.CheckedAt)
 		}
-		view.Links = append(view.Links, link)
+		links = append(links, link)
 	}
-	return view
+	return links
 }
 
 var draftFields = [...]string{"staff_number", "login_user", "owner", "note", "shared"}

@@ -129,7 +129,7 @@ func TestSwitchDoor(t *testing.T) {
 	s := newSim(t)
 	var list []dingtalksim.SwitchAbout
 	s.control("GET", "/sim/switches", nil, &list, 200)
-	if len(list) != 29 {
+	if len(list) != 34 {
 		t.Errorf("%d switches listed", len(list))
 	}
 	for _, one := range list {

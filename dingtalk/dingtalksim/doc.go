@@ -14,7 +14,7 @@
 // never calls out, keeps everything in memory, and answers only connections
 // that arrive on a loopback address unless Config.AllowRemote says otherwise.
 // Approvals are instances that the control door starts and ends; templates,
-// attachments (SIM-D98), Yida and messages are not simulated yet, and say so.
+// attachments (SIM-D98), Yida and status bars of messages are not simulated yet, and say so.
 //
 // # Which path is which host
 //
@@ -88,5 +88,8 @@
 //	POST   /sim/tokens/kill       {app_key}: the live token becomes void
 //	POST   /sim/ban               {address, for}: the five-minute ban, now
 //	GET    /sim/quota             the monthly counters; POST {corp, used}
+//	GET    /sim/messages?userid=  what people and groups were sent, silent drops marked; DELETE forgets
+//	POST   /sim/messages/read     {userid[, corp]}: the person has read everything
+//	POST   /sim/robots            {name, token[, corp, secret, keywords, allowed_ips]}: a group's robot; GET
 //	GET    /sim/useragents        what the client sends, per platform
 package dingtalksim

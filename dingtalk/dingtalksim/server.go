@@ -49,6 +49,8 @@ type Server struct {
 	lastPush    *sentPush // guarded by callbacks.mu
 	pushClient  *http.Client
 	streams     streams
+	messages    messages
+	robots      robots
 	streamPing  time.Duration
 	streamPong  time.Duration
 }
@@ -102,6 +104,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.endpoints = endpoints()
 	maps.Copy(s.endpoints, approvalEndpoints())
+	maps.Copy(s.endpoints, messageEndpoints())
 	s.control = s.controlRoutes()
 	return s, nil
 }

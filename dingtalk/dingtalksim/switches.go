@@ -38,6 +38,11 @@ type Switches struct {
 	EventReorder        int    `json:"event_reorder"`
 	EventQuota          int    `json:"event_quota"`
 	StreamLimit         int    `json:"stream_limit"`
+	MessagePerDay       int    `json:"message_per_day"`
+	MessagePerMinute    int    `json:"message_per_minute"`
+	MessageLongDropped  bool   `json:"message_long_dropped"`
+	MessageForbidden    string `json:"message_forbidden"`
+	RobotDocCodes       bool   `json:"robot_doc_codes"`
 	ApprovalUTC         bool   `json:"approval_utc"`
 	SuccessText         bool   `json:"success_text"`
 }
@@ -94,6 +99,11 @@ func switchTexts() []SwitchAbout {
 		{Name: "event_duplicate", About: "SIM-D76: percentage of events that go out twice"},
 		{Name: "event_reorder", About: "SIM-D76: percentage of events that the next one overtakes"},
 		{Name: "event_quota", About: "SIM-D111: counted events per organisation and Beijing month; negative: no limit"},
+		{Name: "message_per_day", About: "SIM-D101: work notifications to one person from one application on one Beijing day; more are dropped in silence"},
+		{Name: "message_per_minute", About: "SIM-D101: recipients of one application in a minute; more are dropped in silence"},
+		{Name: "message_long_dropped", About: "SIM-D103: a msg over 2048 bytes is accepted and dropped instead of refused"},
+		{Name: "message_forbidden", About: "SIM-D101: a word that has a message dropped with 1430002; empty: none"},
+		{Name: "robot_doc_codes", About: "SIM-D104, SIM-D105: robots answer the documented 410100 and 400101"},
 		{Name: "stream_limit", About: "SIM-D88: connections of one application to the event gateway; one too many is refused with 429; negative: no limit"},
 		{Name: "approval_utc", About: "SIM-D91: times of approvals are real UTC instead of local time with a Z"},
 		{Name: "success_text", About: "SIM-D90: success of the workflow APIs is the text \"true\""},
@@ -109,8 +119,9 @@ func defaultSwitches(cfg Config) Switches {
 	}
 	return Switches{
 		JSAPIMode: modeAnswer, OAuthParam: paramBoth,
-		CallbackNames: namesPlain, CallbackDeadlineMS: 2500, StreamLimit: 50, EventQuota: pick(cfg.EventQuota, 3_000),
-		QPS: pick(cfg.QPS, 20), AddressLimit: pick(cfg.AddressLimit, 10_000), MonthQuota: pick(cfg.MonthQuota, 5_000),
+		CallbackNames: namesPlain, CallbackDeadlineMS: 2500, StreamLimit: 50, MessagePerDay: 500, MessagePerMinute: mostRecipients,
+		EventQuota: pick(cfg.EventQuota, 3_000),
+		QPS:        pick(cfg.QPS, 20), AddressLimit: pick(cfg.AddressLimit, 10_000), MonthQuota: pick(cfg.MonthQuota, 5_000),
 	}
 }
 

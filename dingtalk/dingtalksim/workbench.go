@@ -205,6 +205,7 @@ type workbenchPage struct {
 	Person    *card
 	Tiles     []tile
 	People    []card
+	Inbox     []Message
 	Platform  string
 	Platforms []string
 }
@@ -242,6 +243,9 @@ func (s *Server) workbench(w http.ResponseWriter, r *http.Request) {
 		page.Tiles = append(page.Tiles, newTile(i, a, cl.person))
 	}
 	page.People = s.cards(home, page.Person)
+	if cl.person != nil {
+		page.Inbox = s.inbox(cl.corp.id, cl.person.UserID)
+	}
 	http.SetCookie(w, cl.cookie())
 	s.page(w, "workbench.html", page)
 }

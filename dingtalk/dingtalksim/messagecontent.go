@@ -1,0 +1,255 @@
+package dingtalksim
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"unicode/utf8"
+)
+
+// content is a message as people see it.
+type content struct {
+	kind   string
+	title  string
+	text   string
+	links  []Link
+	digest [32]byte // of what was sent: equal ones count as the same content
+}
+
+// The bodies of work notifications: snake_case names (reference 8.1).
+type workBody struct {
+	Type string `json:"msgtype"`
+	Text *struct {
+		Content string `json:"content"`
+	} `json:"text"`
+	Markdown *struct {
+		Title string `json:"title"`
+		Text  string `json:"text"`
+	} `json:"markdown"`
+	Card *struct {
+		Title       string `json:"title"`
+		Markdown    string `json:"markdown"`
+		SingleTitle string `json:"single_title"`
+		SingleURL   string `json:"single_url"`
+		Orientation string `json:"btn_orientation"`
+		Buttons     []struct {
+			Title string `json:"title"`
+			URL   string `json:"action_url"`
+		} `json:"btn_json_list"`
+	} `json:"action_card"`
+	Link *struct {
+		MessageURL string `json:"messageUrl"`
+		PicURL     string `json:"picUrl"`
+		Title      string `json:"title"`
+		Text       string `json:"text"`
+	} `json:"link"`
+	OA *struct {
+		MessageURL string `json:"message_url"`
+		Body       struct {
+			Title   string `json:"title"`
+			Content string `json:"content"`
+			Form    []struct {
+				Key   string `json:"key"`
+				Value string `json:"value"`
+			} `json:"form"`
+		} `json:"body"`
+	} `json:"oa"`
+	Image, Voice, File *struct {
+		MediaID string `json:"media_id"`
+	}
+}
+
+func readWorkContent(raw []byte) (content, error) {
+	var b workBody
+	if err := json.Unmarshal(raw, &b); err != nil {
+		return content{}, errors.New("不是合法的JSON")
+	}
+	c := content{kind: b.Type, digest: sha256.Sum256(raw)}
+	err := b.fill(&c)
+	if err != nil {
+		return content{}, err
+	}
+	c.links = append(c.links, linksIn(c.text)...)
+	return c, nil
+}
+
+func (b *workBody) fill(c *content) error {
+	switch {
+	case b.Type == "text" && b.Text != nil:
+		c.text = b.Text.Content
+	case b.Type == "markdown" && b.Markdown != nil:
+		c.title, c.text = b.Markdown.Title, b.Markdown.Text
+		return needs("markdown.title", c.title, "markdown.text", c.text)
+	case b.Type == "action_card" && b.Card != nil:
+		return b.fillCard(c)
+	case b.Type == "link" && b.Link != nil:
+		c.title, c.text = b.Link.Title, b.Link.Text
+		c.links = []Link{{b.Link.Title, b.Link.MessageURL}}
+	case b.Type == "oa" && b.OA != nil:
+		c.title, c.text = b.OA.Body.Title, b.OA.Body.Content
+		for _, row := range b.OA.Body.Form {
+			c.text += "\n" + row.Key + row.Value
+		}
+		c.links = []Link{{b.OA.Body.Title, b.OA.MessageURL}}
+	case (b.Type == "image" && b.Image != nil) || (b.Type == "voice" && b.Voice != nil) || (b.Type == "file" && b.File != nil):
+		c.text = "[" + b.Type + "]"
+	default:
+		return fmt.Errorf("msgtype %q", b.Type)
+	}
+	return needs("content", c.text)
+}
+
+func (b *workBody) fillCard(c *content) error {
+	k := b.Card
+	c.title, c.text = k.Title, k.Markdown
+	if err := needs("action_card.title", k.Title, "action_card.markdown", k.Markdown); err != nil {
+		return err
+	}
+	if utf8.RuneCountInString(k.Title) > 20 {
+		return errors.New("action_card.title超过20个字符")
+	}
+	if k.SingleTitle != "" || k.SingleURL != "" {
+		c.links = []Link{{k.SingleTitle, k.SingleURL}}
+		if len(k.SingleURL) > 500 {
+			return errors.New("single_url超过500个字符")
+		}
+		return needs("single_title", k.SingleTitle, "single_url", k.SingleURL)
+	}
+	if len(k.Buttons) == 0 || k.Orientation != "0" && k.Orientation != "1" {
+		return errors.New("action_card没有按钮")
+	}
+	for _, button := range k.Buttons {
+		if len(button.URL) > 700 {
+			return errors.New("action_url超过700个字符")
+		}
+		if err := needs("title", button.Title, "action_url", button.URL); err != nil {
+			return err
+		}
+		c.links = append(c.links, Link{button.Title, button.URL})
+	}
+	return nil
+}
+
+// needs takes names and values in turn; none may be empty.
+func needs(pairs ...string) error {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] == "" {
+			return fmt.Errorf("缺少%s", pairs[i])
+		}
+	}
+	return nil
+}
+
+// The bodies of robots: camelCase names (reference 8.2).
+type robotBody struct {
+	Type string `json:"msgtype"`
+	UUID string `json:"msgUuid"`
+	Text *struct {
+		Content string `json:"content"`
+	} `json:"text"`
+	Markdown *struct {
+		Title string `json:"title"`
+		Text  string `json:"text"`
+	} `json:"markdown"`
+	Link *struct {
+		MessageURL string `json:"messageUrl"`
+		Title      string `json:"title"`
+		Text       string `json:"text"`
+	} `json:"link"`
+	Card *struct {
+		Title       string `json:"title"`
+		Text        string `json:"text"`
+		SingleTitle string `json:"singleTitle"`
+		SingleURL   string `json:"singleURL"`
+		Buttons     []struct {
+			Title string `json:"title"`
+			URL   string `json:"actionURL"`
+		} `json:"btns"`
+	} `json:"actionCard"`
+	Feed *struct {
+		Links []struct {
+			Title string `json:"title"`
+			URL   string `json:"messageURL"`
+		} `json:"links"`
+	} `json:"feedCard"`
+	At struct {
+		Mobiles []string `json:"atMobiles"`
+		Users   []string `json:"atUserIds"`
+		All     bool     `json:"isAtAll"`
+	} `json:"at"`
+}
+
+// refusal is a vendor's number and words.
+type refusal struct {
+	code int
+	text string
+}
+
+func readRobotContent(raw []byte) (content, string, *refusal) {
+	var b robotBody
+	if json.Unmarshal(raw, &b) != nil {
+		return content{}, "", &refusal{40035, "不合法的参数 json"}
+	}
+	c := content{kind: b.Type, digest: sha256.Sum256(raw)}
+	bad := b.fill(&c)
+	if len(b.At.Mobiles)+len(b.At.Users) > 50 {
+		bad = &refusal{40035, "at超过50人"}
+	}
+	if bad == nil {
+		c.links = append(c.links, linksIn(c.text)...)
+	}
+	return c, b.UUID, bad
+}
+
+func (b *robotBody) fill(c *content) *refusal {
+	switch {
+	case b.Type == "text" && b.Text != nil:
+		c.text = b.Text.Content
+	case b.Type == "markdown" && b.Markdown != nil:
+		c.title, c.text = b.Markdown.Title, b.Markdown.Text
+		if c.title == "" {
+			return &refusal{400402, "缺少参数 markdown title"}
+		}
+	case b.Type == "link" && b.Link != nil:
+		c.title, c.text = b.Link.Title, b.Link.Text
+		c.links = []Link{{b.Link.Title, b.Link.MessageURL}}
+	case b.Type == "actionCard" && b.Card != nil:
+		c.title, c.text = b.Card.Title, b.Card.Text
+		if b.Card.SingleURL != "" {
+			c.links = []Link{{b.Card.SingleTitle, b.Card.SingleURL}}
+		}
+		for _, button := range b.Card.Buttons {
+			c.links = append(c.links, Link{button.Title, button.URL})
+		}
+		if c.title == "" || len(c.links) == 0 {
+			return &refusal{40035, "缺少参数 actionCard"}
+		}
+	case b.Type == "feedCard" && b.Feed != nil:
+		for _, link := range b.Feed.Links {
+			c.links = append(c.links, Link{link.Title, link.URL})
+			c.text += link.Title + "\n"
+		}
+	default:
+		return &refusal{400105, "unsupported msgtype"}
+	}
+	if c.text == "" {
+		return &refusal{40035, "缺少参数 " + b.Type}
+	}
+	return nil
+}
+
+var markdownLink = regexp.MustCompile(`!?\[([^\]\n]*)\]\(([^()\s]+)\)`)
+
+// linksIn are the links of a Markdown text; pictures are none.
+func linksIn(text string) []Link {
+	var list []Link
+	for _, m := range markdownLink.FindAllStringSubmatch(text, -1) {
+		if u, err := url.Parse(m[2]); err == nil && u.Scheme != "" && m[0][0] != '!' {
+			list = append(list, Link{m[1], m[2]})
+		}
+	}
+	return list
+}

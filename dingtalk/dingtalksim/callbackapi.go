@@ -55,7 +55,7 @@ func (c *callbacks) take(app string, keep bool) (list []failedEvent, more bool) 
 	all := c.failed[app]
 	n := min(len(all), mostFailed)
 	list = append([]failedEvent{}, all[:n]...)
-	if !keep {
+	if !keep && n > 0 {
 		c.failed[app] = append([]failedEvent{}, all[n:]...)
 	}
 	return list, len(all) > n

@@ -18,6 +18,7 @@ import (
 	"kdgate/internal/metrics"
 	"kdgate/jobs"
 	"kdgate/jobs/directory"
+	"kdgate/jobs/schedule"
 	"kdgate/mapping"
 	"kdgate/store"
 )
@@ -39,23 +40,24 @@ type Options struct {
 // Core is state, audit log, vendors and mapping table: what the server and a
 // command that finds no server running both need.
 type Core struct {
-	options Options
-	metrics *metrics.Metrics
-	store   store.Store
-	sealed  *store.Sealed // the same store, also where it is not the one it was
-	bound   *store.Bound
-	sealing store.SealConfig // of every store of this installation
-	serving bool             // behind listeners; else a command opened it
-	driver  driver
-	log     *audit.Log
-	lane    *lane
-	queue   *jobs.Queue
-	tallies *tallies              // of DingTalk's months
-	index   *mapping.Index        // of the mapping table, for searches
-	egress  *dingtalk.Egress      // outlives a reload: a ban does too
-	rooms   atomic.Pointer[rooms] // vendors and table, as configured now
-	secret  identity.Secret       // of the gateway's derivations
-	closers []func() error        // in the order of opening
+	options  Options
+	metrics  *metrics.Metrics
+	store    store.Store
+	sealed   *store.Sealed // the same store, also where it is not the one it was
+	bound    *store.Bound
+	sealing  store.SealConfig // of every store of this installation
+	serving  bool             // behind listeners; else a command opened it
+	driver   driver
+	log      *audit.Log
+	lane     *lane
+	queue    *jobs.Queue
+	schedule *schedule.Schedule
+	tallies  *tallies              // of DingTalk's months
+	index    *mapping.Index        // of the mapping table, for searches
+	egress   *dingtalk.Egress      // outlives a reload: a ban does too
+	rooms    atomic.Pointer[rooms] // vendors and table, as configured now
+	secret   identity.Secret       // of the gateway's derivations
+	closers  []func() error        // in the order of opening
 }
 
 // OpenCore opens everything below the listeners. Close gives it back.
@@ -99,8 +101,11 @@ func (c *Core) open(ctx context.Context) error {
 		return err
 	}
 	furnished, err := c.furnish(c.options.Config, &rooms{})
+	if err != nil {
+		return err
+	}
 	c.rooms.Store(furnished)
-	return err
+	return c.openSchedule()
 }
 
 func (c *Core) openStore(ctx context.Context, keys [][]byte) error {

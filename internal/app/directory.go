@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"kdgate/audit"
@@ -134,23 +135,26 @@ func (r *rooms) accounts() map[string]directory.Accounts {
 	return all
 }
 
-// taskDirectory is the comparison of both sides.
-const taskDirectory = "directory"
-
-// compare is the scheduled run. A preview ends before anything is written.
-func (s *Server) compare(ctx context.Context, p *schedule.Progress) error {
-	r := s.rooms.Load()
+// compare is the scheduled run, or the one that a person ordered. A preview ends
+// before anything is written.
+func (c *Core) compare(ctx context.Context, p *schedule.Progress) error {
+	r := c.rooms.Load()
 	if r.keeper == nil {
 		return nil
 	}
-	order := directory.Order{By: jobs.Actor{Name: audit.System}, Dry: r.config.Directory.Mode == "preview"}
-	run, err := r.keeper.Run(ctx, order, func(phase directory.Phase, done, total int) {
-		p.Say(string(phase))
-		p.Total(int64(total))
-	})
-	c := run.Counts
+	order, placed, err := r.keeper.Placed(ctx)
+	if err != nil {
+		return err
+	}
+	if !placed {
+		order = directory.Order{By: jobs.Actor{Name: p.Run().By}}
+	}
+	order.Dry = order.Dry || r.config.Directory.Mode == "preview"
+	run, err := r.keeper.Run(ctx, order, teller(p))
+	p.Say(runWords(run))
+	n := run.Counts
 	for name, n := range map[string]int{
-		"people": c.People, "created": c.Created, "changed": c.Changed, "left": c.Left, "waiting": c.Waiting, "set_aside": c.SetAside, "drift": c.Drift,
+		"people": n.People, "created": n.Created, "changed": n.Changed, "left": n.Left, "waiting": n.Waiting, "set_aside": n.SetAside, "drift": n.Drift,
 	} {
 		p.Count(name, int64(n))
 	}
@@ -158,14 +162,87 @@ func (s *Server) compare(ctx context.Context, p *schedule.Progress) error {
 	case err != nil:
 		return err
 	case run.Ending == directory.Complete:
-		s.metrics.SyncLag(0)
+		c.metrics.SyncLag(0)
 		return nil
 	case run.Ending == directory.Partial:
-		s.metrics.SyncLag(0)
+		c.metrics.SyncLag(0)
 		return schedule.ErrPartial
 	default:
-		return errors.New(run.Why)
+		return jobs.Explain(errors.New(run.Why), run.Why)
 	}
+}
+
+// teller shows how far a run is, phase by phase.
+func teller(p *schedule.Progress) directory.Progress {
+	var mu sync.Mutex
+	var phase directory.Phase
+	var told int64
+	return func(now directory.Phase, done, total int) {
+		mu.Lock()
+		defer mu.Unlock()
+		if now != phase {
+			p.Say(string(now))
+			phase = now
+		}
+		p.Total(int64(total))
+		p.Add(int64(done) - told)
+		told = int64(done)
+	}
+}
+
+// runWords name a run and how it ended.
+func runWords(run directory.Run) string {
+	ending := string(run.Ending)
+	if run.Ending == "" {
+		ending = "interrupted"
+	}
+	if run.Dry {
+		ending = "dry run, " + ending
+	}
+	return fmt.Sprintf("%s: %s", run.ID, ending)
+}
+
+// holdCompare says until when a comparison by the clock has to wait for DingTalk.
+func (c *Core) holdCompare(ctx context.Context) (time.Time, string, error) {
+	r := c.rooms.Load()
+	if r.keeper == nil {
+		return time.Time{}, "", nil
+	}
+	plan, err := r.keeper.Plan(ctx, r.budget(ctx))
+	return plan.Next, plan.Words, err
+}
+
+// budget is what the directory may ask of DingTalk now.
+func (r *rooms) budget(ctx context.Context) directory.Budget {
+	client := r.vendors.dingtalk[r.config.Directory.Corp]
+	quota := client.api.Quota(ctx)
+	return directory.Budget{PerMinute: client.section.Quota.DirectoryPerMinute, Rest: quota.Banned}
+}
+
+// askDirectory is readiness's question about the comparison. Nobody's sign-in
+// waits for it.
+func (c *Core) askDirectory(ctx context.Context) error {
+	r := c.rooms.Load()
+	if r.keeper == nil {
+		return nil
+	}
+	runs, err := r.keeper.Runs(ctx, 1)
+	if err != nil {
+		return err
+	}
+	if len(runs) == 1 && (runs[0].Ending == directory.Failed || runs[0].Ending == directory.Stopped) {
+		return fmt.Errorf("run %s %s: %s", runs[0].ID, runs[0].Ending, runs[0].Why)
+	}
+	tasks, err := c.schedule.Tasks(ctx)
+	if err != nil {
+		return err
+	}
+	for _, task := range tasks {
+		if task.Name == taskDirectory && task.Held != "" {
+			return errors.New("comparisons are further apart than directory.every: " + task.Held)
+		}
+	}
+	return nil
 }
 
 // lagEvery is how often the lag of the comparison is shown.

@@ -1,17 +1,25 @@
 package app
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"kdgate/audit"
+	"kdgate/dingtalk/dingtalksim"
 	"kdgate/identity"
 	"kdgate/jobs"
+	"kdgate/jobs/directory"
+	"kdgate/jobs/schedule"
 	"kdgate/mapping"
+	"kdgate/store"
 )
 
 // withDirectory is the configuration with the directory on.
@@ -113,5 +121,124 @@ func TestPreviewWritesNothing(t *testing.T) {
 		if strings.Contains(call.Route, "Save") {
 			t.Errorf("a preview wrote: %s", call.Route)
 		}
+	}
+}
+
+// TestFailedEventsAreFetched proves R43: what callbacks missed, more than one
+// answer holds, is picked up at the next start and by the task, once each.
+func TestFailedEventsAreFetched(t *testing.T) {
+	r := newRig(t)
+	r.put("callback.token", "a-token-of-ours")
+	r.put("callback.key", strings.Repeat("a", 43))
+	cfg := r.load(r.withDirectory("", "agent_id: 1001,", "agent_id: 1001, events: callback, callback: {token_file: callback.token, aes_key_file: callback.key},")...)
+	s := r.serve(cfg)
+	at, err := url.Parse("http://" + s.PublicAddr().String())
+	must(t, err)
+	var down atomic.Bool
+	var tries atomic.Int64
+	proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
+		p.SetURL(at)
+		p.Out.Host = "localhost:8080"
+	}}
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if down.Load() {
+			tries.Add(1)
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		proxy.ServeHTTP(w, q)
+	}))
+	defer front.Close()
+	must(t, r.ding.SaveCallback("dingapp1", front.URL+"/callback/dingtalk/dingcorp1", "a-token-of-ours", strings.Repeat("a", 43)))
+	eventually(t, "the pull at the start is over", func() bool { return ended(t, s, taskFailed) == 1 })
+
+	down.Store(true)
+	const missed = 210
+	for i := range missed {
+		_, err := r.ding.AddPerson("dingcorp1", dingtalksim.Person{UserID: fmt.Sprintf("n%03d", i), Name: "新人"})
+		must(t, err)
+		_, err = r.ding.Emit("dingcorp1", "user_add_org", map[string]any{"userId": []string{fmt.Sprintf("n%03d", i)}})
+		must(t, err)
+	}
+	eventually(t, "every push was tried three times", func() bool {
+		r.ding.Advance(time.Minute)
+		return tries.Load() == 3*missed
+	})
+	eventually(t, "everything is fetched", func() bool {
+		r.ding.Advance(time.Minute) // four minutes after its last try an event is on DingTalk's list
+		err := s.schedule.RunNow(t.Context(), jobs.Actor{Name: "cli:test"}, taskFailed)
+		if err != nil && !errors.Is(err, schedule.ErrRunning) {
+			t.Fatal(err)
+		}
+		return taken(t, s) >= missed
+	})
+	if n := taken(t, s); n != missed {
+		t.Errorf("%d events taken of %d", n, missed)
+	}
+	items, err := s.store.Scan(t.Context(), "job/item/"+directory.KindPerson+"/", "", store.MaxPage)
+	must(t, err)
+	if len(items) != missed {
+		t.Errorf("%d items for %d people", len(items), missed)
+	}
+}
+
+// taken counts the events that were fetched.
+func taken(t *testing.T, s *running) (n int64) {
+	t.Helper()
+	runs, _, err := s.schedule.Runs(t.Context(), taskFailed, "", 100)
+	must(t, err)
+	for _, run := range runs {
+		n += run.Counts["taken"]
+		if run.State == schedule.Failed || run.State == schedule.Partial {
+			t.Errorf("%+v", run.Failure)
+		}
+	}
+	return n
+}
+
+// ended counts the runs of a task that ended.
+func ended(t *testing.T, s *running, task string) int {
+	t.Helper()
+	runs, _, err := s.schedule.Runs(t.Context(), task, "", 100)
+	must(t, err)
+	n := 0
+	for _, run := range runs {
+		if run.State != schedule.Running {
+			n++
+		}
+	}
+	return n
+}
+
+// TestBanMeansSilence proves R20: while DingTalk bans our address no comparison
+// begins by the clock, nobody is asked anything, and readiness says why.
+func TestBanMeansSilence(t *testing.T) {
+	r := newRig(t)
+	cfg := r.withDirectory("")
+	cfg[len(cfg)-1] = strings.Replace(cfg[len(cfg)-1], "@every 1h", "@every 1s", 1)
+	s := r.serve(r.load(cfg...))
+	eventually(t, "a comparison came by the clock", func() bool { return ended(t, s, taskDirectory) > 0 })
+	_, err := r.ding.AddFault(dingtalksim.Fault{Match: "topapi", Kind: "html-ban", Times: 1})
+	must(t, err)
+	eventually(t, "the ban is known", func() bool {
+		return s.rooms.Load().vendors.dingtalk["dingcorp1"].api.Quota(t.Context()).Banned > 0
+	})
+	eventually(t, "readiness says it", func() bool {
+		status, answer := s.readiness()
+		return status == http.StatusOK && strings.Contains(answer.Checks["directory"], "silence") || strings.Contains(answer.Checks["directory"], "failed")
+	})
+	eventually(t, "the run that met it is over", func() bool {
+		runs, _, err := s.schedule.Runs(t.Context(), taskDirectory, "", 1)
+		must(t, err)
+		return runs[0].State != schedule.Running
+	})
+	calls, runs := len(r.ding.Calls("topapi")), ended(t, s, taskDirectory)
+	pass := time.NewTimer(3 * time.Second) // three times its period
+	<-pass.C
+	if more := len(r.ding.Calls("topapi")) - calls; more != 0 {
+		t.Errorf("%d calls while the address is banned", more)
+	}
+	if more := ended(t, s, taskDirectory) - runs; more != 0 {
+		t.Errorf("%d comparisons began while the address is banned", more)
 	}
 }

@@ -61,6 +61,9 @@ func (s *Server) judge(load func() (*config.Config, error)) (*successor, error) 
 			refused = append(refused, section)
 		}
 	}
+	if old, next := old.config.Directory, cfg.Directory; old.On() != next.On() || old.On() && old.Every != next.Every {
+		refused = append(refused, "directory.mode from or to off, or directory.every")
+	}
 	if len(refused) > 0 {
 		return nil, fmt.Errorf("%s changed; that needs a restart", strings.Join(refused, ", "))
 	}

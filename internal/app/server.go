@@ -22,7 +22,6 @@ import (
 	"kdgate/internal/config"
 	"kdgate/internal/strictwire"
 	"kdgate/jobs"
-	"kdgate/jobs/schedule"
 )
 
 // drainTime is how long requests in flight may take after the signal to stop (R52).
@@ -34,7 +33,6 @@ type Server struct {
 	sessions *session.Manager
 	health   *health
 	feeds    feeds
-	schedule *schedule.Schedule
 	pool     *jobs.Pool
 	public   http.Server
 	ops      http.Server
@@ -67,6 +65,7 @@ func NewServer(ctx context.Context, options Options) (*Server, error) {
 		check{name: "store", ask: s.askStore},
 		check{name: "audit", ask: s.log.Ping},
 		check{name: "disk", ask: s.askDisk, advisory: true},
+		check{name: "directory", ask: s.askDirectory, advisory: true},
 		check{name: "audit anchor", ask: func(context.Context) error { return s.log.AnchorErr() }, advisory: true},
 	)...)
 	if err := s.assemble(ctx); err != nil {

@@ -2,23 +2,14 @@ package app
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"net/url"
-	"strconv"
 	"sync"
-	"time"
 
 	"kdgate/dingtalk"
-	"kdgate/gateway"
 	"kdgate/internal/config"
 	"kdgate/jobs"
 	"kdgate/jobs/lease"
 	"kdgate/jobs/schedule"
-	"kdgate/store"
 )
 
 // openQueue makes the work list, which commands look at too.
@@ -31,27 +22,60 @@ func (c *Core) openQueue() error {
 	return err
 }
 
-// openWorkshop makes what works in the background: the schedule, which one
-// replica runs, and the pool, which all of them do.
-func (s *Server) openWorkshop() error {
-	held, err := lease.New(lease.Config{Store: s.store, Name: "schedule", Owner: s.options.Replica, Now: s.options.Now, Log: s.options.Logger})
+// The tasks by the clock.
+const (
+	taskDirectory = "directory"     // the comparison of both sides
+	taskFailed    = "failed-events" // what callbacks missed
+)
+
+// failedEvery is when events whose callback failed are picked up: each question
+// costs monthly quota, and what comparisons find they find anyway. Not on the
+// hour, when everybody asks.
+const failedEvery = "10 * * * *"
+
+// openSchedule makes the tasks, which one replica runs. Commands look at them too.
+func (c *Core) openSchedule() error {
+	tasks, err := c.tasks()
 	if err != nil {
 		return err
 	}
-	var tasks []schedule.Task
-	if cfg := s.options.Config.Directory; cfg.On() {
-		spec, err := schedule.Parse(cfg.Every)
-		if err != nil {
-			return fmt.Errorf("directory.every: %w", err)
-		}
-		tasks = append(tasks, schedule.Task{Name: taskDirectory, Spec: spec, Do: s.compare})
+	c.schedule, err = c.newSchedule(tasks)
+	return err
+}
+
+func (c *Core) newSchedule(tasks []schedule.Task) (*schedule.Schedule, error) {
+	held, err := lease.New(lease.Config{Store: c.store, Name: "schedule", Owner: c.options.Replica, Now: c.options.Now, Log: c.options.Logger})
+	if err != nil {
+		return nil, err
 	}
-	s.schedule, err = schedule.New(schedule.Config{
-		Store: s.store, Lease: held, Recorder: recorder{s.log, s.metrics}, Tasks: tasks, Now: s.options.Now, Log: s.options.Logger,
+	return schedule.New(schedule.Config{
+		Store: c.store, Lease: held, Recorder: recorder{c.log, c.metrics}, Tasks: tasks, Now: c.options.Now, Log: c.options.Logger,
 	})
-	if err != nil {
-		return err
+}
+
+func (c *Core) tasks() ([]schedule.Task, error) {
+	var tasks []schedule.Task
+	cfg := c.options.Config
+	if !cfg.Directory.On() {
+		return nil, nil
 	}
+	spec, err := schedule.Parse(cfg.Directory.Every)
+	if err != nil {
+		return nil, fmt.Errorf("directory.every: %w", err)
+	}
+	tasks = append(tasks, schedule.Task{Name: taskDirectory, Spec: spec, Do: c.compare, Hold: c.holdCompare})
+	if len(c.rooms.Load().eventCorps("callback")) > 0 {
+		if spec, err = schedule.Parse(failedEvery); err != nil {
+			return nil, err
+		}
+		tasks = append(tasks, schedule.Task{Name: taskFailed, Spec: spec, Do: c.pullFailed})
+	}
+	return tasks, nil
+}
+
+// openWorkshop makes what works the list on every replica.
+func (s *Server) openWorkshop() error {
+	var err error
 	s.pool, err = jobs.NewPool(jobs.PoolConfig{Queue: s.queue, Kinds: s.directoryKinds(), Log: s.options.Logger})
 	return err
 }
@@ -65,7 +89,7 @@ func (s *Server) workshop() []func(context.Context) {
 			}
 		}
 	}
-	return []func(context.Context){told("schedule", s.schedule.Run), told("jobs", s.pool.Run), s.listenToEvents, s.showLag}
+	return []func(context.Context){told("schedule", s.schedule.Run), told("jobs", s.pool.Run), s.listenToEvents, s.pullFailedAtStart, s.showLag}
 }
 
 // listenToEvents keeps an event stream open for every organisation that wants
@@ -106,119 +130,13 @@ func (r *rooms) eventCorps(way string) map[string]config.Corp {
 
 // takeEvent hands an event to whoever acts on it. When it returns nil the event
 // is on the work list, where a crash cannot lose it (R36).
-func (s *Server) takeEvent(ctx context.Context, e dingtalk.Event) error {
-	r := s.rooms.Load()
+func (c *Core) takeEvent(ctx context.Context, e dingtalk.Event) error {
+	r := c.rooms.Load()
 	if keeper := r.keepers()[e.Corp]; keeper != nil && r.config.Directory.Mode == "on" {
 		if err := keeper.Take(ctx, e); err != nil {
 			return err
 		}
 	}
-	s.options.Logger.Debug("event", "corp", e.Corp, "type", e.Type, "via", string(e.Via), "id", e.ID)
+	c.options.Logger.Debug("event", "corp", e.Corp, "type", e.Type, "via", string(e.Via), "id", e.ID)
 	return nil
-}
-
-// mountEvents opens the callback door of every organisation that uses it.
-func (s *Server) mountEvents(r *rooms, front *gateway.Gateway) error {
-	for id, corp := range r.eventCorps("callback") {
-		set, err := callbackSet(corp, s.options.Now)
-		if err != nil {
-			return fmt.Errorf("corp %s: callback: %w", id, err)
-		}
-		front.Handle("POST /callback/dingtalk/"+id, &gateway.Events{
-			Receiver: &callbackDoor{server: s, set: set, client: r.vendors.dingtalk[id].api}, Recorder: recorder{s.log, s.metrics},
-		})
-	}
-	return nil
-}
-
-func callbackSet(corp config.Corp, now func() time.Time) (dingtalk.CallbackSet, error) {
-	owner := corp.Callback.OwnerKey
-	if owner == "" {
-		owner = corp.AppKey
-	}
-	current, err := dingtalk.NewCallback(dingtalk.CallbackConfig{
-		Token: corp.Callback.Token, AESKey: corp.Callback.AESKey, Owner: owner, Now: now,
-	})
-	if err != nil {
-		return dingtalk.CallbackSet{}, err
-	}
-	set := dingtalk.CallbackSet{Corp: corp.ID, Current: current}
-	if corp.Callback.Old.Token.IsZero() {
-		return set, nil
-	}
-	set.Previous, err = dingtalk.NewCallback(dingtalk.CallbackConfig{
-		Token: corp.Callback.Old.Token, AESKey: corp.Callback.Old.AESKey, Owner: owner, Now: now,
-	})
-	if err != nil {
-		return set, fmt.Errorf("old: %w", err)
-	}
-	set.Until, err = corp.Callback.Old.Ends()
-	return set, err
-}
-
-// callbackDoor is one organisation's events by HTTP.
-type callbackDoor struct {
-	server *Server
-	set    dingtalk.CallbackSet
-	client *dingtalk.Client
-}
-
-// seenLife is how long a delivery is known, so that a replay does nothing (T65).
-const seenLife = 48 * time.Hour
-
-// Receive implements gateway.EventReceiver.
-func (d *callbackDoor) Receive(ctx context.Context, query url.Values, body []byte) ([]byte, error) {
-	delivery, err := d.set.Receive(query, body)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", gateway.ErrEventRefused, err)
-	}
-	if err := d.take(ctx, delivery); err != nil {
-		return nil, err
-	}
-	reply, err := delivery.Reply()
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(reply)
-}
-
-// take keeps what the event asks for, then that it came: a crash in between
-// makes it come twice, which is one and the same item.
-func (d *callbackDoor) take(ctx context.Context, delivery dingtalk.Delivery) error {
-	if delivery.Event.Check() {
-		return nil
-	}
-	seen := d.seenKeys(delivery)
-	for _, key := range seen {
-		_, err := d.server.store.Get(ctx, key)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-	}
-	d.client.CountEvent(ctx, delivery.Event)
-	if err := d.server.takeEvent(ctx, delivery.Event); err != nil {
-		return err
-	}
-	var ops []store.Op
-	for _, key := range seen {
-		op := store.Put(key, []byte(strconv.FormatInt(d.server.options.Now().Unix(), 10)))
-		op.Lifetime = seenLife
-		ops = append(ops, op)
-	}
-	return d.server.store.Commit(ctx, ops...)
-}
-
-// seenKeys name a delivery by its ciphertext, and by what happened where that
-// says when: two happenings without a time would look alike.
-func (d *callbackDoor) seenKeys(delivery dingtalk.Delivery) []string {
-	prefix := "event/" + d.set.Corp + "/"
-	keys := []string{prefix + hex.EncodeToString(delivery.Digest[:])}
-	if !delivery.Event.At.IsZero() {
-		happened := sha256.Sum256([]byte(delivery.Event.Key()))
-		keys = append(keys, prefix+"key/"+hex.EncodeToString(happened[:]))
-	}
-	return keys
 }

@@ -1,0 +1,222 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"time"
+
+	"kdgate/audit"
+	"kdgate/dingtalk"
+	"kdgate/gateway"
+	"kdgate/internal/config"
+	"kdgate/jobs"
+	"kdgate/jobs/schedule"
+	"kdgate/store"
+)
+
+// mountEvents opens the callback door of every organisation that uses it.
+func (s *Server) mountEvents(r *rooms, front *gateway.Gateway) error {
+	for id, corp := range r.eventCorps("callback") {
+		set, err := callbackSet(corp, s.options.Now)
+		if err != nil {
+			return fmt.Errorf("corp %s: callback: %w", id, err)
+		}
+		front.Handle("POST /callback/dingtalk/"+id, &gateway.Events{
+			Receiver: &callbackDoor{server: s, set: set, client: r.vendors.dingtalk[id].api}, Recorder: recorder{s.log, s.metrics},
+		})
+	}
+	return nil
+}
+
+func callbackSet(corp config.Corp, now func() time.Time) (dingtalk.CallbackSet, error) {
+	owner := corp.Callback.OwnerKey
+	if owner == "" {
+		owner = corp.AppKey
+	}
+	current, err := dingtalk.NewCallback(dingtalk.CallbackConfig{
+		Token: corp.Callback.Token, AESKey: corp.Callback.AESKey, Owner: owner, Now: now,
+	})
+	if err != nil {
+		return dingtalk.CallbackSet{}, err
+	}
+	set := dingtalk.CallbackSet{Corp: corp.ID, Current: current}
+	if corp.Callback.Old.Token.IsZero() {
+		return set, nil
+	}
+	set.Previous, err = dingtalk.NewCallback(dingtalk.CallbackConfig{
+		Token: corp.Callback.Old.Token, AESKey: corp.Callback.Old.AESKey, Owner: owner, Now: now,
+	})
+	if err != nil {
+		return set, fmt.Errorf("old: %w", err)
+	}
+	set.Until, err = corp.Callback.Old.Ends()
+	return set, err
+}
+
+// callbackDoor is one organisation's events by HTTP.
+type callbackDoor struct {
+	server *Server
+	set    dingtalk.CallbackSet
+	client *dingtalk.Client
+}
+
+// seenLife is how long a delivery is known, so that a replay does nothing (T65).
+const seenLife = 48 * time.Hour
+
+// Receive implements gateway.EventReceiver.
+func (d *callbackDoor) Receive(ctx context.Context, query url.Values, body []byte) ([]byte, error) {
+	delivery, err := d.set.Receive(query, body)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", gateway.ErrEventRefused, err)
+	}
+	if err := d.take(ctx, delivery); err != nil {
+		return nil, err
+	}
+	reply, err := delivery.Reply()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(reply)
+}
+
+// take keeps what the event asks for, then that it came: a crash in between
+// makes it come twice, which is one and the same item.
+func (d *callbackDoor) take(ctx context.Context, delivery dingtalk.Delivery) error {
+	if delivery.Event.Check() {
+		return nil
+	}
+	seen := d.seenKeys(delivery)
+	if known, err := d.server.seen(ctx, seen); known || err != nil {
+		return err
+	}
+	d.client.CountEvent(ctx, delivery.Event)
+	if err := d.server.takeEvent(ctx, delivery.Event); err != nil {
+		return err
+	}
+	return d.server.remember(ctx, seen)
+}
+
+// remember keeps that a delivery came.
+func (c *Core) remember(ctx context.Context, seen []string) error {
+	var ops []store.Op
+	for _, key := range seen {
+		op := store.Put(key, []byte(strconv.FormatInt(c.options.Now().Unix(), 10)))
+		ops = append(ops, op.For(seenLife))
+	}
+	return c.store.Commit(ctx, ops...)
+}
+
+// seen reports whether one of the keys of a delivery is known.
+func (c *Core) seen(ctx context.Context, keys []string) (bool, error) {
+	for _, key := range keys {
+		_, err := c.store.Get(ctx, key)
+		if err == nil {
+			return true, nil
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// seenKeys name a delivery by its ciphertext, and by what happened where that
+// says when: two happenings without a time would look alike.
+func (d *callbackDoor) seenKeys(delivery dingtalk.Delivery) []string {
+	keys := []string{"event/" + d.set.Corp + "/" + hex.EncodeToString(delivery.Digest[:])}
+	return append(keys, happenedKeys(delivery.Event)...)
+}
+
+// happenedKeys name what happened, when it says at what time.
+func happenedKeys(e dingtalk.Event) []string {
+	if e.At.IsZero() {
+		return nil
+	}
+	happened := sha256.Sum256([]byte(e.Key()))
+	return []string{"event/" + e.Corp + "/key/" + hex.EncodeToString(happened[:])}
+}
+
+// pullRounds bounds one pull: 200 events each, so what failed in any outage is
+// picked up within one run (R43).
+const pullRounds = 500
+
+// pullFailed picks up the events whose callback failed, of every organisation
+// that has them that way. Events are kept before the next are asked for; those
+// that came after all, or are told twice, do nothing.
+func (c *Core) pullFailed(ctx context.Context, p *schedule.Progress) error {
+	r := c.rooms.Load()
+	var wrong []error
+	for corp := range r.eventCorps("callback") {
+		if err := c.pullFailedOf(ctx, r.vendors.dingtalk[corp].api.Background(), p); err != nil {
+			wrong = append(wrong, fmt.Errorf("corp %s: %w", corp, err))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+func (c *Core) pullFailedOf(ctx context.Context, client *dingtalk.Client, p *schedule.Progress) error {
+	for range pullRounds {
+		events, more, err := client.FailedEvents(ctx)
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			if err := c.takeFailed(ctx, client, e, p); err != nil {
+				return err
+			}
+		}
+		if !more {
+			return nil
+		}
+	}
+	return fmt.Errorf("more than %d events failed; the rest waits for the next run: %w", pullRounds*200, schedule.ErrPartial)
+}
+
+func (c *Core) takeFailed(ctx context.Context, client *dingtalk.Client, e dingtalk.Event, p *schedule.Progress) error {
+	p.Add(1)
+	if e.Type == "" { // what it was the next comparison finds
+		p.Count("unreadable", 1)
+		c.options.Logger.Warn("an event that failed cannot be read", "corp", e.Corp, "bytes", len(e.Raw))
+		return nil
+	}
+	keys := happenedKeys(e)
+	if known, err := c.seen(ctx, keys); known || err != nil {
+		p.Count("known", 1)
+		return err
+	}
+	client.CountEvent(ctx, e)
+	if err := c.takeEvent(ctx, e); err != nil {
+		return err
+	}
+	p.Count("taken", 1)
+	if len(keys) == 0 {
+		return nil
+	}
+	return c.remember(ctx, keys)
+}
+
+// pullFresh is how recent a pull makes another one at a start needless.
+const pullFresh = 5 * time.Minute
+
+// pullFailedAtStart asks for what failed while nobody was here to listen.
+func (s *Server) pullFailedAtStart(ctx context.Context) {
+	if len(s.rooms.Load().eventCorps("callback")) == 0 {
+		return
+	}
+	runs, _, err := s.schedule.Runs(ctx, taskFailed, "", 1)
+	if err == nil && len(runs) > 0 && s.options.Now().Sub(runs[0].Began) < pullFresh {
+		return
+	}
+	if err == nil {
+		err = s.schedule.RunNow(ctx, jobs.Actor{Name: audit.System}, taskFailed)
+	}
+	if err != nil && !errors.Is(err, schedule.ErrRunning) && ctx.Err() == nil {
+		s.options.Logger.Warn("events that failed are asked for later", "error", err)
+	}
+}

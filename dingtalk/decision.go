@@ -2,6 +2,7 @@ package dingtalk
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -193,7 +194,7 @@ func newDecisions(invalidToken []string) decisions {
 		advice: "DingTalk refuses a token it has just issued: check the token call and the application's state",
 	}
 	d := decisions{refresh: refresh, exact: map[string]rule{}, token: map[string]rule{}}
-	for _, e := range append(append(throttleEntries(), setupEntries()...), personEntries()...) {
+	for _, e := range slices.Concat(throttleEntries(), setupEntries(), personEntries(), robotEntries()) {
 		d.add(e)
 	}
 	d.add(entry{refresh, invalidToken})

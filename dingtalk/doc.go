@@ -4,8 +4,8 @@
 // It owns the application token, the two sign-in exchanges, the address book
 // (departments, members, one person, leavers, the range we may see), approvals
 // (reading, listing, commenting), events by
-// Stream, by HTTP callback and from the failed-event list, the JSAPI ticket, the
-// signature of group robots, the counts of DingTalk's quotas, and above all the
+// Stream, by HTTP callback and from the failed-event list, the JSAPI ticket, work
+// notifications and what became of them, group robots, the counts of DingTalk's quotas, and above all the
 // reading of answers: two
 // generations of API, each with its own way to say no, become one table
 // (decision.go) from a reason to a kind of failure, a code for people and an

@@ -115,6 +115,7 @@ func (s *Server) consolePages(r *rooms) []admin.Page {
 		},
 		s.peoplePage(r),
 		&admin.SessionsPage{Keeper: s.sessions},
+		&admin.Jobs{List: s.queue, Clock: s.schedule, Now: s.options.Now},
 	}
 }
 

@@ -20,6 +20,8 @@ import (
 	"kdgate/gateway"
 	"kdgate/identity"
 	"kdgate/identity/session"
+	"kdgate/jobs"
+	"kdgate/jobs/schedule"
 	"kdgate/kingdee"
 	"kdgate/mapping"
 	"kdgate/store"
@@ -48,6 +50,8 @@ type house struct {
 	cfg      admin.Config
 	secret   string // file of the emergency account
 	logged   *bytes.Buffer
+	queue    *jobs.Queue
+	schedule *schedule.Schedule
 }
 
 type clock struct {

@@ -3,16 +3,19 @@ package admin_test
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"kdgate/identity"
 	"kdgate/mapping"
 	"kdgate/web/admin"
 )
 
+func itoa(n uint64) string { return strconv.FormatUint(n, 10) }
+
 // workPages are the pages about people and work, over the same real parts.
 func (h *house) workPages() []admin.Page {
 	h.Helper()
-	return []admin.Page{h.peoplePage(), &admin.SessionsPage{Keeper: h.sessions}}
+	return []admin.Page{h.peoplePage(), &admin.SessionsPage{Keeper: h.sessions}, h.jobsPage()}
 }
 
 // blocked is a vendor that does not let our address in.

@@ -17,6 +17,7 @@ var doors = map[string][]string{
 	"github.com/gorilla/sessions":         {"identity/session"},
 	"github.com/coder/websocket":          {"dingtalk"},
 	"github.com/golang-jwt/jwt/v5":        {"identity/token"},
+	"github.com/wneessen/go-mail":         {"jobs/notice"},
 	"github.com/crewjam/saml":             {"identity/saml"},
 	"github.com/spf13/viper":              {"internal/config"},
 	"github.com/prometheus/client_golang": {"internal/metrics"},

@@ -80,6 +80,18 @@ func (b *progress) set(done, total int) {
 	b.bar.SetTotal(int64(total)).SetCurrent(int64(done))
 }
 
+// named is set for work that goes through phases, each with a total of its own.
+func (b *progress) named(phase string, done, total int) {
+	if b.bar == nil {
+		return
+	}
+	b.bar.Set("prefix", phase)
+	b.set(done, total)
+}
+
+// jsonValue reports whether text is one JSON value.
+func jsonValue(text []byte) bool { return jsontext.Value(text).IsValid() }
+
 func (b *progress) finish() {
 	if b.bar != nil && b.bar.IsStarted() {
 		b.bar.Finish()

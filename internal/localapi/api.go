@@ -6,6 +6,7 @@ import (
 
 	"kdgate/identity"
 	"kdgate/internal/moving"
+	"kdgate/jobs/directory"
 	"kdgate/mapping"
 )
 
@@ -72,11 +73,15 @@ type Import struct {
 
 // line is one line of a long answer: progress as it comes, the end last.
 type line struct {
-	Done     int              `json:"done,omitzero"`
-	Total    int              `json:"total,omitzero"`
-	Result   *Import          `json:"result,omitempty"`
-	Restored *moving.Restored `json:"restored,omitempty"`
-	Fault    *Fault           `json:"error,omitempty"`
+	Done     int               `json:"done,omitzero"`
+	Total    int               `json:"total,omitzero"`
+	Result   *Import           `json:"result,omitempty"`
+	Restored *moving.Restored  `json:"restored,omitempty"`
+	Phase    directory.Phase   `json:"phase,omitzero"`
+	Run      *directory.Run    `json:"run,omitempty"`
+	Change   *directory.Change `json:"change,omitempty"`
+	End      bool              `json:"end,omitzero"`
+	Fault    *Fault            `json:"error,omitempty"`
 }
 
 // Fault is an error on this wire. The caller is an administrator of this

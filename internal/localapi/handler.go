@@ -19,10 +19,11 @@ import (
 
 // Config is what the handler needs.
 type Config struct {
-	Table  func() Table // the table in force now
-	Keeper Keeper
-	Token  identity.Secret // what a caller must show
-	Logger *slog.Logger
+	Table    func() Table // the table in force now
+	Keeper   Keeper
+	Workshop Workshop
+	Token    identity.Secret // what a caller must show
+	Logger   *slog.Logger
 }
 
 // handler serves the routes.
@@ -40,6 +41,9 @@ func NewHandler(cfg Config) http.Handler {
 	mux.HandleFunc("POST "+Prefix+"mappings/decide", h.decide)
 	mux.HandleFunc("POST "+Prefix+"backup", h.backup)
 	mux.HandleFunc("POST "+Prefix+"restore", h.restore)
+	if cfg.Workshop.Queue != nil {
+		h.workshop(mux)
+	}
 	door := http.NewServeMux()
 	door.HandleFunc("GET "+helloPath, h.hello)
 	door.Handle(Prefix, h.guard(mux))
@@ -230,8 +234,13 @@ func (s *stream) finish(l line, err error) {
 }
 
 func (s *stream) write(l line) {
-	_ = json.MarshalEncode(s.encoder, l) // a caller that is gone ends the request's context
+	s.put(l)
 	_ = http.NewResponseController(s.w).Flush()
+}
+
+// put writes a line that need not be seen at once.
+func (s *stream) put(l line) {
+	_ = json.MarshalEncode(s.encoder, l) // a caller that is gone ends the request's context
 }
 
 // noDeadline frees long work from the listener's deadlines.

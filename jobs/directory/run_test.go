@@ -3,12 +3,15 @@ package directory_test
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
 	"kdgate/audit"
 	"kdgate/dingtalk/dingtalksim"
+	"kdgate/identity"
 	"kdgate/jobs/directory"
+	"kdgate/kingdee"
 )
 
 // TestJoinerMoverLeaver proves F50 and F52: everybody of every level is made in
@@ -49,6 +52,9 @@ func TestDryRunWritesNothing(t *testing.T) {
 	run := r.run(directory.Order{Dry: true})
 	if run.Counts.Created != 7 || run.Ending != directory.Complete || r.has("u00000") {
 		t.Errorf("%+v", run)
+	}
+	if _, err := r.Undo(t.Context(), cli, run.ID); identity.KindOf(err) != identity.Conflict {
+		t.Errorf("a dry run undone: %v", err)
 	}
 	if run := r.run(directory.Order{}); run.Counts.Created != 7 || !r.has("u00006") {
 		t.Errorf("%+v", run)
@@ -103,6 +109,16 @@ func TestBreaker(t *testing.T) {
 	r.work()
 	if r.staff("u00000").ForbidStatus != "A" || r.doors.closed("u00000") {
 		t.Error("somebody was cut off all the same")
+	}
+	var named []string
+	r.must(r.Changes(t.Context(), stopped.ID, func(c directory.Change) error {
+		if c.Kind == directory.Cut && c.Name != "" && c.Number == c.UserID {
+			named = append(named, c.UserID)
+		}
+		return nil
+	}))
+	if len(named) != 10 {
+		t.Errorf("whoever has to agree sees %v", named)
 	}
 	if again := r.run(directory.Order{Allow: 9}); again.Ending != directory.Stopped {
 		t.Errorf("a word for fewer: %+v", again)
@@ -189,4 +205,39 @@ func TestUndo(t *testing.T) {
 	if _, err := r.Undo(t.Context(), cli, run.ID); err == nil {
 		t.Error("undone twice")
 	}
+}
+
+// TestUndoOfAMove proves F55 where only the post changed, and that nobody
+// without a department is written again and again for a position.
+func TestUndoOfAMove(t *testing.T) {
+	r := start(t, []dingtalksim.Person{person("z1", "张三", 10), person("w5", "王五")}, func(c *directory.Config) {
+		c.Rules.Positions = map[string]string{"经理": "GW0002"}
+	})
+	r.run(directory.Order{})
+	post := r.listed("z1")
+	_, err := r.ding.ChangePerson(corp, "z1", func(p *dingtalksim.Person) error { p.Title = "经理"; return nil })
+	r.must(err)
+	_, err = r.ding.ChangePerson(corp, "w5", func(p *dingtalksim.Person) error { p.Name = "王五五"; return nil })
+	r.must(err)
+	run := r.run(directory.Order{})
+	if run.Counts.Moved != 1 || run.Counts.Changed != 2 {
+		t.Errorf("%+v %v", run.Counts, run.Notes)
+	}
+	refused, err := r.Undo(t.Context(), cli, run.ID)
+	r.must(err)
+	after := r.listed("z1")
+	after.Modified = post.Modified
+	if len(refused) != 0 || post.Position != "GW0001" || !reflect.DeepEqual(after, post) || r.staff("w5").Name != "王五" {
+		t.Errorf("refused %v\n%+v, before\n%+v", refused, after, post)
+	}
+}
+
+// listed is a record as Kingdee lists it.
+func (r *rig) listed(number string) (found kingdee.StaffRecord) {
+	r.t.Helper()
+	for record, err := range r.kingdee.AllStaff(r.t.Context(), kingdee.Listing{Filter: kingdee.OneOf("FStaffNumber", number)}) {
+		r.must(err)
+		found = record
+	}
+	return found
 }

@@ -112,6 +112,9 @@ func (r Rules) staffOf(p dingtalk.Person, home int64) (Staff, error) {
 		Mobile: p.Mobile, Email: firstOf(p.OrgEmail, p.Email), Home: home, Joined: hired(p),
 		Department: r.department(home), Position: r.position(p.Title),
 	}
+	if s.Department == "" {
+		s.Position = "" // both stand in the row of the post, which needs the department
+	}
 	switch {
 	case s.Number == "":
 		return s, errNoNumber

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"kdgate/identity"
@@ -26,19 +27,30 @@ func (k *Keeper) Changes(ctx context.Context, id string, fn func(Change) error) 
 	})
 }
 
+// noRun tells a run that is not there from a store that does not answer.
+func noRun(id string, err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return identity.Fail(identity.NotFound, identity.CodeNotFound, "directory: there is no run %s that has ended", id)
+	}
+	return wrap(err)
+}
+
 // Undo puts back what a run wrote: changed fields get the text they had, and
 // records it made are forbidden, because Kingdee keeps what bills may stand on.
 // Leavers stay out: taking one back is Agree's. Until the rules or DingTalk
 // differ, the next run would do the same again, so the schedule should stand
-// still meanwhile. The numbers of records that Kingdee refused are given back.
+// still meanwhile. What Kingdee refused is given back: staff number and words.
 func (k *Keeper) Undo(ctx context.Context, by jobs.Actor, id string) (refused []string, err error) {
 	entry, err := k.cfg.Store.Get(ctx, runPrefix+k.cfg.Corp+"/"+id)
 	if err != nil {
-		return nil, identity.Fail(identity.NotFound, "", "directory: run %s: %w", id, err)
+		return nil, noRun(id, err)
 	}
 	run, err := decode[Run](entry)
 	if err != nil {
 		return nil, err
+	}
+	if run.Dry {
+		return nil, identity.Fail(identity.Conflict, "", "directory: run %s was a dry run: there is nothing to undo", id)
 	}
 	if !run.Undone.IsZero() {
 		return nil, identity.Fail(identity.Conflict, "", "directory: run %s was undone already", id)
@@ -89,7 +101,7 @@ func (k *Keeper) putBack(ctx context.Context, drafts []kingdee.StaffDraft, made 
 		results, err := k.cfg.Target.SaveStaff(ctx, drafts)
 		for _, result := range results {
 			if refusedBy(result.Err) {
-				refused = append(refused, result.Number)
+				refused = append(refused, result.Number+": "+refusalWords(result.Err))
 			}
 		}
 		if err != nil {
@@ -125,8 +137,19 @@ func (k *Keeper) before(ctx context.Context, c Change) (kingdee.StaffDraft, erro
 	if !moves(c.Diffs) {
 		return draft, nil
 	}
+	if post.Department == "" { // only the position was changed, or there was no post before
+		there, err := k.records(ctx, []Staff{{Number: c.Number}})
+		if err != nil {
+			return draft, err
+		}
+		for _, record := range there[c.Number] {
+			if record.ID == c.Staff {
+				post.Department = record.Department
+			}
+		}
+	}
 	var err error
-	if post.EntryID, err = k.mainPost(ctx, c.Staff); err != nil {
+	if post.EntryID, err = k.mainPost(ctx, c.Staff); err != nil || post.Department == "" {
 		return draft, err
 	}
 	draft.Posts = []kingdee.StaffPost{post}

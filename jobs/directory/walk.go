@@ -389,7 +389,16 @@ func (w *walk) keepGone(ctx context.Context, leavers []string) error {
 		if err != nil {
 			return err
 		}
-		if err := w.cfg.Store.Commit(ctx, op); err != nil {
+		told := make([]Change, 0, len(chunk)) // whoever has to agree must see them
+		for _, userid := range chunk {
+			known := w.known[userid]
+			told = append(told, Change{UserID: userid, Number: known.Number, Name: known.Name, Kind: Cut})
+		}
+		diff, err := put(fmt.Sprintf("%s%s/%s/left-%08d", changePrefix, w.cfg.Corp, w.run.ID, n), told, keepRuns)
+		if err != nil {
+			return err
+		}
+		if err := w.cfg.Store.Commit(ctx, op, diff); err != nil {
 			return fmt.Errorf("directory: keep the leavers: %w", err)
 		}
 		n++

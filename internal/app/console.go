@@ -107,7 +107,7 @@ func (s *Server) handConsole(r *rooms, front *gateway.Gateway) error {
 
 // consolePages are the rooms of the console.
 func (s *Server) consolePages(r *rooms) []admin.Page {
-	return []admin.Page{
+	pages := []admin.Page{
 		&admin.Overview{Log: s.log, Health: s.consoleHealth, Rows: s.index, Now: s.options.Now},
 		&admin.Mapping{
 			Table: r.table, Index: s.index, Imports: s.console.imports, Suggest: s.suggest(r),
@@ -117,6 +117,7 @@ func (s *Server) consolePages(r *rooms) []admin.Page {
 		&admin.SessionsPage{Keeper: s.sessions},
 		&admin.Jobs{List: s.queue, Clock: s.schedule, Now: s.options.Now},
 	}
+	return append(pages, s.directoryPages(r)...)
 }
 
 func consoleCentres(cfg *config.Config) []admin.Centre {

@@ -30,3 +30,14 @@ func (k *Keeper) Find(ctx context.Context, match func(Known) bool, limit int) ([
 	}
 	return found, err
 }
+
+// Holds lists what stays as Kingdee has it, by staff number.
+func (k *Keeper) Holds(ctx context.Context) ([]Hold, error) {
+	var list []Hold
+	err := scan(ctx, k.cfg.Store, holdPrefix+k.cfg.Corp+"/", func(entry store.Entry) error {
+		hold, err := decode[Hold](entry)
+		list = append(list, hold)
+		return err
+	})
+	return list, err
+}

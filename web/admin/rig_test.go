@@ -21,6 +21,7 @@ import (
 	"kdgate/identity"
 	"kdgate/identity/session"
 	"kdgate/jobs"
+	"kdgate/jobs/directory"
 	"kdgate/jobs/schedule"
 	"kdgate/kingdee"
 	"kdgate/mapping"
@@ -52,6 +53,7 @@ type house struct {
 	logged   *bytes.Buffer
 	queue    *jobs.Queue
 	schedule *schedule.Schedule
+	keeper   *directory.Keeper
 }
 
 type clock struct {

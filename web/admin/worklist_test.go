@@ -27,7 +27,7 @@ func (h *house) jobsPage() *admin.Jobs {
 	held, err := lease.New(lease.Config{Store: h.store, Name: "schedule", Owner: "test", Now: h.clock.Now})
 	must(h, err)
 	h.schedule, err = schedule.New(schedule.Config{Store: h.store, Lease: held, Recorder: h.log, Now: h.clock.Now, Tasks: []schedule.Task{
-		{Name: "directory", Do: func(context.Context, *schedule.Progress) error { return nil }},
+		{Name: "directory", Do: h.compare},
 	}})
 	must(h, err)
 	return &admin.Jobs{List: h.queue, Clock: h.schedule, Now: h.clock.Now}
@@ -112,7 +112,7 @@ func TestPausesAndTasks(t *testing.T) {
 	for ended := false; !ended; { // the schedule looks for wishes as they come
 		runs, _, err := h.schedule.Runs(t.Context(), "directory", "", 1)
 		must(t, err)
-		ended = len(runs) == 1 && runs[0].State == schedule.Complete
+		ended = len(runs) == 1 && runs[0].State != schedule.Running // of vendors that nobody listens for
 	}
 	stop()
 	<-done

@@ -41,42 +41,14 @@ func noRun(id string, err error) error {
 // differ, the next run would do the same again, so the schedule should stand
 // still meanwhile. What Kingdee refused is given back: staff number and words.
 func (k *Keeper) Undo(ctx context.Context, by jobs.Actor, id string) (refused []string, err error) {
-	entry, err := k.cfg.Store.Get(ctx, runPrefix+k.cfg.Corp+"/"+id)
-	if err != nil {
-		return nil, noRun(id, err)
-	}
-	run, err := decode[Run](entry)
+	run, err := k.undoable(ctx, id)
 	if err != nil {
 		return nil, err
-	}
-	if run.Dry {
-		return nil, identity.Fail(identity.Conflict, "", "directory: run %s was a dry run: there is nothing to undo", id)
-	}
-	if !run.Undone.IsZero() {
-		return nil, identity.Fail(identity.Conflict, "", "directory: run %s was undone already", id)
 	}
 	if err := k.act(ctx, by, ActionUndo, id, nil); err != nil {
 		return nil, err
 	}
-	var drafts []kingdee.StaffDraft
-	var made []string
-	var people []string
-	err = k.Changes(ctx, id, func(c Change) error {
-		switch {
-		case c.Refused != "" || c.Staff == "":
-			return nil
-		case c.Kind == Created:
-			made = append(made, c.Staff)
-		default:
-			draft, err := k.before(ctx, c)
-			if err != nil {
-				return err
-			}
-			drafts = append(drafts, draft)
-		}
-		people = append(people, c.UserID)
-		return nil
-	})
+	drafts, made, people, err := k.backwards(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +66,46 @@ func (k *Keeper) Undo(ctx context.Context, by jobs.Actor, id string) (refused []
 		return refused, err
 	}
 	return refused, wrap(k.cfg.Store.Commit(ctx, op))
+}
+
+// undoable gives a run that can be undone.
+func (k *Keeper) undoable(ctx context.Context, id string) (Run, error) {
+	entry, err := k.cfg.Store.Get(ctx, runPrefix+k.cfg.Corp+"/"+id)
+	if err != nil {
+		return Run{}, noRun(id, err)
+	}
+	run, err := decode[Run](entry)
+	switch {
+	case err != nil:
+		return run, err
+	case run.Dry:
+		return run, identity.Fail(identity.Conflict, "", "directory: run %s was a dry run: there is nothing to undo", id)
+	case !run.Undone.IsZero():
+		return run, identity.Fail(identity.Conflict, "", "directory: run %s was undone already", id)
+	}
+	return run, nil
+}
+
+// backwards is what undoes a run: drafts of what was there before, the records
+// that it made, and the people whom all of it is about.
+func (k *Keeper) backwards(ctx context.Context, id string) (drafts []kingdee.StaffDraft, made, people []string, err error) {
+	err = k.Changes(ctx, id, func(c Change) error {
+		switch {
+		case c.Refused != "" || c.Staff == "":
+			return nil
+		case c.Kind == Created:
+			made = append(made, c.Staff)
+		default:
+			draft, err := k.before(ctx, c)
+			if err != nil {
+				return err
+			}
+			drafts = append(drafts, draft)
+		}
+		people = append(people, c.UserID)
+		return nil
+	})
+	return drafts, made, people, err
 }
 
 func (k *Keeper) putBack(ctx context.Context, drafts []kingdee.StaffDraft, made []string) (refused []string, err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kdgate/jobs/schedule"
@@ -23,7 +24,8 @@ func TestHold(t *testing.T) {
 		}
 		s := r.replica("one", task)
 		defer r.run(s)()
-		time.Sleep(2 * time.Hour)
+		pass := func(d time.Duration) { time.Sleep(d); synctest.Wait() }
+		pass(2 * time.Hour)
 		if ran.Load() != 0 {
 			t.Errorf("ran %d times while it was held", ran.Load())
 		}
@@ -33,11 +35,11 @@ func TestHold(t *testing.T) {
 			t.Errorf("people see %+v", list[0])
 		}
 		must(t, s.RunNow(t.Context(), admin, "often"))
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if ran.Load() != 1 {
 			t.Errorf("a person's wish: ran %d times", ran.Load())
 		}
-		time.Sleep(time.Until(free.Add(time.Minute)))
+		pass(time.Until(free.Add(time.Minute)))
 		if ran.Load() != 2 {
 			t.Errorf("once it was free: ran %d times", ran.Load())
 		}

@@ -131,6 +131,9 @@ func (c *Client) FindBill(ctx context.Context, form, number, remark string) ([]B
 	return found, nil
 }
 
+// BillForm gives the keys by which bills of a form are looked up and named.
+func (c *Client) BillForm(form string) BillForm { return c.billForm(form) }
+
 func (c *Client) billForm(form string) BillForm {
 	keys, known := c.cfg.Forms.Bills[form]
 	if !known {

@@ -1,0 +1,296 @@
+package approval
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"kdgate/audit"
+	"kdgate/dingtalk"
+	"kdgate/identity"
+	"kdgate/jobs"
+	"kdgate/kingdee"
+)
+
+// KindBill is the kind of work of one approval; the key is its instance id.
+const KindBill = "approval.bill"
+
+// ActionBook is a bill that is about to be made, in the audit log.
+const ActionBook audit.Action = "approval.book"
+
+// Source is an organisation's approvals: a *dingtalk.Client's view for jobs.
+type Source interface {
+	Instance(ctx context.Context, id string) (dingtalk.Instance, error)
+	InstanceIDs(ctx context.Context, q dingtalk.InstanceQuery) iter.Seq2[string, error]
+	Comment(ctx context.Context, id, words, userid string) error
+}
+
+// Target is a data centre's bills: a *kingdee.Client's view for jobs.
+type Target interface {
+	BillForm(form string) kingdee.BillForm
+	FindBill(ctx context.Context, form, number, remark string) ([]kingdee.Bill, error)
+	SaveBill(ctx context.Context, form string, model kingdee.Model) (kingdee.Bill, error)
+	Operate(ctx context.Context, form string, op kingdee.Operation, ids ...string) ([]kingdee.RowResult, error)
+}
+
+// Recorder writes the audit log: *audit.Log.
+type Recorder interface {
+	Append(ctx context.Context, event audit.Event) error
+}
+
+// Config is one organisation and the data centres that its approvals go to. All
+// but the last group are required.
+type Config struct {
+	Corp     string
+	Source   Source
+	Targets  map[string]Target // by data centre
+	People   People
+	Recorder Recorder
+	Rules    []Rule
+
+	Now    func() time.Time
+	Logger *slog.Logger
+}
+
+// Booker makes bills of one organisation's approvals. It is safe for concurrent
+// use.
+type Booker struct {
+	cfg   Config
+	queue *jobs.Queue
+	rules []compiled
+}
+
+// New checks the rules and makes a Booker; all mistakes are reported at once.
+func New(cfg Config, queue *jobs.Queue) (*Booker, error) {
+	var wrong []error
+	if cfg.Corp == "" || cfg.Source == nil || cfg.People == nil || cfg.Recorder == nil || queue == nil {
+		wrong = append(wrong, errors.New("approval: corp, source, people, recorder and queue are required"))
+	}
+	rules, err := compileAll(cfg.Rules)
+	wrong = append(wrong, err)
+	for _, rule := range cfg.Rules {
+		if cfg.Targets[rule.DataCentre] == nil {
+			wrong = append(wrong, fmt.Errorf("rule %q: data centre %q is not known", rule.Name, rule.DataCentre))
+		}
+	}
+	if err := errors.Join(wrong...); err != nil {
+		return nil, err
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Booker{cfg: cfg, queue: queue, rules: rules}, nil
+}
+
+// errand is the payload of an item. A person who edits it may put values in the
+// place of header fields that cannot be filled, by Kingdee's key.
+type errand struct {
+	Corp    string            `json:"corp"`
+	Process string            `json:"process"`
+	Why     string            `json:"why"` // event or search
+	At      time.Time         `json:"at,omitzero"`
+	Set     map[string]string `json:"set,omitempty"`
+}
+
+// Take takes an event in charge: the approval that it names is on the work list
+// when Take returns, once however often and in whatever order events come (R36,
+// R40). What the event says is only a reason to look.
+func (b *Booker) Take(ctx context.Context, e dingtalk.Event) error {
+	if e.Type != dingtalk.EventInstance || e.Change != "finish" || e.Result != dingtalk.InstanceAgreed ||
+		!b.has(e.Process) || !dingtalk.ValidInstance(e.Instance) {
+		return nil
+	}
+	_, err := b.add(ctx, e.Instance, errand{Corp: b.cfg.Corp, Process: e.Process, Why: "event", At: e.At})
+	return err
+}
+
+// has reports whether any rule is about a process.
+func (b *Booker) has(process string) bool {
+	for _, rule := range b.rules {
+		if rule.Process == process {
+			return true
+		}
+	}
+	return false
+}
+
+// add puts an approval on the list, and reports whether that made a difference.
+// One that was looked at while it still ran is looked at again.
+func (b *Booker) add(ctx context.Context, instance string, e errand) (bool, error) {
+	payload, err := json.Marshal(e)
+	if err != nil {
+		return false, fmt.Errorf("approval: %w", err)
+	}
+	draft := jobs.Draft{ID: jobs.ID{Kind: KindBill, Key: instance}, Payload: payload, Mode: jobs.Once}
+	it, outcome, err := b.queue.Add(ctx, draft)
+	if err == nil && outcome == jobs.AlreadyThere && it.State == jobs.Done && it.Step.Name == stepRunning {
+		draft.Mode = jobs.Renew
+		_, outcome, err = b.queue.Add(ctx, draft)
+	}
+	if err != nil {
+		return false, fmt.Errorf("approval: %s: %w", instance, err)
+	}
+	return outcome == jobs.Added || outcome == jobs.Renewed, nil
+}
+
+// Swept is what a search found.
+type Swept struct {
+	Seen  int // approvals in the window
+	Added int // of them new to us
+}
+
+// Sweep searches for approvals whose event never came: all that are over and were
+// begun within back (at most 364 days), of every process that a rule is about
+// (F64). Windows of two searches may overlap: an approval is one item. It costs
+// one call of the monthly quota per process and 20 approvals.
+func (b *Booker) Sweep(ctx context.Context, back time.Duration) (Swept, error) {
+	var swept Swept
+	var failed []error
+	for process, since := range b.processes() {
+		from := b.cfg.Now().Add(-back)
+		if from.Before(since) {
+			from = since
+		}
+		query := dingtalk.InstanceQuery{Process: process, From: from, Statuses: []string{dingtalk.InstanceCompleted}}
+		for id, err := range b.cfg.Source.InstanceIDs(ctx, query) {
+			if err != nil {
+				failed = append(failed, fmt.Errorf("approval: search %s: %w", process, err))
+				break
+			}
+			swept.Seen++
+			added, err := b.add(ctx, id, errand{Corp: b.cfg.Corp, Process: process, Why: "search"})
+			if err != nil {
+				return swept, err
+			}
+			if added {
+				swept.Added++
+			}
+		}
+	}
+	return swept, errors.Join(failed...)
+}
+
+// processes are those that rules are about, with the first day of any.
+func (b *Booker) processes() map[string]time.Time {
+	out := map[string]time.Time{}
+	for _, rule := range b.rules {
+		if first, ok := out[rule.Process]; !ok || rule.Since.Before(first) {
+			out[rule.Process] = rule.Since
+		}
+	}
+	return out
+}
+
+// Preview is what would become of an approval.
+type Preview struct {
+	Instance string        `json:"instance"`
+	Title    string        `json:"title"`
+	Agreed   bool          `json:"agreed"`
+	Rule     string        `json:"rule,omitempty"`
+	Print    string        `json:"print,omitempty"` // of the rule's present state
+	Form     string        `json:"form,omitempty"`
+	Number   string        `json:"number,omitempty"`
+	Model    kingdee.Model `json:"model,omitempty"`
+	Passed   string        `json:"passed,omitempty"`   // why there would be no bill
+	Mistakes Mistakes      `json:"mistakes,omitempty"` // what a person has to mend first
+}
+
+// Preview reads an approval and makes the model that would be posted, and posts
+// nothing (F61). The process may be empty where the rules are about one only.
+func (b *Booker) Preview(ctx context.Context, process, instance string) (Preview, error) {
+	if process == "" {
+		all := b.processes()
+		for only := range all {
+			process = only
+		}
+		if len(all) != 1 {
+			return Preview{}, identity.Fail(identity.Invalid, identity.CodeBadRequest, "approval: the rules are about %d processes: name one", len(all))
+		}
+	}
+	in, err := b.cfg.Source.Instance(ctx, instance)
+	if err != nil {
+		return Preview{}, err
+	}
+	p := Preview{Instance: in.ID, Title: in.Title, Agreed: in.Agreed()}
+	if in.Finished.IsZero() {
+		in.Finished = b.cfg.Now() // as if it ended now
+	}
+	chosen, why, err := b.choose(process, in, nil)
+	switch {
+	case err != nil:
+		return p, err
+	case chosen == nil:
+		p.Passed = why
+		return p, nil
+	}
+	rule := chosen.rule
+	p.Rule, p.Print, p.Form, p.Number = rule.Name, rule.print, rule.Form, Number(b.cfg.Corp, in.ID, rule.Form, rule.Version)
+	model, err := chosen.model(ctx)
+	if mistakes, ok := errors.AsType[Mistakes](err); ok {
+		p.Mistakes, err = mistakes, nil
+	}
+	p.Model = b.named(model, rule, in.ID)
+	return p, err
+}
+
+// choose is the first rule that wants the approval, or why none does.
+func (b *Booker) choose(process string, in dingtalk.Instance, set map[string]string) (*builder, string, error) {
+	why := "no rule is about its process"
+	for _, rule := range b.rules {
+		if rule.Process != process {
+			continue
+		}
+		if in.Created.Before(rule.Since) {
+			why = "it was begun before the first day of the rule"
+			continue
+		}
+		made, err := newBuilder(rule, in, b.cfg.People, set)
+		if err != nil {
+			return nil, "", err
+		}
+		wanted, err := made.wanted()
+		if err != nil {
+			return nil, "", fmt.Errorf("rule %q: when: %w", rule.Name, err)
+		}
+		if wanted {
+			return made, "", nil
+		}
+		why = "no rule's condition holds"
+	}
+	return nil, why, nil
+}
+
+// mostRemark bounds what a rule writes into the remark, so that the instance's id
+// behind it is never cut off.
+const mostRemark = 150
+
+// named gives a model its number and the instance's id in the remark (R33).
+func (b *Booker) named(model kingdee.Model, rule compiled, instance string) kingdee.Model {
+	keys := b.cfg.Targets[rule.DataCentre].BillForm(rule.Form)
+	out := kingdee.Model{{Key: keys.ID, Value: 0}, {Key: keys.Number, Value: Number(b.cfg.Corp, instance, rule.Form, rule.Version)}}
+	for _, f := range model {
+		out = out.Set(f.Key, f.Value)
+	}
+	if keys.Remark == "" {
+		return out
+	}
+	words := instance
+	for _, f := range model {
+		if text, ok := f.Value.(string); ok && strings.EqualFold(f.Key, keys.Remark) {
+			if runes := []rune(text); len(runes) > mostRemark {
+				text = string(runes[:mostRemark])
+			}
+			words = text + " (" + instance + ")"
+		}
+	}
+	return out.Set(keys.Remark, words)
+}

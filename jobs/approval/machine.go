@@ -1,0 +1,451 @@
+package approval
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"kdgate/audit"
+	"kdgate/dingtalk"
+	"kdgate/identity"
+	"kdgate/jobs"
+	"kdgate/kingdee"
+)
+
+// The steps; doc.go draws the ways between them.
+const (
+	stepFetched    = "fetched"
+	stepLooking    = "looking" // from here on a Save may have happened
+	stepSaved      = "saved"
+	stepSubmitted  = "submitted"
+	stepAudited    = "audited"
+	stepCommenting = "commenting" // from here on a comment may be there
+	stepRunning    = "running"
+	stepPassed     = "passed-over"
+)
+
+// state is what the steps keep. What names the bill is written down before
+// anything is posted, so that a rule that changes meanwhile cannot make a second.
+type state struct {
+	Rule       string       `json:"rule,omitzero"`
+	Print      string       `json:"print,omitzero"` // the rule's state that the bill was made by
+	DataCentre string       `json:"data_centre,omitzero"`
+	Form       string       `json:"form,omitzero"`
+	Number     string       `json:"number,omitzero"`
+	Audit      bool         `json:"audit,omitzero"`
+	Commenter  string       `json:"commenter,omitzero"` // empty: no comment
+	Bill       kingdee.Bill `json:"bill,omitzero"`
+	Looks      int          `json:"looks,omitzero"`
+	Why        string       `json:"why,omitzero"`
+}
+
+// Bills is the Handler of KindBill.
+type Bills struct {
+	Bookers map[string]*Booker // by corp
+}
+
+// Handle carries one approval as far as it goes.
+func (h Bills) Handle(ctx context.Context, work *jobs.Work) error {
+	var e errand
+	if err := json.Unmarshal(work.Item().Payload, &e); err != nil {
+		return jobs.Permanent(fmt.Errorf("approval: an item: %w", err))
+	}
+	booker := h.Bookers[e.Corp]
+	if booker == nil {
+		return jobs.Permanent(jobs.Explain(fmt.Errorf("approval: organisation %q is not configured", e.Corp), "no rule is configured for this organisation"))
+	}
+	return booker.book(ctx, work, e)
+}
+
+// machine is one attempt at one approval.
+type machine struct {
+	*Booker
+	work     *jobs.Work
+	errand   errand
+	state    state
+	instance *dingtalk.Instance // as read in this attempt
+	current  bool               // the bill is known as it stands now
+}
+
+func (b *Booker) book(ctx context.Context, work *jobs.Work, e errand) error {
+	m := &machine{Booker: b, work: work, errand: e}
+	step := work.Item().Step
+	if len(step.Data) > 0 {
+		if err := json.Unmarshal(step.Data, &m.state); err != nil {
+			return jobs.Permanent(fmt.Errorf("approval: a step: %w", err))
+		}
+	}
+	return b.advised(m.run(ctx, step.Name))
+}
+
+func (m *machine) run(ctx context.Context, at string) error {
+	if at != stepSaved && at != stepSubmitted && at != stepAudited && at != stepCommenting {
+		made, err := m.make(ctx)
+		if err != nil || !made {
+			return err
+		}
+		at = stepSaved
+	}
+	if m.target() == nil {
+		return jobs.Permanent(jobs.Explain(fmt.Errorf("approval: data centre %q", m.state.DataCentre), "its data centre is no longer configured"))
+	}
+	if at == stepSaved {
+		if err := m.advance(ctx, kingdee.OpSubmit, stepSubmitted, "B", "C"); err != nil {
+			return err
+		}
+		at = stepSubmitted
+	}
+	if at == stepSubmitted && m.state.Audit {
+		if err := m.advance(ctx, kingdee.OpAudit, stepAudited, "C"); err != nil {
+			return err
+		}
+	}
+	return m.comment(ctx, at == stepCommenting)
+}
+
+func (m *machine) id() string     { return m.work.Item().Key }
+func (m *machine) target() Target { return m.cfg.Targets[m.state.DataCentre] }
+
+func (m *machine) step(ctx context.Context, name string) error {
+	data, err := json.Marshal(m.state)
+	if err != nil {
+		return fmt.Errorf("approval: %w", err)
+	}
+	return m.work.Step(ctx, name, data)
+}
+
+// pass ends the item without a bill.
+func (m *machine) pass(ctx context.Context, why string) error {
+	m.state.Why = why
+	return m.step(ctx, stepPassed)
+}
+
+// make takes the approval from received to saved; false when there will be no
+// bill now.
+func (m *machine) make(ctx context.Context) (bool, error) {
+	before := m.state
+	in, err := m.cfg.Source.Instance(ctx, m.id())
+	if identity.KindOf(err) == identity.NotFound && err != nil {
+		return false, jobs.Permanent(jobs.Explain(err, "DingTalk has no such approval"))
+	}
+	if err != nil {
+		return false, err
+	}
+	m.instance = &in
+	switch {
+	case !in.Over():
+		return false, m.notYet(ctx)
+	case !in.Agreed():
+		return false, m.pass(ctx, "it was not agreed")
+	}
+	chosen, why, err := m.choose(m.errand.Process, in, m.errand.Set)
+	if err != nil {
+		return false, jobs.Explain(identity.Fail(identity.Invalid, identity.CodeRefusedInput, "approval: %s: %w", in.ID, err), short(err.Error()))
+	}
+	if chosen == nil {
+		return false, m.pass(ctx, why)
+	}
+	if taken, err := m.takenBack(ctx, in); err != nil || taken {
+		return false, err
+	}
+	return true, m.save(ctx, chosen, before)
+}
+
+const (
+	mostLooks = 4
+	firstLook = 15 * time.Second
+)
+
+// notYet looks at an approval again that an event called finished and DingTalk
+// does not. After some looks it is left to the search, which sees it when it is.
+func (m *machine) notYet(ctx context.Context) error {
+	m.state.Looks++
+	if err := m.step(ctx, stepRunning); err != nil || m.state.Looks > mostLooks {
+		return err
+	}
+	return m.work.Release(ctx, m.cfg.Now().Add(firstLook<<(m.state.Looks-1)))
+}
+
+// mostAttached bounds how many other approvals are read about one.
+const mostAttached = 5
+
+// takenBack is true when there must be no bill because another approval takes
+// this one back or has come in its place. Where this one takes back or changes
+// another whose bill stands, a person has to act.
+func (m *machine) takenBack(ctx context.Context, in dingtalk.Instance) (bool, error) {
+	for i, other := range in.Attached {
+		if i == mostAttached || !dingtalk.ValidInstance(other) {
+			break
+		}
+		later, err := m.cfg.Source.Instance(ctx, other)
+		if err != nil {
+			return false, err
+		}
+		if later.Agreed() && (later.Action == "REVOKE" || later.Action == "MODIFY") {
+			return true, m.pass(ctx, "another approval took it back or replaced it: "+other)
+		}
+	}
+	if in.Action != "REVOKE" && (in.Action != "MODIFY" || in.Main == "") {
+		return false, nil
+	}
+	if err := m.billOf(ctx, in.Main); err != nil {
+		return false, err
+	}
+	if in.Action == "REVOKE" {
+		return true, m.pass(ctx, "it takes back an approval that has no bill")
+	}
+	return false, nil
+}
+
+// billOf fails for good when another approval's bill stands.
+func (m *machine) billOf(ctx context.Context, main string) error {
+	if !dingtalk.ValidInstance(main) {
+		return nil
+	}
+	for _, rule := range m.rules {
+		if rule.Process != m.errand.Process {
+			continue
+		}
+		found, err := m.cfg.Targets[rule.DataCentre].FindBill(ctx, rule.Form, Number(m.cfg.Corp, main, rule.Form, rule.Version), main)
+		if err != nil {
+			return err
+		}
+		if len(found) > 0 {
+			words := fmt.Sprintf("it changes or takes back an approval whose bill %s stands in Kingdee: put that right there, then give this one up", found[0].Number)
+			return jobs.Permanent(jobs.Explain(fmt.Errorf("approval: %s is about %s, bill %s", m.id(), main, found[0].Number), words))
+		}
+	}
+	return nil
+}
+
+// save makes the bill, or finds the one that an earlier attempt made.
+func (m *machine) save(ctx context.Context, chosen *builder, before state) error {
+	rule := chosen.rule
+	m.state = state{
+		Rule: rule.Name, Print: rule.print, DataCentre: rule.DataCentre, Form: rule.Form, Audit: rule.Audit,
+		Number: Number(m.cfg.Corp, m.id(), rule.Form, rule.Version), Commenter: orText(rule.CommentAs, m.instance.Originator),
+	}
+	if rule.NoComment {
+		m.state.Commenter = ""
+	}
+	// What an earlier attempt may have posted by a rule that has changed since
+	// counts before anything that would be posted now.
+	if before.Number != "" && m.cfg.Targets[before.DataCentre] != nil && (before.Form != rule.Form || before.DataCentre != rule.DataCentre || before.Number != m.state.Number) {
+		now := m.state
+		m.state = before
+		if found, err := m.found(ctx); err != nil || found {
+			return err
+		}
+		m.state = now
+	}
+	if found, err := m.found(ctx); err != nil || found {
+		return err
+	}
+	model, err := chosen.model(ctx)
+	if mistakes, ok := errors.AsType[Mistakes](err); ok {
+		return jobs.Explain(identity.Fail(identity.Invalid, identity.CodeRefusedInput, "approval: %w", mistakes), short(mistakes.Error()))
+	}
+	if err != nil {
+		return err
+	}
+	return m.post(ctx, m.named(model, rule, m.id()))
+}
+
+// found looks for the bill by its number and by the instance in the remark, and
+// if it is there goes on from it. An error means that nobody knows, and nothing
+// is posted (R33).
+func (m *machine) found(ctx context.Context) (bool, error) {
+	bills, err := m.target().FindBill(ctx, m.state.Form, m.state.Number, m.id())
+	switch {
+	case err != nil:
+		return false, err
+	case len(bills) == 0:
+		return false, nil
+	case len(bills) > 1:
+		numbers := []string{}
+		for _, b := range bills {
+			numbers = append(numbers, b.Number)
+		}
+		words := "Kingdee has several bills of it: " + strings.Join(numbers, ", ")
+		return false, jobs.Permanent(jobs.Explain(fmt.Errorf("approval: %s: %s", m.id(), words), words))
+	}
+	m.state.Bill, m.current = bills[0], true
+	return true, m.step(ctx, stepSaved)
+}
+
+// post saves a bill that Kingdee does not have.
+func (m *machine) post(ctx context.Context, model kingdee.Model) error {
+	if err := m.step(ctx, stepFetched); err != nil {
+		return err
+	}
+	err := m.cfg.Recorder.Append(ctx, audit.Event{
+		Action: ActionBook, Outcome: audit.OK, Actor: audit.System, Target: m.state.Number, DataCentre: m.state.DataCentre,
+		Detail: map[string]string{"instance": m.id(), "form": m.state.Form, "rule": m.state.Rule, "print": m.state.Print},
+	})
+	if err != nil {
+		return fmt.Errorf("approval: %s is not made, because that cannot be recorded: %w", m.state.Number, err)
+	}
+	if err := m.step(ctx, stepLooking); err != nil {
+		return err
+	}
+	if _, err := m.work.Check(ctx); err != nil {
+		return err
+	}
+	bill, err := m.target().SaveBill(ctx, m.state.Form, model)
+	if err == nil {
+		m.state.Bill, m.current = bill, true
+		return m.step(ctx, stepSaved)
+	}
+	refusal, refused := errors.AsType[*kingdee.Refusal](err)
+	if !errors.Is(err, kingdee.ErrAmbiguous) && (!refused || !refusal.Duplicate()) {
+		return explained(err)
+	}
+	found, lookErr := m.found(ctx)
+	switch {
+	case lookErr != nil:
+		return lookErr
+	case found:
+		return nil
+	case refused:
+		return explained(err) // a bill of somebody else has the number, or one that we may not see
+	}
+	return identity.Fail(identity.Unavailable, identity.CodeKingdeeDown, "approval: %s was sent and is not there: %w", m.state.Number, err)
+}
+
+// advance runs an operation on the bill unless it stands there already, and finds
+// out what became of it when the answer does not say (R34).
+func (m *machine) advance(ctx context.Context, op kingdee.Operation, next string, good ...string) error {
+	there := func(status string) bool { return strings.Contains(strings.Join(good, ""), status) && status != "" }
+	if !m.current {
+		if err := m.look(ctx); err != nil {
+			return err
+		}
+	}
+	if there(m.state.Bill.Status) {
+		return m.step(ctx, next)
+	}
+	if _, err := m.work.Check(ctx); err != nil {
+		return err
+	}
+	results, err := m.target().Operate(ctx, m.state.Form, op, m.state.Bill.ID)
+	if err == nil && len(results) == 1 {
+		err = results[0].Err
+	}
+	if err == nil {
+		m.state.Bill.Status = good[0]
+		return m.step(ctx, next)
+	}
+	if lookErr := m.look(ctx); lookErr != nil {
+		return lookErr
+	}
+	if there(m.state.Bill.Status) {
+		return m.step(ctx, next)
+	}
+	return explained(err)
+}
+
+// look reads where the bill stands now.
+func (m *machine) look(ctx context.Context) error {
+	bills, err := m.target().FindBill(ctx, m.state.Form, m.state.Bill.Number, "")
+	if err != nil {
+		return err
+	}
+	for _, bill := range bills {
+		if bill.ID == m.state.Bill.ID {
+			m.state.Bill, m.current = bill, true
+			return nil
+		}
+	}
+	words := fmt.Sprintf("its bill %s is no longer in Kingdee", m.state.Bill.Number)
+	return jobs.Permanent(jobs.Explain(fmt.Errorf("approval: %s: %s", m.id(), words), words))
+}
+
+// comment writes the bill's number back, unless it stands there. resumed says
+// that an earlier attempt may have written it.
+func (m *machine) comment(ctx context.Context, resumed bool) error {
+	if m.state.Commenter == "" {
+		return nil
+	}
+	if resumed && m.instance == nil {
+		in, err := m.cfg.Source.Instance(ctx, m.id())
+		if err != nil {
+			return err
+		}
+		m.instance = &in
+	}
+	if m.instance != nil && said(*m.instance, m.state.Bill.Number) {
+		return nil
+	}
+	if !resumed {
+		if err := m.step(ctx, stepCommenting); err != nil {
+			return err
+		}
+	}
+	if _, err := m.work.Check(ctx); err != nil {
+		return err
+	}
+	err := m.cfg.Source.Comment(ctx, m.id(), m.words(), m.state.Commenter)
+	if identity.KindOf(err) == identity.Forbidden && err != nil {
+		return jobs.Explain(err, "the bill stands, but DingTalk does not let "+m.state.Commenter+" comment on it")
+	}
+	return err
+}
+
+func (m *machine) words() string {
+	done := "已生成并提交"
+	if m.state.Audit {
+		done = "已生成、提交并审核"
+	}
+	return fmt.Sprintf("金蝶单据%s：%s", done, m.state.Bill.Number)
+}
+
+// said reports whether a comment names the bill.
+func said(in dingtalk.Instance, number string) bool {
+	for _, remark := range in.Remarks {
+		if strings.Contains(remark.Text, number) {
+			return true
+		}
+	}
+	return false
+}
+
+// explained gives a refusal of Kingdee its own words, for the person who mends it.
+func explained(err error) error {
+	refusal, ok := errors.AsType[*kingdee.Refusal](err)
+	if !ok {
+		return err
+	}
+	var texts []string
+	for _, e := range refusal.Errors {
+		text := e.Message
+		if e.Field != "" {
+			text = e.Field + ": " + text
+		}
+		texts = append(texts, text)
+	}
+	return jobs.Explain(err, short("Kingdee: "+strings.Join(texts, "; ")))
+}
+
+// advised hands a vendor's wish for silence to the list.
+func (b *Booker) advised(err error) error {
+	if err == nil {
+		return nil
+	}
+	if wait, ok := dingtalk.RetryAfter(err); ok {
+		return jobs.Throttled(err, b.cfg.Now().Add(wait))
+	}
+	return err
+}
+
+// short bounds words for people.
+func short(words string) string {
+	const most = 400
+	if runes := []rune(words); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return words
+}

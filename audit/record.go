@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -77,6 +78,10 @@ func decodeRecord(id uint64, body, hash, mac []byte) (Record, error) {
 }
 
 func fill(d *Digest, from []byte) bool { return copy(d[:], from) == len(d) && len(from) == len(d) }
+
+// Intact reports whether the record's text still gives its hash. That the record
+// follows the one before it, and that the key wrote it, is Verify's to say.
+func (r Record) Intact() bool { return len(r.body) > 0 && r.Hash == sha256.Sum256(r.body) }
 
 // AppendLine appends the record's line without a newline: the body exactly as
 // it was hashed, with hash and mac as its last two members.

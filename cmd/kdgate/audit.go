@@ -52,17 +52,8 @@ func (p *program) verifyConfig(cmd *cobra.Command, args []string, publicKey stri
 		if err != nil {
 			return verify, err
 		}
-		keys, err := cfg.SealKeys()
-		if err != nil {
+		if verify, err = app.VerifyConfig(cfg); err != nil {
 			return verify, err
-		}
-		key, err := app.AuditKey(cfg.Audit.Dir, keys)
-		if err != nil {
-			return verify, err
-		}
-		verify = audit.VerifyConfig{Dir: cfg.Audit.Dir, Key: key, Anchor: cfg.Audit.Anchor.File}
-		if _, err := os.Stat(verify.Anchor); err != nil {
-			verify.Anchor = "" // none written yet; the report says what that leaves unproven
 		}
 	}
 	if len(args) == 1 {

@@ -33,7 +33,8 @@ type console struct {
 	at     net.Listener // nil: the console stands on the public listener
 	front  atomic.Pointer[http.Handler]
 
-	imports *admin.Imports // outlives a reload: what is being written goes on
+	imports  *admin.Imports  // outlives a reload: what is being written goes on
+	verifier *admin.Verifier // likewise
 }
 
 // SecretFile is where the emergency account's one-time secret is put.
@@ -80,6 +81,10 @@ func onlyConsole(next *gateway.Gateway) http.Handler {
 // openConsole makes what outlives a reload.
 func (s *Server) openConsole() {
 	s.console.imports = &admin.Imports{Store: s.store, Now: s.options.Now, Logger: s.options.Logger}
+	s.console.verifier = &admin.Verifier{
+		Store: s.store, Recorder: recorder{s.log, s.metrics}, Replica: s.options.Replica,
+		Verify: s.verifyAudit, Now: s.options.Now, Logger: s.options.Logger,
+	}
 }
 
 // handConsole builds the console with its pages. The order of the pages is the
@@ -109,6 +114,7 @@ func (s *Server) handConsole(r *rooms, front *gateway.Gateway) error {
 func (s *Server) consolePages(r *rooms) []admin.Page {
 	pages := []admin.Page{
 		&admin.Overview{Log: s.log, Health: s.consoleHealth, Rows: s.index, Now: s.options.Now},
+		&admin.Audit{Log: s.log, Verifier: s.console.verifier, Corps: consoleCorps(r.config)},
 		&admin.Mapping{
 			Table: r.table, Index: s.index, Imports: s.console.imports, Suggest: s.suggest(r),
 			Centres: consoleCentres(r.config), Corps: consoleCorps(r.config),
@@ -204,4 +210,6 @@ var (
 	_ admin.Recorder = recorder{}
 	_ admin.Log      = (*audit.Log)(nil)
 	_ admin.Search   = (*mapping.Index)(nil)
+
+	_ admin.AuditReader = (*audit.Log)(nil)
 )

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 
 	"kdgate/gateway"
 	"kdgate/identity"
@@ -239,7 +240,8 @@ func (v *Visit) send(status int, body *bytes.Buffer) {
 
 // JSON answers with a value.
 func (v *Visit) JSON(status int, value any) error {
-	text, err := json.Marshal(value, jsontext.EscapeForHTML(true))
+	text, err := json.Marshal(value, jsontext.EscapeForHTML(true), jsontext.PreserveRawStrings(true), // a record stays as it was hashed
+		jsonv1.FormatDurationAsNano(true))
 	if err != nil {
 		return identity.Fail(identity.Internal, identity.CodeInternal, "admin: answer: %w", err)
 	}

@@ -172,7 +172,14 @@ func newHouse(tb testing.TB, adjust ...func(*admin.Config)) *house {
 	for _, f := range adjust {
 		f(&h.cfg)
 	}
-	h.build(append([]admin.Page{&admin.Overview{Log: h.log, Health: wellness, Rows: h.index, Now: h.clock.Now}, &admin.Mapping{
+	verifier := &admin.Verifier{
+		Store: h.store, Recorder: h.log, Replica: "test", Now: h.clock.Now, Logger: logger,
+		Verify: func(ctx context.Context, progress func(done, total uint64)) (audit.Report, error) {
+			return audit.Verify(ctx, audit.VerifyConfig{Dir: filepath.Join(dir, "audit"), Key: secret, Progress: progress})
+		},
+	}
+	h.inBackground(verifier.Run)
+	h.build(append([]admin.Page{&admin.Overview{Log: h.log, Health: wellness, Rows: h.index, Now: h.clock.Now}, &admin.Audit{Log: h.log, Verifier: verifier, Corps: []string{corp}}, &admin.Mapping{
 		Table: h.table, Index: h.index, Imports: imports, Centres: []admin.Centre{{ID: live, Name: "正式账套"}}, Corps: []string{corp}, Suggest: suggested,
 	}}, h.workPages()...)...)
 	return h

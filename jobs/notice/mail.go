@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/textproto"
 	"regexp"
 	"strings"
@@ -42,7 +43,8 @@ var fontTag = regexp.MustCompile(`</?font[^>]*>`)
 // SMTPConfig is a mail server. TLS is always required.
 type SMTPConfig struct {
 	Host     string
-	Port     int // 465 speaks TLS at once, every other by STARTTLS; 587 by default
+	Port     int  // 587 by default
+	Implicit bool // TLS from the first byte, as on port 465; else by STARTTLS
 	User     string
 	Password identity.Secret
 	From     string
@@ -58,6 +60,7 @@ func NewSMTP(cfg SMTPConfig) (*SMTP, error) {
 	if cfg.Port == 0 {
 		cfg.Port = 587
 	}
+	cfg.Implicit = cfg.Implicit || cfg.Port == 465
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 30 * time.Second
 	}
@@ -65,13 +68,29 @@ func NewSMTP(cfg SMTPConfig) (*SMTP, error) {
 		return nil, errors.New("notice: mail needs a host and a sender, and a user exactly with a password")
 	}
 	s := &SMTP{cfg}
-	if _, err := s.client(); err != nil {
+	if _, err := s.client(&line{}); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *SMTP) client() (*mail.Client, error) {
+// line is the connection of one mail by STARTTLS. The library leaves it open
+// where the greeting, TLS or the sign-in fails; we do not.
+type line struct{ conn net.Conn }
+
+func (l *line) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	var err error
+	l.conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
+	return l.conn, err
+}
+
+func (l *line) hangUp() {
+	if l.conn != nil {
+		_ = l.conn.Close() // closed already after a mail that went well
+	}
+}
+
+func (s *SMTP) client(l *line) (*mail.Client, error) {
 	secure := &tls.Config{}
 	if s.cfg.TLS != nil {
 		secure = s.cfg.TLS.Clone()
@@ -80,8 +99,10 @@ func (s *SMTP) client() (*mail.Client, error) {
 	options := []mail.Option{
 		mail.WithPort(s.cfg.Port), mail.WithTimeout(s.cfg.Timeout), mail.WithTLSConfig(secure), mail.WithTLSPolicy(mail.TLSMandatory),
 	}
-	if s.cfg.Port == 465 {
+	if s.cfg.Implicit { // over a dialer of ours the library would not know that it may say the password
 		options = append(options, mail.WithSSL())
+	} else {
+		options = append(options, mail.WithDialContextFunc(l.dial))
 	}
 	if s.cfg.User != "" {
 		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(s.cfg.User), mail.WithPassword(s.cfg.Password.Reveal()))
@@ -106,7 +127,9 @@ func (s *SMTP) Send(ctx context.Context, m Mail) error {
 	message.Subject(m.Subject)
 	message.SetGenHeader("Auto-Submitted", "auto-generated")
 	message.SetBodyString(mail.TypeTextPlain, m.Text)
-	client, err := s.client()
+	l := &line{}
+	defer l.hangUp()
+	client, err := s.client(l)
 	if err != nil {
 		return err
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"kdgate/audit"
 	"kdgate/internal/app"
 	"kdgate/internal/config"
+	"kdgate/internal/localapi"
 )
 
 func (p *program) audit() *cobra.Command {
@@ -120,13 +123,16 @@ func (p *program) runVerify(ctx context.Context, verify audit.VerifyConfig) erro
 }
 
 // query are the flags that choose records.
-type query struct{ from, to, person, action string }
+type query struct{ from, to, person, action, outcome, reason, request string }
 
 func (q *query) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&q.from, "from", "", "first day (2026-01-31) or time (2026-01-31T08:00:00+08:00)")
 	cmd.Flags().StringVar(&q.to, "to", "", "day or time before which to stop")
 	cmd.Flags().StringVar(&q.person, "person", "", "actor or target: a userid, or corp/userid")
 	cmd.Flags().StringVar(&q.action, "action", "", "for example signin, mint, mapping.change")
+	cmd.Flags().StringVar(&q.outcome, "outcome", "", "ok, refused or failed")
+	cmd.Flags().StringVar(&q.reason, "reason", "", "short code, for example KD-203")
+	cmd.Flags().StringVar(&q.request, "request-id", "", "everything of one request")
 }
 
 func (q *query) parse(cfg *config.Config) (audit.Query, error) {
@@ -142,7 +148,9 @@ func (q *query) parse(cfg *config.Config) (audit.Query, error) {
 		person = cfg.Corps[0].ID + "/" + person
 	}
 	to, err := parseTime(q.to)
-	return audit.Query{From: from, To: to, Person: person, Action: audit.Action(q.action)}, err
+	return audit.Query{
+		From: from, To: to, Person: person, Action: audit.Action(q.action), Outcome: audit.Outcome(q.outcome), Reason: q.reason, RequestID: q.request,
+	}, err
 }
 
 // china is the zone people think in; days begin there.
@@ -176,6 +184,9 @@ func (p *program) auditExport() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if err := p.look(cmd.Context(), cfg, localapi.Look{Action: audit.ActionAuditExport, Detail: chosen.detail(format)}); err != nil {
+					return err
+				}
 				return p.exportRecords(cmd.Context(), reader, q, format)
 			})
 		},
@@ -183,6 +194,40 @@ func (p *program) auditExport() *cobra.Command {
 	chosen.flags(cmd)
 	cmd.Flags().StringVar(&format, "format", "jsonl", "csv for spreadsheets, jsonl to verify")
 	return cmd
+}
+
+// detail is what was chosen, for the record of an export.
+func (q *query) detail(format string) map[string]string {
+	detail := map[string]string{"format": format}
+	for name, value := range map[string]string{
+		"from": q.from, "to": q.to, "person": q.person, "action": q.action, "outcome": q.outcome, "reason": q.reason, "request_id": q.request,
+	} {
+		if value != "" {
+			detail[name] = value
+		}
+	}
+	return detail
+}
+
+// look puts a read of the log on record before anything is shown: by the gateway
+// that runs, because one process writes a log, and directly when none does.
+func (p *program) look(ctx context.Context, cfg *config.Config, l localapi.Look) error {
+	name := osUser()
+	client, err := localapi.Dial(ctx, app.DataDir(cfg), name)
+	if err == nil {
+		defer client.Close()
+		return client.Look(ctx, l)
+	}
+	if !errors.Is(err, localapi.ErrNoGateway) {
+		return err
+	}
+	event, err := l.Event(name)
+	if err != nil {
+		return err
+	}
+	return app.AppendAlone(ctx, app.Options{
+		Config: cfg, Replica: replicaName(p.hostname) + "-cli", Logger: slog.New(slog.DiscardHandler),
+	}, event)
 }
 
 func (p *program) exportRecords(ctx context.Context, reader *audit.Reader, q audit.Query, format string) error {
@@ -202,8 +247,8 @@ func (p *program) auditTail() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "tail", Short: "Show the newest records, and with --follow those to come", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.withReader(cmd.Context(), func(reader *audit.Reader, _ *config.Config) error {
-				return p.tail(cmd.Context(), reader, lines, follow)
+			return p.withReader(cmd.Context(), func(reader *audit.Reader, cfg *config.Config) error {
+				return p.tail(cmd.Context(), reader, cfg, lines, follow)
 			})
 		},
 	}
@@ -212,9 +257,14 @@ func (p *program) auditTail() *cobra.Command {
 	return cmd
 }
 
-func (p *program) tail(ctx context.Context, reader *audit.Reader, lines int, follow bool) error {
+// tail shows what was there before this look at it was put on record.
+func (p *program) tail(ctx context.Context, reader *audit.Reader, cfg *config.Config, lines int, follow bool) error {
 	newest, err := reader.Search(ctx, audit.Query{Limit: lines})
 	if err != nil {
+		return err
+	}
+	detail := map[string]string{"newest": strconv.Itoa(lines), "follow": strconv.FormatBool(follow)}
+	if err := p.look(ctx, cfg, localapi.Look{Action: audit.ActionAuditRead, Detail: detail}); err != nil {
 		return err
 	}
 	last := uint64(0)

@@ -43,8 +43,8 @@ func (s *Server) recovered(next http.Handler) http.Handler {
 // localAPI is the door for commands on this machine, with a token of its own.
 func (c *Core) localAPI() localapi.Config {
 	return localapi.Config{
-		Table:    func() localapi.Table { return c.Table() },
-		Keeper:   c,
+		Table:  func() localapi.Table { return c.Table() },
+		Keeper: c, Recorder: recorder{c.log, c.metrics},
 		Workshop: c.workshopAPI(),
 		Token:    identity.NewSecret(rand.Text()), Logger: c.options.Logger,
 	}

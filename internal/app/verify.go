@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"os"
 
 	"kdgate/audit"
@@ -24,6 +25,31 @@ func VerifyConfig(cfg *config.Config) (audit.VerifyConfig, error) {
 		verify.Anchor = "" // none written yet; the report says what that leaves unproven
 	}
 	return verify, nil
+}
+
+// AppendAlone puts one record into the log of a configuration while no gateway
+// holds it: a command's look at the log is on record too (F40).
+func AppendAlone(ctx context.Context, options Options, event audit.Event) (err error) {
+	settings := options.Config.Audit
+	keys, err := options.Config.SealKeys()
+	if err != nil {
+		return err
+	}
+	key, err := AuditKey(settings.Dir, keys)
+	if err != nil {
+		return err
+	}
+	log, err := audit.Open(ctx, audit.Config{
+		Dir: settings.Dir, Replica: options.Replica, Key: key, AnchorFile: settings.Anchor.File, Now: options.Now, Logger: options.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	if err := keepAuditKey(settings.Dir, key); err != nil {
+		return err
+	}
+	return log.Append(ctx, event)
 }
 
 // verifyAudit proves this gateway's log beside the gateway.

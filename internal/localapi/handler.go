@@ -21,6 +21,7 @@ import (
 type Config struct {
 	Table    func() Table // the table in force now
 	Keeper   Keeper
+	Recorder Recorder
 	Workshop Workshop
 	Token    identity.Secret // what a caller must show
 	Logger   *slog.Logger
@@ -41,6 +42,7 @@ func NewHandler(cfg Config) http.Handler {
 	mux.HandleFunc("POST "+Prefix+"mappings/decide", h.decide)
 	mux.HandleFunc("POST "+Prefix+"backup", h.backup)
 	mux.HandleFunc("POST "+Prefix+"restore", h.restore)
+	mux.HandleFunc("POST "+Prefix+"audit/look", h.look)
 	if cfg.Workshop.Queue != nil {
 		h.workshop(mux)
 	}

@@ -189,7 +189,7 @@ func (c *Core) furnish(cfg *config.Config, old *rooms) (*rooms, error) {
 	if err != nil {
 		return nil, err
 	}
-	keeper, err := c.newKeeper(cfg, v)
+	keeper, err := c.newKeeper(cfg, v, table)
 	if err != nil {
 		return nil, err
 	}

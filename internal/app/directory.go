@@ -19,7 +19,7 @@ import (
 
 // newKeeper joins DingTalk's address book to Kingdee's staff; nil when the
 // configuration leaves the directory off.
-func (c *Core) newKeeper(cfg *config.Config, v vendors) (*directory.Keeper, error) {
+func (c *Core) newKeeper(cfg *config.Config, v vendors, table *mapping.Table) (*directory.Keeper, error) {
 	d := cfg.Directory
 	if !d.On() {
 		return nil, nil
@@ -27,13 +27,55 @@ func (c *Core) newKeeper(cfg *config.Config, v vendors) (*directory.Keeper, erro
 	keeper, err := directory.New(directory.Config{
 		Corp: d.Corp, DataCentre: d.DataCentre, Store: c.store, Recorder: recorder{c.log, c.metrics},
 		Source: v.dingtalk[d.Corp].api.Background(), Target: v.kingdee[d.DataCentre].api.Background(),
-		Rules: directoryRules(d), Breaker: directory.Breaker{Share: d.Breaker.Share, Least: d.Breaker.Least},
+		Numbers: numbers{table, d.Corp, d.DataCentre}, Rules: directoryRules(d), Breaker: directory.Breaker{Share: d.Breaker.Share, Least: d.Breaker.Least},
 		Now: c.options.Now, Logger: c.options.Logger,
 	}, c.queue)
 	if err != nil {
 		return nil, err
 	}
 	return keeper, nil
+}
+
+// numbers are the staff numbers that people chose in the mapping table.
+type numbers struct {
+	table            *mapping.Table
+	corp, dataCentre string
+}
+
+// Given implements directory.Numbers.
+func (n numbers) Given(ctx context.Context, userid string) (directory.Given, error) {
+	row, err := n.table.Get(ctx, mapping.KeyOf(identity.Subject{Corp: n.corp, UserID: userid}, n.dataCentre))
+	if err != nil && absent(err) {
+		return directory.Given{}, nil
+	}
+	return givenBy(row), err
+}
+
+// All implements directory.Numbers.
+func (n numbers) All(ctx context.Context) (map[string]directory.Given, error) {
+	all := map[string]directory.Given{}
+	for cursor := ""; ; {
+		rows, next, err := n.table.List(ctx, mapping.Filter{DataCentre: n.dataCentre, Corp: n.corp}, cursor, 0)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range rows {
+			if given := givenBy(row); given.Number != "" {
+				all[row.UserID] = given
+			}
+		}
+		if cursor = next; cursor == "" {
+			return all, nil
+		}
+	}
+}
+
+// givenBy is what a row says, unless we derived it ourselves.
+func givenBy(row mapping.Entry) directory.Given {
+	if row.Owner == mapping.OwnerAuto {
+		return directory.Given{}
+	}
+	return directory.Given{Number: row.StaffNumber, Own: !row.Shared && !row.Privileged}
 }
 
 func directoryRules(d config.Directory) directory.Rules {
@@ -118,7 +160,7 @@ func (s *Server) directoryKinds() []jobs.Kind {
 		{Name: directory.KindLeave, Handler: jobs.HandlerFunc(func(ctx context.Context, w *jobs.Work) error {
 			r := s.rooms.Load()
 			leave := &directory.Leave{
-				Keepers: r.keepers(), Doors: doors, Accounts: r.accounts(), Wave: wave,
+				Keepers: r.keepers(), Doors: doors, Accounts: r.accounts(), Wave: wave, Spared: r.config.Mapping.PrivilegedUsers,
 				Recorder: recorder{s.log, s.metrics}, Now: s.options.Now,
 			}
 			return leave.Handle(ctx, w)

@@ -70,6 +70,7 @@ type Config struct {
 	Recorder   Recorder
 	Rules      Rules
 
+	Numbers Numbers // nil: the rule alone counts
 	Forms   Forms
 	Breaker Breaker
 	Readers int // pages read at once, default 4

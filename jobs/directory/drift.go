@@ -47,6 +47,9 @@ func (w *walk) drift(ctx context.Context) error {
 	if err := w.recall(ctx); err != nil {
 		return err
 	}
+	if err := w.gifts(ctx); err != nil {
+		return err
+	}
 	since, err := w.lastDrift(ctx)
 	if err != nil {
 		return err
@@ -124,7 +127,7 @@ func (w *walk) judgeDrift(ctx context.Context, known Known, record kingdee.Staff
 	if err != nil {
 		return fmt.Errorf("directory: read %s: %w", known.UserID, err)
 	}
-	s, err := w.cfg.Rules.staffOf(person, known.Home)
+	s, err := w.cfg.Rules.staffOf(person, known.Home, w.given[known.UserID].Number)
 	if err != nil {
 		return nil // set aside already, with its reason
 	}

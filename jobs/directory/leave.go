@@ -60,6 +60,7 @@ type Leave struct {
 	Doors    Doors               // ours
 	Accounts map[string]Accounts // by data centre
 	Wave     *Wave               // the breaker of events; nil: none
+	Spared   []string            // login users that are signed out and never forbidden, such as Administrator
 	Recorder Recorder
 	Now      func() time.Time
 }
@@ -137,7 +138,10 @@ func (l *Leave) forbid(ctx context.Context, keeper *Keeper, proof *cut) error {
 	if err != nil {
 		return err
 	}
-	number := firstOf(proof.Number, known.Number)
+	number, err := keeper.leaverNumber(ctx, proof.errand, known)
+	if err != nil {
+		return err
+	}
 	centres := slices.Sorted(maps.Keys(proof.users))
 	if !slices.Contains(centres, keeper.cfg.DataCentre) {
 		centres = append(centres, keeper.cfg.DataCentre)
@@ -170,7 +174,7 @@ func (l *Leave) forbidIn(ctx context.Context, centre, number string, names []str
 		}
 		for _, user := range users {
 			names = append(names, user.Name)
-			if !user.Forbidden {
+			if !user.Forbidden && !slices.Contains(l.Spared, user.Name) {
 				if err := done(accounts.ForbidUser(ctx, user.ID)); err != nil {
 					return err
 				}

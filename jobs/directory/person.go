@@ -79,7 +79,11 @@ func (k *Keeper) Refresh(ctx context.Context, userid, why string) error {
 	if home == 0 && len(k.cfg.Rules.Scope) > 0 {
 		return nil // outside the scope: left alone
 	}
-	s, err := k.cfg.Rules.staffOf(person, home)
+	given, err := k.given(ctx, userid)
+	if err != nil {
+		return err
+	}
+	s, err := k.cfg.Rules.staffOf(person, home, given.Number)
 	switch {
 	case err != nil:
 		return jobs.Permanent(jobs.Explain(err, err.Error()))

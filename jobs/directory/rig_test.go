@@ -86,6 +86,7 @@ type rig struct {
 	queue   *jobs.Queue
 	doors   *doors
 	wave    *directory.Wave
+	spared  []string
 	config  directory.Config
 }
 
@@ -189,7 +190,7 @@ func (r *rig) work() {
 	r.t.Helper()
 	keepers := map[string]*directory.Keeper{corp: r.Keeper}
 	leave := &directory.Leave{
-		Keepers: keepers, Doors: r.doors, Accounts: map[string]directory.Accounts{"live": r.kingdee}, Wave: r.wave, Recorder: r.log, Now: time.Now,
+		Keepers: keepers, Doors: r.doors, Accounts: map[string]directory.Accounts{"live": r.kingdee}, Wave: r.wave, Spared: r.spared, Recorder: r.log, Now: time.Now,
 	}
 	ctx, stop := context.WithCancel(r.t.Context())
 	defer stop()

@@ -105,10 +105,11 @@ func (t tree) home(p dingtalk.Person, before int64) int64 {
 	return best
 }
 
-// staffOf derives a person's record. An error sets the person aside.
-func (r Rules) staffOf(p dingtalk.Person, home int64) (Staff, error) {
+// staffOf derives a person's record; given is a number that wins over the rule.
+// An error sets the person aside.
+func (r Rules) staffOf(p dingtalk.Person, home int64, given string) (Staff, error) {
 	s := Staff{
-		UserID: p.UserID, UnionID: p.UnionID, Number: attribute(p, r.Number), Name: strings.TrimSpace(p.Name),
+		UserID: p.UserID, UnionID: p.UnionID, Number: firstOf(given, attribute(p, r.Number)), Name: strings.TrimSpace(p.Name),
 		Mobile: p.Mobile, Email: firstOf(p.OrgEmail, p.Email), Home: home, Joined: hired(p),
 		Department: r.department(home), Position: r.position(p.Title),
 	}

@@ -21,7 +21,8 @@ type walk struct {
 	progress Progress
 	tree     tree
 	known    map[string]Known
-	drifted  map[string]bool // staff numbers whose drift waits
+	given    map[string]Given // staff numbers given by hand, by userid
+	drifted  map[string]bool  // staff numbers whose drift waits
 
 	mu   sync.Mutex
 	seen map[string]bool   // userids of this run
@@ -132,6 +133,9 @@ func (w *walk) look(ctx context.Context) error {
 	if w.run.Counts.Headcount, err = w.cfg.Source.Headcount(ctx, false); err != nil {
 		return fmt.Errorf("directory: the headcount: %w", err)
 	}
+	if err := w.gifts(ctx); err != nil {
+		return err
+	}
 	w.known, err = w.everybody(ctx)
 	return err
 }
@@ -205,7 +209,7 @@ func (w *walk) keepPage(ctx context.Context, got dingtalk.Page) error {
 // not written while a run reads.
 func (w *walk) compare(p *page, person dingtalk.Person) {
 	known := w.known[person.UserID]
-	s, err := w.cfg.Rules.staffOf(person, w.tree.home(person, known.Home))
+	s, err := w.cfg.Rules.staffOf(person, w.tree.home(person, known.Home), w.given[person.UserID].Number)
 	switch {
 	case err != nil:
 		p.Aside = append(p.Aside, Note{person.UserID, err.Error()})

@@ -106,6 +106,7 @@ type trouble struct {
 	Retry     string // where "try again" leads, empty for nowhere
 	Chain     bool   // a link of the person's own chain is broken
 	SignOut   bool   // whether "not me" makes sense
+	Wish      *wishView
 }
 
 // failure is an error together with what the page may say about the person in front of it.
@@ -113,6 +114,8 @@ type failure struct {
 	err   error
 	who   identity.Assertion
 	retry string
+	// centre is the data centre whose chain broke, empty where none did.
+	centre string
 }
 
 func (f *failure) Error() string { return f.err.Error() }
@@ -139,7 +142,7 @@ func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
 	show := trouble{Code: code, RequestID: v.id, Time: g.clock(), Chain: isChain(code)}
 	if f, ok := errors.AsType[*failure](err); ok {
 		show.Person, show.Name, show.Retry = f.who.Subject.UserID, f.who.Name, f.retry
-		show.SignOut = !f.who.Subject.IsZero()
+		show.SignOut, show.Wish = !f.who.Subject.IsZero(), g.wishOf(r, f, code)
 	}
 	g.page(w, r, page{status: status, name: "error", data: show, policy: policy{forms: true}})
 }

@@ -28,6 +28,7 @@ type Config struct {
 	Sessions Sessions
 	Resolver Resolver
 	Foreseer Foreseer // nil: nobody is told who comes
+	Access   Access   // nil: nobody can ask for access
 	Recorder Recorder
 	Observer Observer     // nil: nothing is counted
 	Logger   *slog.Logger // nil: slog.Default

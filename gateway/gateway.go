@@ -83,6 +83,7 @@ func (g *Gateway) mount() {
 		"GET /launch/{target}/{form}":          g.launch,
 		"GET /launch/{target}/{form}/{id}":     g.launch,
 		"POST /launch/choose":                  g.choose,
+		"POST " + accessPath:                   g.askAccess,
 		"POST /signout":                        g.signOut,
 		"GET /signed-out":                      g.signedOut,
 		"POST /handover":                       g.handoverIssue,

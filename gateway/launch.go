@@ -124,7 +124,7 @@ func (g *Gateway) launch(w http.ResponseWriter, r *http.Request) error {
 	}
 	address, err := g.enter(w, r, who, *centre, t.place)
 	if err != nil {
-		return &failure{err: err, who: who.Assertion, retry: wantedOf(r).address()}
+		return &failure{err: err, who: who.Assertion, retry: wantedOf(r).address(), centre: centre.ID}
 	}
 	seeOther(w, address)
 	return nil

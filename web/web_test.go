@@ -226,7 +226,7 @@ func samples() map[string]any {
 	}
 	return map[string]any{
 		"signin":           signin(identity.CodeAuthCodeRefused, true),
-		"error":            map[string]any{"Code": identity.CodeNoLoginUser, "RequestID": "r", "Time": "t", "Person": "zhang1", "Name": "", "Retry": "/launch/live", "Chain": true, "SignOut": true},
+		"error":            map[string]any{"Code": identity.CodeNoLoginUser, "RequestID": "r", "Time": "t", "Person": "zhang1", "Name": "", "Retry": "/launch/live", "Chain": true, "SignOut": true, "Wish": nil},
 		"home":             with(map[string]any{"SignedIn": true, "Until": "t", "Desktop": true, "Chosen": "live", "Centres": []centre{{"live", "正式"}, {"test", "测试"}}}),
 		"choose":           with(map[string]any{"Form": "f", "ID": "1", "Centres": []centre{{"live", "正式"}, {"test", "测试"}}}),
 		"signed-out":       map[string]any{"Kingdee": "open"},

@@ -202,24 +202,31 @@ func (r *rig) newQueue(owner string, alone bool) *jobs.Queue {
 // booker is the machinery of one replica, with clients of its own.
 func (r *rig) booker(q *jobs.Queue) *approval.Booker {
 	r.t.Helper()
+	b, err := newBooker(r.dingURL, r.kingURL, approval.Config{People: r.staff, Recorder: r.log, Rules: r.rules}, q)
+	r.must(err)
+	return b
+}
+
+// newBooker gives cfg clients of both simulators.
+func newBooker(dingURL, kingURL string, cfg approval.Config, q *jobs.Queue) (*approval.Booker, error) {
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	ding, err := dingtalk.New(dingtalk.Config{
 		Corp: corp, AppKey: appKey, AppSecret: identity.NewSecret(appSecret), AgentID: "1001",
-		Endpoints: dingtalk.Endpoints{OAPI: r.dingURL, API: r.dingURL, Login: r.dingURL}, Peer: peer.New(peer.Config{}), Logger: quiet,
+		Endpoints: dingtalk.Endpoints{OAPI: dingURL, API: dingURL, Login: dingURL}, Peer: peer.New(peer.Config{}), Logger: quiet,
 		Limits: dingtalk.Limits{QPS: 1e6, DirectoryPerMinute: -1, Month: -1}, Egress: dingtalk.NewEgress(dingtalk.EgressConfig{Calls: 1e9}),
 	})
-	r.must(err)
+	if err != nil {
+		return nil, err
+	}
 	king, err := kingdee.New(kingdee.Config{
-		ID: "live", BaseURL: r.kingURL + "/K3Cloud/", DBID: centreID, AppID: kingApp, AppSecret: identity.NewSecret(kingSecret),
+		ID: "live", BaseURL: kingURL + "/K3Cloud/", DBID: centreID, AppID: kingApp, AppSecret: identity.NewSecret(kingSecret),
 		IntegrationUser: integrator, Logger: quiet,
 	})
-	r.must(err)
-	b, err := approval.New(approval.Config{
-		Corp: corp, Source: ding.Background(), Targets: map[string]approval.Target{"live": king.Background()},
-		People: r.staff, Recorder: r.log, Rules: r.rules,
-	}, q)
-	r.must(err)
-	return b
+	if err != nil {
+		return nil, err
+	}
+	cfg.Corp, cfg.Source, cfg.Targets = corp, ding.Background(), map[string]approval.Target{"live": king.Background()}
+	return approval.New(cfg, q)
 }
 
 // agreed starts an approval and agrees to it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -71,8 +72,12 @@ func (f *Feed) Err() error {
 	return f.err
 }
 
-// Run sends until ctx ends, whose error it returns, or its cursor cannot be read.
+// Run sends until ctx ends, whose error it returns, or its cursor cannot be
+// read. A sink that can be closed is closed at the end.
 func (f *Feed) Run(ctx context.Context) error {
+	if sink, ok := f.config.Sink.(io.Closer); ok {
+		defer func() { _ = sink.Close() }() // whatever was not taken is sent again
+	}
 	cursor, err := f.readCursor()
 	if err != nil {
 		f.tell(err)

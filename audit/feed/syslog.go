@@ -126,8 +126,16 @@ func (s *Syslog) write(out []byte) error {
 	return nil
 }
 
+// Close implements io.Closer.
+func (s *Syslog) Close() error {
+	if s.conn != nil {
+		s.hangUp()
+	}
+	return nil
+}
+
 func (s *Syslog) hangUp() {
-	_ = s.conn.Close() // it is broken already
+	_ = s.conn.Close() // nothing is on its way that is not sent again
 	s.conn = nil
 }
 

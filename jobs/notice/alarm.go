@@ -13,6 +13,7 @@ import (
 
 // Alarm is who hears of trouble with the gateway's own work, and where they look.
 type Alarm struct {
+	Name          string // of the watch: a-z, 0-9 and dash
 	To, Fallbacks []Address
 	Link          string // page of the work list
 }
@@ -22,7 +23,7 @@ type Alarm struct {
 // the morning digest and on the page.
 func (o *Outbox) DeadLetters(ctx context.Context, a Alarm, with ...store.Op) (int, error) {
 	return o.Look(ctx, Watch{
-		Name: "dead-letters", Topic: "queue", Title: "任务失败，需要处理", To: a.To, Fallbacks: a.Fallbacks, Link: a.Link,
+		Name: a.Name, Topic: "queue", Title: "任务失败，需要处理", To: a.To, Fallbacks: a.Fallbacks, Link: a.Link,
 		Rows: o.deadRows, Words: groups,
 	}, with...)
 }
@@ -113,7 +114,7 @@ func (o *Outbox) Morning(ctx context.Context, a Alarm, since []Trouble, with ...
 		parts = []string{"一切正常：没有失败的任务。"}
 	}
 	return o.Send(ctx, Notice{
-		Key: "morning/" + day(now), Topic: "errors", To: a.To, Fallbacks: a.Fallbacks, Title: "每日错误摘要",
+		Key: "morning/" + a.Name + "/" + day(now), Topic: "errors", To: a.To, Fallbacks: a.Fallbacks, Title: "每日错误摘要",
 		Text: strings.Join(parts, "\n\n"), Link: a.Link, Urgent: true,
 	}, with...)
 }

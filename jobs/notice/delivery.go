@@ -50,6 +50,7 @@ type Dispatch struct {
 // Delivery is the truth about one letter. It holds no text.
 type Delivery struct {
 	ID         string      `json:"id"` // names the letter; its item is KIND/ID
+	Corp       string      `json:"corp"`
 	Topic      string      `json:"topic"`
 	Title      string      `json:"title"`
 	State      State       `json:"state"`
@@ -80,7 +81,7 @@ func logKey(created time.Time, id string) string {
 }
 
 func newDelivery(l *letter) Delivery {
-	d := Delivery{ID: l.ID, Topic: l.Topic, Title: l.Title, State: Waiting, Created: l.Created, Updated: l.Created}
+	d := Delivery{ID: l.ID, Corp: l.Corp, Topic: l.Topic, Title: l.Title, State: Waiting, Created: l.Created, Updated: l.Created}
 	first := l.Route[0]
 	for _, who := range first.Who {
 		d.Recipients = append(d.Recipients, Recipient{Who: string(first.Way) + ":" + who, State: Waiting})

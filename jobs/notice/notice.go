@@ -78,6 +78,7 @@ func (n *Notice) check() error {
 // letter is a notice to one group of people by one way, as it is stored.
 type letter struct {
 	ID        string    `json:"id"` // key of its item
+	Corp      string    `json:"corp"`
 	Topic     string    `json:"topic"`
 	Title     string    `json:"title"`
 	Text      string    `json:"text"`
@@ -90,11 +91,11 @@ type letter struct {
 // letters splits a notice by way and by as many people as one call takes. The
 // ids hang on the key and the place in the order alone, so that a notice that
 // is sent twice makes the same letters.
-func (n *Notice) letters(roles map[string][]string, now time.Time) []letter {
+func (n *Notice) letters(corp string, roles map[string][]string, now time.Time) []letter {
 	var list []letter
 	for i, first := range n.hops(roles) {
 		list = append(list, letter{
-			ID: letterID(n.Key, i), Topic: n.Topic, Title: n.Title, Text: n.Text, Link: n.Link, LinkTitle: n.LinkTitle,
+			ID: letterID(corp, n.Key, i), Corp: corp, Topic: n.Topic, Title: n.Title, Text: n.Text, Link: n.Link, LinkTitle: n.LinkTitle,
 			Route: append([]hop{first}, n.detours(first)...), Created: now.UTC().Truncate(time.Microsecond),
 		})
 	}
@@ -149,14 +150,14 @@ func (n *Notice) detours(first hop) []hop {
 }
 
 // letterID is short enough for a key and cannot be made to collide by choosing keys.
-func letterID(key string, n int) string {
-	return digest(strconv.Itoa(len(key)), key, strconv.Itoa(n))
+func letterID(corp, key string, n int) string {
+	return digest(corp, strconv.Itoa(len(key)), key, strconv.Itoa(n))
 }
 
 // people names the group that a letter is to, fallbacks included: letters of one
 // group may leave as one.
 func (l *letter) people() string {
-	parts := make([]string, 0, len(l.Route))
+	parts := []string{l.Corp}
 	for _, h := range l.Route {
 		parts = append(parts, h.String())
 	}

@@ -37,6 +37,7 @@ type Mailer interface {
 
 // Config is what New needs.
 type Config struct {
+	Corp      string // whose people are told
 	Store     store.Store
 	Queue     *jobs.Queue
 	Messenger Messenger
@@ -62,8 +63,8 @@ type Outbox struct{ cfg Config }
 
 // New builds an Outbox and writes nothing.
 func New(cfg Config) (*Outbox, error) {
-	if cfg.Store == nil || cfg.Queue == nil || cfg.Messenger == nil {
-		return nil, errors.New("notice: an outbox needs a store, a queue and a messenger")
+	if cfg.Corp == "" || cfg.Store == nil || cfg.Queue == nil || cfg.Messenger == nil {
+		return nil, errors.New("notice: an outbox needs an organisation, a store, a queue and a messenger")
 	}
 	orDuration := func(d *time.Duration, value time.Duration) {
 		if *d <= 0 {
@@ -91,7 +92,7 @@ func (o *Outbox) Send(ctx context.Context, n Notice, with ...store.Op) error {
 	if err := n.check(); err != nil {
 		return refused(err)
 	}
-	list := n.letters(o.cfg.Roles, o.now())
+	list := n.letters(o.cfg.Corp, o.cfg.Roles, o.now())
 	if len(list) == 0 {
 		return refused(fmt.Errorf("%s: its addresses name nobody", n.Topic))
 	}
@@ -141,3 +142,22 @@ func (o *Outbox) post(ctx context.Context, l *letter, urgent bool, with []store.
 }
 
 func waitKey(l *letter) string { return prefixWait + l.people() + "/" + l.ID }
+
+// Outboxes are the outboxes of all organisations, by corp. They are the handler
+// of Kind: each letter goes by the organisation it was written for.
+type Outboxes map[string]*Outbox
+
+// Handle implements jobs.Handler.
+func (all Outboxes) Handle(ctx context.Context, w *jobs.Work) error {
+	var to struct {
+		Corp string `json:"corp"`
+	}
+	if err := json.Unmarshal(w.Item().Payload, &to); err != nil {
+		return jobs.Permanent(jobs.Explain(fmt.Errorf("notice: %s is no letter", w.Item().ID), "this is no notice"))
+	}
+	o := all[to.Corp]
+	if o == nil {
+		return identity.Fail(identity.Misconfigured, identity.CodeDingTalkSetup, "notice: no outbox of organisation %q", to.Corp)
+	}
+	return o.Handle(ctx, w)
+}

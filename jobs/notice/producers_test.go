@@ -226,7 +226,7 @@ func TestDigest(t *testing.T) {
 // TestDeadLettersAndMorning proves the alerts of F63 and F72.
 func TestDeadLettersAndMorning(t *testing.T) {
 	r := newRig(t)
-	a := notice.Alarm{To: to("zhangsan"), Fallbacks: to("robot:ops"), Link: "https://gate.example.com/admin/jobs"}
+	a := notice.Alarm{Name: "dead", To: to("zhangsan"), Fallbacks: to("robot:ops"), Link: "https://gate.example.com/admin/jobs"}
 	kill := func(kind, key string) {
 		_, _, err := r.queue.Add(t.Context(), jobs.Draft{ID: jobs.ID{Kind: kind, Key: key}})
 		r.must(err)

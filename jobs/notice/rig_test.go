@@ -109,7 +109,7 @@ func newRig(t testing.TB, change ...func(*notice.Config)) *rig {
 	r.robot, err = client.Robot(dingtalk.RobotConfig{Token: identity.NewSecret("robot-token"), Secret: identity.NewSecret("SEC-robot")})
 	r.must(err)
 	r.cfg = notice.Config{
-		Store: r.store, Queue: r.queue, Messenger: client, Robots: map[string]notice.Speaker{"ops": r.robot}, Mailer: r.mail,
+		Corp: corp, Store: r.store, Queue: r.queue, Messenger: client, Robots: map[string]notice.Speaker{"ops": r.robot}, Mailer: r.mail,
 		Roles: map[string][]string{"mapping-admin": {"wangwu"}}, Now: r.Now, Logger: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
 	for _, f := range change {

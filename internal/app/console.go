@@ -119,6 +119,7 @@ func (s *Server) consolePages(r *rooms) []admin.Page {
 			Table: r.table, Index: s.index, Imports: s.console.imports, Suggest: s.suggest(r),
 			Centres: consoleCentres(r.config), Corps: consoleCorps(r.config),
 		},
+		s.requestsPage(r),
 		s.peoplePage(r),
 		&admin.SessionsPage{Keeper: s.sessions},
 		&admin.Jobs{List: s.queue, Clock: s.schedule, Now: s.options.Now},

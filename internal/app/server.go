@@ -22,6 +22,7 @@ import (
 	"kdgate/internal/config"
 	"kdgate/internal/strictwire"
 	"kdgate/jobs"
+	"kdgate/mapping/access"
 )
 
 // drainTime is how long requests in flight may take after the signal to stop (R52).
@@ -39,6 +40,7 @@ type Server struct {
 	publicAt net.Listener
 	opsAt    net.Listener
 	console  console
+	book     *access.Book // of people who ask for access
 	cert     *certificate // nil without TLS
 	gateway  atomic.Pointer[http.Handler]
 	stopping atomic.Bool
@@ -82,6 +84,9 @@ func (s *Server) assemble(ctx context.Context) error {
 		Source: func(ctx context.Context, _ *http.Request) string { return gateway.SourceOf(ctx) },
 	})
 	if err != nil {
+		return err
+	}
+	if s.book, err = s.newBook(); err != nil {
 		return err
 	}
 	if err := s.openWorkshop(); err != nil {

@@ -25,6 +25,7 @@ import (
 	"kdgate/jobs/schedule"
 	"kdgate/kingdee"
 	"kdgate/mapping"
+	"kdgate/mapping/access"
 	"kdgate/store"
 	"kdgate/store/sqlitestore"
 	"kdgate/web/admin"
@@ -54,6 +55,7 @@ type house struct {
 	queue    *jobs.Queue
 	schedule *schedule.Schedule
 	keeper   *directory.Keeper
+	book     *access.Book
 }
 
 type clock struct {

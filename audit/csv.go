@@ -44,7 +44,7 @@ func (c *CSVWriter) Write(r Record) error {
 		r.Before, r.After, detail, r.Hash.String(),
 	}
 	for i := range cells {
-		cells[i] = cell(cells[i])
+		cells[i] = SafeCell(cells[i])
 	}
 	if err := c.w.Write(cells); err != nil {
 		return fmt.Errorf("audit: write csv: %w", err)
@@ -61,10 +61,10 @@ func (c *CSVWriter) Flush() error {
 	return nil
 }
 
-// cell keeps a spreadsheet from running a text: characters that do something
+// SafeCell keeps a spreadsheet from running a text: characters that do something
 // are escaped as in a line, and what would begin a formula, also in its full
 // width form, gets an apostrophe.
-func cell(text string) string {
+func SafeCell(text string) string {
 	var b strings.Builder
 	for _, r := range text {
 		if r >= 0x20 && r < 0x7f || r > 0x7f && harmless(r) {

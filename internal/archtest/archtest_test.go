@@ -70,6 +70,7 @@ var floors = []struct {
 	{"kingdee/kingdeesim", 5},
 	{"dingtalk", 40},
 	{"kingdee", 40},
+	{"audit/review", 57},
 	{"audit/feed", 45},
 	{"audit", 40},
 	{"identity/", 40},

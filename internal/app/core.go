@@ -17,6 +17,7 @@ import (
 	"kdgate/internal/config"
 	"kdgate/internal/metrics"
 	"kdgate/jobs"
+	"kdgate/jobs/approval"
 	"kdgate/jobs/directory"
 	"kdgate/jobs/schedule"
 	"kdgate/mapping"
@@ -167,8 +168,9 @@ type rooms struct {
 	config  *config.Config
 	vendors vendors
 	table   *mapping.Table
-	keeper  *directory.Keeper // nil: the directory is off
-	left    chan struct{}     // closed when other rooms are in force
+	keeper  *directory.Keeper           // nil: the directory is off
+	bookers map[string]*approval.Booker // of organisations whose approvals become bills
+	left    chan struct{}               // closed when other rooms are in force
 }
 
 // furnish builds the rooms for a configuration, touching nothing that runs.
@@ -193,7 +195,11 @@ func (c *Core) furnish(cfg *config.Config, old *rooms) (*rooms, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &rooms{config: cfg, vendors: v, table: table, keeper: keeper, left: make(chan struct{})}, nil
+	bookers, err := c.newBookers(cfg, v, table)
+	if err != nil {
+		return nil, err
+	}
+	return &rooms{config: cfg, vendors: v, table: table, keeper: keeper, bookers: bookers, left: make(chan struct{})}, nil
 }
 
 // Table is the mapping table in force now.

@@ -54,18 +54,20 @@ func (c *Core) newSchedule(tasks []schedule.Task) (*schedule.Schedule, error) {
 }
 
 func (c *Core) tasks() ([]schedule.Task, error) {
-	var tasks []schedule.Task
-	cfg := c.options.Config
-	if !cfg.Directory.On() {
-		return nil, nil
-	}
-	spec, err := schedule.Parse(cfg.Directory.Every)
+	tasks, err := c.searches()
 	if err != nil {
-		return nil, fmt.Errorf("directory.every: %w", err)
+		return nil, err
 	}
-	tasks = append(tasks, schedule.Task{Name: taskDirectory, Spec: spec, Do: c.compare, Hold: c.holdCompare})
+	if cfg := c.options.Config.Directory; cfg.On() {
+		spec, err := schedule.Parse(cfg.Every)
+		if err != nil {
+			return nil, fmt.Errorf("directory.every: %w", err)
+		}
+		tasks = append(tasks, schedule.Task{Name: taskDirectory, Spec: spec, Do: c.compare, Hold: c.holdCompare})
+	}
 	if len(c.rooms.Load().eventCorps("callback")) > 0 {
-		if spec, err = schedule.Parse(failedEvery); err != nil {
+		spec, err := schedule.Parse(failedEvery)
+		if err != nil {
 			return nil, err
 		}
 		tasks = append(tasks, schedule.Task{Name: taskFailed, Spec: spec, Do: c.pullFailed})
@@ -76,7 +78,7 @@ func (c *Core) tasks() ([]schedule.Task, error) {
 // openWorkshop makes what works the list on every replica.
 func (s *Server) openWorkshop() error {
 	var err error
-	s.pool, err = jobs.NewPool(jobs.PoolConfig{Queue: s.queue, Kinds: s.directoryKinds(), Log: s.options.Logger})
+	s.pool, err = jobs.NewPool(jobs.PoolConfig{Queue: s.queue, Kinds: append(s.directoryKinds(), s.approvalKind()), Log: s.options.Logger})
 	return err
 }
 
@@ -121,7 +123,7 @@ func (s *Server) listenToEvents(ctx context.Context) {
 func (r *rooms) eventCorps(way string) map[string]config.Corp {
 	list := map[string]config.Corp{}
 	for _, corp := range r.config.Corps {
-		if corp.Events == way && r.config.Directory.On() && r.config.Directory.Corp == corp.ID {
+		if corp.Events == way && (r.bookers[corp.ID] != nil || r.config.Directory.On() && r.config.Directory.Corp == corp.ID) {
 			list[corp.ID] = corp
 		}
 	}
@@ -134,6 +136,11 @@ func (c *Core) takeEvent(ctx context.Context, e dingtalk.Event) error {
 	r := c.rooms.Load()
 	if keeper := r.keepers()[e.Corp]; keeper != nil && r.config.Directory.Mode == "on" {
 		if err := keeper.Take(ctx, e); err != nil {
+			return err
+		}
+	}
+	if booker := r.bookers[e.Corp]; booker != nil {
+		if err := booker.Take(ctx, e); err != nil {
 			return err
 		}
 	}

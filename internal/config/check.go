@@ -39,6 +39,7 @@ func (c *Config) check(m *Mistakes) {
 	c.checkAdmins(m)
 	c.checkConsole(m)
 	c.checkDirectory(m)
+	c.checkApprovals(m)
 	c.checkUnsupported(m)
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
 		m.add("log.level: %q is none of debug, info, warn, error", c.Log.Level)
@@ -324,7 +325,7 @@ func (c *Config) checkUnsupported(m *Mistakes) {
 		name    string
 		content map[string]any
 	}{
-		{"approvals", c.Approvals.Content}, {"notices", c.Notices.Content},
+		{"notices", c.Notices.Content},
 	} {
 		if len(section.content) > 0 {
 			m.add("%s: not available yet in this version; remove the section", section.name)

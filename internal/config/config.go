@@ -27,7 +27,8 @@ type Config struct {
 	ForwardAuth ForwardAuth  `mapstructure:"forward_auth" doc:"applications behind nginx, Traefik or Caddy that ask /forward-auth"`
 	Log         Log          `mapstructure:"log" doc:"the program's own log, on standard error"`
 	Directory   Directory    `mapstructure:"directory" doc:"DingTalk's address book to Kingdee's staff"`
-	Approvals   Unsupported  `mapstructure:"approvals" doc:"approvals to bills"`
+	Approvals   []Approval   `mapstructure:"approvals" doc:"which approvals become which bills; see docs/approvals.md"`
+	Search      Search       `mapstructure:"approval_search" doc:"how approvals are found whose event never came"`
 	Notices     Unsupported  `mapstructure:"notices" doc:"notices"`
 	Clients     Clients      `mapstructure:"clients" doc:"other applications that sign in through kdgate"`
 

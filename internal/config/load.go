@@ -89,9 +89,19 @@ func decode(settings map[string]any) (*Config, error) {
 	}
 	cfg := &Config{}
 	err := v.UnmarshalExact(cfg, viper.DecodeHook(mapstructure.ComposeDecodeHookFunc(
-		durationHook, secretHook, numberHook, listHook,
+		durationHook, secretHook, numberHook, listHook, dayHook,
 	)))
 	return cfg, err
+}
+
+// dayHook gives a day that stands there without quotation marks, which YAML takes
+// for a time, back as the text it was.
+func dayHook(_, to reflect.Type, value any) (any, error) {
+	day, ok := value.(time.Time)
+	if !ok || to.Kind() != reflect.String {
+		return value, nil
+	}
+	return day.Format(time.DateOnly), nil
 }
 
 // durationHook wants a unit, because a bare 5 would be five nanoseconds, and knows days.

@@ -287,6 +287,16 @@ func TestPreview(t *testing.T) {
 	if n := r.calls(".Save."); n != 0 || len(r.king.Bills("")) != 0 || len(r.ding.Comments("")) != 0 {
 		t.Error("a preview wrote")
 	}
+	dry := reimburse()
+	dry.Preview = true
+	tried := start(t, 1, dry)
+	over := tried.agreed("1001", form("dry", "1"))
+	tried.take(over)
+	tried.work()
+	swept, err := tried.Sweep(t.Context(), time.Hour)
+	if p, perr := tried.Preview(t.Context(), process, over.ID); perr != nil || err != nil || !p.Agreed || p.Rule != dry.Name || swept.Seen != 0 || len(tried.king.Bills("")) != 0 {
+		t.Errorf("a rule that is only previewed: %+v %v, %+v %v", p, perr, swept, err)
+	}
 	if _, err := r.Preview(t.Context(), "", "neverwas"); err == nil {
 		t.Error("an approval that is not there has a preview")
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -113,14 +114,9 @@ func (b *Booker) Take(ctx context.Context, e dingtalk.Event) error {
 	return err
 }
 
-// has reports whether any rule is about a process.
+// has reports whether any rule acts on a process.
 func (b *Booker) has(process string) bool {
-	for _, rule := range b.rules {
-		if rule.Process == process {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(b.rules, func(rule compiled) bool { return rule.Process == process && !rule.Preview })
 }
 
 // add puts an approval on the list, and reports whether that made a difference.
@@ -149,13 +145,13 @@ type Swept struct {
 }
 
 // Sweep searches for approvals whose event never came: all that are over and were
-// begun within back (at most 364 days), of every process that a rule is about
+// begun within back (at most 364 days), of every process that a rule acts on
 // (F64). Windows of two searches may overlap: an approval is one item. It costs
 // one call of the monthly quota per process and 20 approvals.
 func (b *Booker) Sweep(ctx context.Context, back time.Duration) (Swept, error) {
 	var swept Swept
 	var failed []error
-	for process, since := range b.processes() {
+	for process, since := range b.processes(false) {
 		from := b.cfg.Now().Add(-back)
 		if from.Before(since) {
 			from = since
@@ -179,10 +175,14 @@ func (b *Booker) Sweep(ctx context.Context, back time.Duration) (Swept, error) {
 	return swept, errors.Join(failed...)
 }
 
-// processes are those that rules are about, with the first day of any.
-func (b *Booker) processes() map[string]time.Time {
+// processes are those that rules act on, with the first day of any; all: those of
+// rules that are only previewed too.
+func (b *Booker) processes(all bool) map[string]time.Time {
 	out := map[string]time.Time{}
 	for _, rule := range b.rules {
+		if rule.Preview && !all {
+			continue
+		}
 		if first, ok := out[rule.Process]; !ok || rule.Since.Before(first) {
 			out[rule.Process] = rule.Since
 		}
@@ -208,7 +208,7 @@ type Preview struct {
 // nothing (F61). The process may be empty where the rules are about one only.
 func (b *Booker) Preview(ctx context.Context, process, instance string) (Preview, error) {
 	if process == "" {
-		all := b.processes()
+		all := b.processes(true)
 		for only := range all {
 			process = only
 		}
@@ -224,7 +224,7 @@ func (b *Booker) Preview(ctx context.Context, process, instance string) (Preview
 	if in.Finished.IsZero() {
 		in.Finished = b.cfg.Now() // as if it ended now
 	}
-	chosen, why, err := b.choose(process, in, nil)
+	chosen, why, err := b.choose(process, in, nil, true)
 	switch {
 	case err != nil:
 		return p, err
@@ -243,10 +243,10 @@ func (b *Booker) Preview(ctx context.Context, process, instance string) (Preview
 }
 
 // choose is the first rule that wants the approval, or why none does.
-func (b *Booker) choose(process string, in dingtalk.Instance, set map[string]string) (*builder, string, error) {
+func (b *Booker) choose(process string, in dingtalk.Instance, set map[string]string, preview bool) (*builder, string, error) {
 	why := "no rule is about its process"
 	for _, rule := range b.rules {
-		if rule.Process != process {
+		if rule.Process != process || rule.Preview && !preview {
 			continue
 		}
 		if in.Created.Before(rule.Since) {

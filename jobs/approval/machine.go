@@ -142,7 +142,7 @@ func (m *machine) make(ctx context.Context) (bool, error) {
 	case !in.Agreed():
 		return false, m.pass(ctx, "it was not agreed")
 	}
-	chosen, why, err := m.choose(m.errand.Process, in, m.errand.Set)
+	chosen, why, err := m.choose(m.errand.Process, in, m.errand.Set, false)
 	if err != nil {
 		return false, jobs.Explain(identity.Fail(identity.Invalid, identity.CodeRefusedInput, "approval: %s: %w", in.ID, err), short(err.Error()))
 	}

@@ -22,6 +22,7 @@ type Rule struct {
 	DataCentre string    `json:"data_centre"`
 	Since      time.Time `json:"since"` // approvals begun earlier are left alone
 	Template   string    `json:"template,omitempty"`
+	Preview    bool      `json:"preview,omitempty"` // shows what it would do and does nothing
 
 	Form    string `json:"form"`              // form id in Kingdee
 	Version int    `json:"version,omitempty"` // part of the bill's number; 1 by default

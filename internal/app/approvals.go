@@ -1,0 +1,158 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"kdgate/identity"
+	"kdgate/internal/config"
+	"kdgate/jobs"
+	"kdgate/jobs/approval"
+	"kdgate/jobs/schedule"
+	"kdgate/mapping"
+)
+
+// newBookers makes what turns approvals into bills, by organisation. The rules
+// are read to their last expression here, so that a configuration with a mistake
+// in one is never in force.
+func (c *Core) newBookers(cfg *config.Config, v vendors, table *mapping.Table) (map[string]*approval.Booker, error) {
+	rules := map[string][]approval.Rule{}
+	for _, a := range cfg.Approvals {
+		rule, err := approvalRule(a)
+		if err != nil {
+			return nil, err
+		}
+		rules[a.Corp] = append(rules[a.Corp], rule)
+	}
+	targets := map[string]approval.Target{}
+	for id, client := range v.kingdee {
+		targets[id] = client.api.Background()
+	}
+	bookers := map[string]*approval.Booker{}
+	var wrong []error
+	for corp, list := range rules {
+		booker, err := approval.New(approval.Config{
+			Corp: corp, Source: v.dingtalk[corp].api.Background(), Targets: targets, People: employees{table, corp},
+			Recorder: recorder{c.log, c.metrics}, Rules: list, Now: c.options.Now, Logger: c.options.Logger,
+		}, c.queue)
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("approvals: %w", err))
+		}
+		bookers[corp] = booker
+	}
+	return bookers, errors.Join(wrong...)
+}
+
+func approvalRule(a config.Approval) (approval.Rule, error) {
+	since, err := a.Begins()
+	if err != nil {
+		return approval.Rule{}, fmt.Errorf("approvals: %s: since: %w", a.Name, err)
+	}
+	rule := approval.Rule{
+		Name: a.Name, Process: a.Process, DataCentre: a.DataCentre, Since: since, Template: a.Template, Preview: a.Mode != "on",
+		Form: a.Form, Version: a.Version, Audit: a.Audit, When: a.When, NoComment: !a.Comment, CommentAs: a.CommentAs,
+		Header: approvalFields(a.Header), Aliases: map[string]string{}, Dictionaries: map[string]map[string]string{},
+	}
+	for _, row := range a.Aliases {
+		rule.Aliases[row.Name] = row.ID
+	}
+	for _, table := range a.Rows {
+		rule.Rows = append(rule.Rows, approval.Table{
+			Entry: table.Entry, From: table.From, When: table.When, Empty: table.Empty, Fields: approvalFields(table.Fields),
+		})
+	}
+	for _, dictionary := range a.Dictionaries {
+		words := map[string]string{}
+		for _, word := range dictionary.Words {
+			words[word.Value] = word.Text
+		}
+		rule.Dictionaries[dictionary.Name] = words
+	}
+	return rule, nil
+}
+
+func approvalFields(list []config.ApprovalField) []approval.Field {
+	var out []approval.Field
+	for _, f := range list {
+		out = append(out, approval.Field{
+			Key: f.Key, From: f.From, Const: f.Const, Expr: f.Expr, As: approval.Form(f.As),
+			Dictionary: f.Dictionary, Default: f.Default, Optional: f.Optional,
+		})
+	}
+	return out
+}
+
+// employees are the people of one organisation as the mapping table knows them.
+type employees struct {
+	table *mapping.Table
+	corp  string
+}
+
+// Staff implements approval.People. A mapping that is suspended still says whose
+// bill it is: somebody who has left is reimbursed all the same.
+func (e employees) Staff(ctx context.Context, dataCentre, userid string) (string, error) {
+	row, err := e.table.Get(ctx, mapping.KeyOf(identity.Subject{Corp: e.corp, UserID: userid}, dataCentre))
+	switch {
+	case absent(err), err == nil && row.StaffNumber == "":
+		return "", identity.Fail(identity.NotFound, identity.CodeNotMapped, "app: %s is not mapped in %s", userid, dataCentre)
+	case err != nil:
+		return "", err
+	}
+	return row.StaffNumber, nil
+}
+
+// approvalKind is the work of one approval.
+func (s *Server) approvalKind() jobs.Kind {
+	return jobs.Kind{Name: approval.KindBill, Handler: jobs.HandlerFunc(func(ctx context.Context, w *jobs.Work) error {
+		return approval.Bills{Bookers: s.rooms.Load().bookers}.Handle(ctx, w)
+	})}
+}
+
+// The searches for approvals whose event never came.
+const (
+	taskApprovals        = "approvals"
+	taskApprovalsNightly = "approvals-nightly"
+)
+
+// searches are the tasks that look for missed approvals; none without rules.
+func (c *Core) searches() ([]schedule.Task, error) {
+	cfg := c.options.Config
+	if !cfg.Approving() {
+		return nil, nil
+	}
+	var tasks []schedule.Task
+	for _, t := range []struct {
+		name, key, spec string
+		back            func(config.Search) time.Duration
+	}{
+		{taskApprovals, "every", cfg.Search.Every, func(s config.Search) time.Duration { return s.Overlap }},
+		{taskApprovalsNightly, "nightly", cfg.Search.Nightly, func(s config.Search) time.Duration { return s.LookBack }},
+	} {
+		spec, err := schedule.Parse(t.spec)
+		if err != nil {
+			return nil, fmt.Errorf("approval_search.%s: %w", t.key, err)
+		}
+		tasks = append(tasks, schedule.Task{Name: t.name, Spec: spec, Do: func(ctx context.Context, p *schedule.Progress) error {
+			return c.searchApprovals(ctx, p, t.back)
+		}})
+	}
+	return tasks, nil
+}
+
+// searchApprovals is one search. An organisation that cannot be asked does not
+// keep the others from it.
+func (c *Core) searchApprovals(ctx context.Context, p *schedule.Progress, back func(config.Search) time.Duration) error {
+	r := c.rooms.Load()
+	var failed []error
+	for corp, booker := range r.bookers {
+		swept, err := booker.Sweep(ctx, back(r.config.Search))
+		p.Count("seen", int64(swept.Seen))
+		p.Count("added", int64(swept.Added))
+		if err != nil {
+			failed = append(failed, fmt.Errorf("organisation %s: %w", corp, err))
+		}
+	}
+	return errors.Join(failed...)
+}

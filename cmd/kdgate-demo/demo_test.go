@@ -468,7 +468,7 @@ func must[T any](v T, err error) T {
 // TestUsage: mistakes on the command line are named.
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
-		{"--gateway", "0.0.0.0:8080"}, {"--only", "redis"}, {"--nope"}, {"extra"}, {"--kingdee", "here"},
+		{"--gateway", "0.0.0.0:8080"}, {"--only", "redis"}, {"--nope"}, {"extra"}, {"--directory", "maybe"}, {"--kingdee", "here"},
 	} {
 		err := run(context.Background(), args, io.Discard, io.Discard)
 		if !errors.Is(err, errUsage) {

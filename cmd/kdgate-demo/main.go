@@ -32,7 +32,7 @@ type flags struct {
 	data, redis, only               string
 	people                          int
 	quiet                           bool
-	mode                            string
+	mode, directory                 string
 	qps                             int
 }
 
@@ -68,6 +68,7 @@ func parse(args []string, stderr io.Writer) (flags, error) {
 	set.BoolVar(&f.quiet, "quiet", false, "do not show the gateway's log")
 	set.IntVar(&f.qps, "qps", 0, "calls a second the simulated DingTalk allows each API: 0 its own 20, negative no limit")
 	set.StringVar(&f.mode, "mode", "link", "how people reach Kingdee: link, by a redirect, or proxy, through the gateway")
+	set.StringVar(&f.directory, "directory", "on", "the sync of people: on, events are followed and a first run waits for you; preview, runs only tell; off")
 	if err := set.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return f, err
@@ -82,6 +83,9 @@ func parse(args []string, stderr io.Writer) (flags, error) {
 	}
 	if f.mode != "link" && f.mode != "proxy" {
 		return f, fmt.Errorf("%w: --mode is link or proxy", errUsage)
+	}
+	if f.directory != "on" && f.directory != "preview" && f.directory != "off" {
+		return f, fmt.Errorf("%w: --directory is on, preview or off", errUsage)
 	}
 	for _, address := range []string{f.gateway, f.dingtalk, f.kingdee, f.ops} {
 		if err := loopbackOnly(address); err != nil {
@@ -126,6 +130,7 @@ type demo struct {
 	folder         string // to remove at the end, empty when it is kept
 	secretFile     string // of the console's emergency account
 	simulators     []*http.Server
+	listening      func() bool // the gateway hears events
 	failed         chan error
 }
 
@@ -145,6 +150,7 @@ func (d *demo) start(ctx context.Context) error {
 		if d.dingtalk, err = d.serve(ctx, d.dingtalk, sim); err != nil {
 			return err
 		}
+		d.listening = func() bool { return len(sim.StreamConnections(appKey)) > 0 }
 	}
 	if d.only != "dingtalk" {
 		sim, err := kingdeesim.New(kingdee(d.people, kingdeeSecret))
@@ -159,7 +165,33 @@ func (d *demo) start(ctx context.Context) error {
 		fmt.Fprintf(d.stderr, "app key %s secret %s; app id %s secret %s\n", appKey, dingSecret, appID, kingdeeSecret)
 		return nil
 	}
-	return d.startGateway(ctx, dingSecret, kingdeeSecret)
+	if err := d.startGateway(ctx, dingSecret, kingdeeSecret); err != nil {
+		return err
+	}
+	d.awaitEvents(ctx)
+	return nil
+}
+
+// listenTime bounds the wait for the stream of events.
+const listenTime = 5 * time.Second
+
+// awaitEvents waits until the gateway hears what happens in DingTalk, so that
+// nothing done after "ready" is heard late.
+func (d *demo) awaitEvents(ctx context.Context) {
+	if d.directory != "on" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, listenTime)
+	defer cancel()
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for !d.listening() {
+		select {
+		case <-ctx.Done():
+			return // the redelivery brings what was missed
+		case <-ticker.C:
+		}
+	}
 }
 
 func (d *demo) dingTalkConfig(secret string) dingtalksim.Config {
@@ -258,7 +290,7 @@ func (d *demo) configure(folder, dingSecret, kingdeeSecret string) (*config.Conf
 		qps = map[bool]int{true: 20, false: 100000}[qps == 0]
 	}
 	text := fmt.Sprintf(template, d.gateway, d.gateway, d.ops, store, seal, corpID, appKey, agentID, d.dingtalk, d.dingtalk,
-		d.dingtalk, d.dingtalk, qps, centreID, centreName, d.kingdee, d.mode, dbID, appID, integrator)
+		d.dingtalk, d.dingtalk, qps, centreID, centreName, d.kingdee, d.mode, dbID, appID, integrator, d.directory)
 	for _, p := range d.people {
 		if p.role != "" {
 			text += fmt.Sprintf("  - {corp: %s, userid: %s, role: %s}\n", corpID, p.userid, p.role)
@@ -300,7 +332,7 @@ corps:
     app_secret_file: dingtalk.secret
     agent_id: %d
     endpoints: {oapi: "http://%s", api: "http://%s", login: "http://%s", jsapi: "http://%s/jsapi/dingtalk.open.js"}
-    quota: {qps: %d}
+    quota: {qps: %d, directory_per_minute: 600}
 data_centres:
   - id: %s
     name: %s
@@ -313,6 +345,9 @@ data_centres:
 forms:
   - {name: expense, form_id: ER_ExpReimbursement, types: [bill, list]}
   - {name: approvals, form_id: WF_AssignmentBill, types: [list]}
+# Comparisons come once a day, so the cast stays as it is; kdgate directory run does one now.
+# Everybody is in the company itself (1); without a department in Kingdee nobody has a post, and no login user is found.
+directory: {mode: %s, every: "@every 24h", departments: [{id: 1, number: BM000001}], default_position: GW0001, create_user: true}
 admins:
 `
 

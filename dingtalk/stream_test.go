@@ -92,7 +92,7 @@ func (f *flow) connected(t *testing.T, n int) []dingtalksim.StreamConnection {
 // within waits for what another goroutine is about to do.
 func within(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
 		if holds() {
 			return
 		}

@@ -134,8 +134,8 @@ func (x *Exchange) heard(ctx context.Context, key string) {
 }
 
 func (x *Exchange) tell(what string, err error) {
-	if errors.Is(err, context.Canceled) {
-		return // the end of Run says nothing
+	if errors.Is(err, context.Canceled) || errors.Is(err, store.ErrUnavailable) {
+		return // the end of Run says nothing, and a store that is away is told of elsewhere
 	}
 	x.mu.Lock()
 	was := x.faults[what]

@@ -54,6 +54,23 @@ func aboutOf(command []byte) string {
 	return strings.Join(rooms, " ")
 }
 
+// calm waits until nothing is asked any more: the console's index reads the rows
+// that a sign-in has changed, in its own time.
+func (s *trips) calm() {
+	tick := time.NewTicker(150 * time.Millisecond)
+	defer tick.Stop()
+	for before := -1; ; {
+		s.mu.Lock()
+		n := len(s.asked)
+		s.mu.Unlock()
+		if n == before {
+			return
+		}
+		before = n
+		<-tick.C
+	}
+}
+
 // during gives what was asked while do ran.
 func (s *trips) during(do func()) []string {
 	s.mu.Lock()
@@ -92,6 +109,7 @@ func TestTrips(t *testing.T) {
 	}
 	signIn(client)() // Kingdee is asked about the row, and the scripts are loaded
 	for name, by := range map[string]door{"client": client, "browser": browser} {
+		seen.calm()
 		asked := seen.during(signIn(by))
 		commits := 0
 		for _, about := range asked {
@@ -103,6 +121,7 @@ func TestTrips(t *testing.T) {
 			t.Errorf("%s: %d trips, %d of them commits:\n%s", name, len(asked), commits, strings.Join(asked, "\n"))
 		}
 	}
+	seen.calm()
 	again := seen.during(func() {
 		if err := p.as(p.launch(launchPath)); err != nil {
 			t.Error(err)

@@ -24,14 +24,12 @@ import (
 	"kdgate/web/admin"
 )
 
-// openTime bounds what building a console asks of the store.
-const openTime = 10 * time.Second
-
 // console is the listener of the console, where it has one of its own (T107).
 type console struct {
 	server http.Server
 	at     net.Listener // nil: the console stands on the public listener
 	front  atomic.Pointer[http.Handler]
+	made   atomic.Pointer[admin.Console]
 
 	imports  *admin.Imports  // outlives a reload: what is being written goes on
 	verifier *admin.Verifier // likewise
@@ -95,9 +93,7 @@ func (s *Server) handConsole(r *rooms, front *gateway.Gateway) error {
 	if err != nil {
 		return fmt.Errorf("console.allow: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), openTime)
-	defer cancel()
-	made, err := admin.New(ctx, admin.Config{
+	made, err := admin.New(admin.Config{
 		Store: s.store, Sessions: s.sessions, SignIn: front.SignIn, Recorder: recorder{s.log, s.metrics},
 		Logger: s.options.Logger, Admins: consoleAdmins(cfg), Barred: barred(r), Allow: allow, Secret: s.secret,
 		BreakGlass: cfg.Console.BreakGlass, SecretFile: SecretFile(cfg),
@@ -107,7 +103,28 @@ func (s *Server) handConsole(r *rooms, front *gateway.Gateway) error {
 		return err
 	}
 	front.Handle(gateway.ConsolePrefix, made)
+	s.console.made.Store(made)
 	return nil
+}
+
+// prepareTime bounds the try at the start, before which nothing is served.
+const prepareTime = time.Second
+
+// prepareConsole makes the emergency account as soon as the store can be asked:
+// a gateway starts without it (R17).
+func (s *Server) prepareConsole(ctx context.Context) {
+	ticker := time.NewTicker(repairEvery)
+	defer ticker.Stop()
+	for {
+		if err := s.console.made.Load().Prepare(ctx); err == nil {
+			return
+		}
+		select { // readiness tells what is wrong with the store
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
 }
 
 // consolePages are the rooms of the console.

@@ -107,6 +107,9 @@ func (s *Server) assemble(ctx context.Context) error {
 			return err
 		}
 	}
+	first, cancel := context.WithTimeout(ctx, prepareTime)
+	defer cancel()
+	_ = s.console.made.Load().Prepare(first) // prepareConsole goes on where this could not
 	return nil
 }
 
@@ -239,7 +242,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) background() []func(context.Context) {
 	work := []func(context.Context){
 		func(ctx context.Context) { _ = s.sessions.Run(ctx) }, // it has no error to give
-		s.health.watch, s.repair, s.countSessions, s.retain, s.index.Run, s.console.imports.Run, s.console.verifier.Run,
+		s.health.watch, s.repair, s.countSessions, s.retain, s.prepareConsole, s.index.Run, s.console.imports.Run, s.console.verifier.Run,
 	}
 	if s.options.Config.Store.Driver != "sqlite" {
 		work = append(work, s.lane.keep, s.keepPresence, s.recoverLost)

@@ -58,14 +58,17 @@ type emergency struct {
 	version store.Version
 }
 
-// openBreakGlass makes the account where there is none.
-func openBreakGlass(ctx context.Context, c *Console) (*breakGlass, error) {
-	b := &breakGlass{Console: c, turn: make(chan struct{}, 1), limiter: limiter{c}}
-	_, err := b.load(ctx)
-	if !errors.Is(err, store.ErrNotFound) {
-		return b, err
+// Prepare makes the emergency account where there is none. It asks the store,
+// which may be away when a gateway starts (R17): the caller tries again.
+func (c *Console) Prepare(ctx context.Context) error {
+	if c.breakGlass == nil {
+		return nil
 	}
-	return b, b.bootstrap(ctx, 1, store.Version(0))
+	_, err := c.breakGlass.load(ctx)
+	if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return c.breakGlass.bootstrap(ctx, 1, store.Version(0))
 }
 
 // ResetBreakGlass gives the emergency account a new one-time secret, in the

@@ -218,8 +218,9 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 func (h *house) build(pages ...admin.Page) {
 	h.Helper()
 	var err error
-	h.console, err = admin.New(h.Context(), h.cfg, pages...)
+	h.console, err = admin.New(h.cfg, pages...)
 	must(h, err)
+	must(h, h.console.Prepare(h.Context()))
 	assets, err := webAssets()
 	must(h, err)
 	mux := http.NewServeMux()

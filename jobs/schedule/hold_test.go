@@ -24,7 +24,7 @@ func TestHold(t *testing.T) {
 		}
 		s := r.replica("one", task)
 		defer r.run(s)()
-		pass := func(d time.Duration) { time.Sleep(d); synctest.Wait() }
+		pass := func(d time.Duration) { <-time.After(d); synctest.Wait() }
 		pass(2 * time.Hour)
 		if ran.Load() != 0 {
 			t.Errorf("ran %d times while it was held", ran.Load())

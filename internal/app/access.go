@@ -11,10 +11,9 @@ import (
 	"kdgate/web/admin"
 )
 
-// newBook makes the book of people who ask for access. Nobody is told of a
-// request yet: its Notifier belongs to the room that sends messages.
+// newBook makes the book of people who ask for access.
 func (s *Server) newBook() (*access.Book, error) {
-	return access.New(access.Config{Store: s.store, Recorder: recorder{s.log, s.metrics}, Now: s.options.Now})
+	return access.New(access.Config{Store: s.store, Recorder: recorder{s.log, s.metrics}, Notifier: applicants{s.Core}, Now: s.options.Now})
 }
 
 // accessDoor is the book as the gateway sees it.

@@ -170,6 +170,7 @@ type rooms struct {
 	table   *mapping.Table
 	keeper  *directory.Keeper           // nil: the directory is off
 	bookers map[string]*approval.Booker // of organisations whose approvals become bills
+	notices notices                     // ways to people
 	left    chan struct{}               // closed when other rooms are in force
 }
 
@@ -199,7 +200,11 @@ func (c *Core) furnish(cfg *config.Config, old *rooms) (*rooms, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &rooms{config: cfg, vendors: v, table: table, keeper: keeper, bookers: bookers, left: make(chan struct{})}, nil
+	told, err := c.newNotices(cfg, v, old.notices)
+	if err != nil {
+		return nil, err
+	}
+	return &rooms{config: cfg, vendors: v, table: table, keeper: keeper, bookers: bookers, notices: told, left: make(chan struct{})}, nil
 }
 
 // Table is the mapping table in force now.

@@ -161,7 +161,7 @@ func (s *Server) directoryKinds() []jobs.Kind {
 			r := s.rooms.Load()
 			leave := &directory.Leave{
 				Keepers: r.keepers(), Doors: doors, Accounts: r.accounts(), Wave: wave, Spared: r.config.Mapping.PrivilegedUsers,
-				Recorder: recorder{s.log, s.metrics}, Now: s.options.Now,
+				Recorder: leaverBell{recorder{s.log, s.metrics}, s.Core}, Now: s.options.Now,
 			}
 			return leave.Handle(ctx, w)
 		})},

@@ -64,6 +64,9 @@ func (s *Server) judge(load func() (*config.Config, error)) (*successor, error) 
 	if old, next := old.config.Directory, cfg.Directory; old.On() != next.On() || old.On() && old.Every != next.Every {
 		refused = append(refused, "directory.mode from or to off, or directory.every")
 	}
+	if !slices.Equal(noticeTimes(old.config), noticeTimes(cfg)) {
+		refused = append(refused, "which notices there are, or when they are looked at")
+	}
 	if len(refused) > 0 {
 		return nil, fmt.Errorf("%s changed; that needs a restart", strings.Join(refused, ", "))
 	}

@@ -58,6 +58,11 @@ func (c *Core) tasks() ([]schedule.Task, error) {
 	if err != nil {
 		return nil, err
 	}
+	told, err := c.noticeTasks()
+	if err != nil {
+		return nil, err
+	}
+	tasks = append(tasks, told...)
 	if cfg := c.options.Config.Directory; cfg.On() {
 		spec, err := schedule.Parse(cfg.Every)
 		if err != nil {
@@ -78,7 +83,7 @@ func (c *Core) tasks() ([]schedule.Task, error) {
 // openWorkshop makes what works the list on every replica.
 func (s *Server) openWorkshop() error {
 	var err error
-	s.pool, err = jobs.NewPool(jobs.PoolConfig{Queue: s.queue, Kinds: append(s.directoryKinds(), s.approvalKind()), Log: s.options.Logger})
+	s.pool, err = jobs.NewPool(jobs.PoolConfig{Queue: s.queue, Kinds: append(s.directoryKinds(), s.approvalKind(), s.noticeKind()), Log: s.options.Logger})
 	return err
 }
 

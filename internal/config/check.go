@@ -40,6 +40,7 @@ func (c *Config) check(m *Mistakes) {
 	c.checkConsole(m)
 	c.checkDirectory(m)
 	c.checkApprovals(m)
+	c.checkNotices(m)
 	c.checkUnsupported(m)
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
 		m.add("log.level: %q is none of debug, info, warn, error", c.Log.Level)
@@ -321,16 +322,6 @@ func (c *Config) checkAdmins(m *Mistakes) {
 // checkUnsupported refuses sections that would do nothing: a control that is
 // written down but not there must not look as if it were.
 func (c *Config) checkUnsupported(m *Mistakes) {
-	for _, section := range []struct {
-		name    string
-		content map[string]any
-	}{
-		{"notices", c.Notices.Content},
-	} {
-		if len(section.content) > 0 {
-			m.add("%s: not available yet in this version; remove the section", section.name)
-		}
-	}
 	if len(c.Clients.OIDC)+len(c.Clients.CAS)+len(c.Clients.SAML) > 0 {
 		m.add("clients: not available yet in this version; leave the lists empty")
 	}

@@ -29,16 +29,13 @@ type Config struct {
 	Directory   Directory    `mapstructure:"directory" doc:"DingTalk's address book to Kingdee's staff"`
 	Approvals   []Approval   `mapstructure:"approvals" doc:"which approvals become which bills; see docs/approvals.md"`
 	Search      Search       `mapstructure:"approval_search" doc:"how approvals are found whose event never came"`
-	Notices     Unsupported  `mapstructure:"notices" doc:"notices"`
+	Notices     []Notice     `mapstructure:"notices" doc:"what people are told"`
+	Robots      []Robot      `mapstructure:"robots" doc:"robots of DingTalk groups, for notices"`
+	Mail        Mail         `mapstructure:"mail" doc:"mail server, for notices"`
 	Clients     Clients      `mapstructure:"clients" doc:"other applications that sign in through kdgate"`
 
 	// Warnings are settings that are right but do nothing yet, or weaken something.
 	Warnings []string `mapstructure:"-"`
-}
-
-// Unsupported is a section whose rooms are not built yet: anything in it is a mistake.
-type Unsupported struct {
-	Content map[string]any `mapstructure:",remain"`
 }
 
 // Clients are the relying parties of the identity-provider doors.

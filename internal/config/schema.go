@@ -66,7 +66,7 @@ func fields(t reflect.Type) func(yield func(taggedField) bool) {
 }
 
 func isSection(t reflect.Type) bool {
-	return t.Kind() == reflect.Struct && t != reflect.TypeFor[identity.Secret]() && t != reflect.TypeFor[Unsupported]()
+	return t.Kind() == reflect.Struct && t != reflect.TypeFor[identity.Secret]()
 }
 
 func isStructList(t reflect.Type) bool {
@@ -79,8 +79,6 @@ func kindName(t reflect.Type) string {
 		return "secret"
 	case t == reflect.TypeFor[time.Duration]():
 		return "duration"
-	case t == reflect.TypeFor[Unsupported]():
-		return "not available yet"
 	}
 	switch t.Kind() {
 	case reflect.Int, reflect.Int64, reflect.Float64:

@@ -33,6 +33,10 @@ func resolvePaths(cfg *Config, dir string) {
 		dc := &cfg.DataCentres[i]
 		paths = append(paths, &dc.AppSecretFile, &dc.CAFile, &dc.ClientCert, &dc.ClientKey)
 	}
+	for i := range cfg.Robots {
+		paths = append(paths, &cfg.Robots[i].TokenFile, &cfg.Robots[i].SecretFile)
+	}
+	paths = append(paths, &cfg.Mail.PasswordFile, &cfg.Mail.CAFile)
 	for _, path := range paths {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(dir, *path)
@@ -69,6 +73,12 @@ func readSecrets(cfg *Config, mistakes *Mistakes) {
 		read(at+".old.token", &callback.Old.Token, callback.Old.TokenFile)
 		read(at+".old.aes_key", &callback.Old.AESKey, callback.Old.AESKeyFile)
 	}
+	for i := range cfg.Robots {
+		robot, at := &cfg.Robots[i], fmt.Sprintf("robots[%d]", i)
+		read(at+".token", &robot.Token, robot.TokenFile)
+		read(at+".secret", &robot.Secret, robot.SecretFile)
+	}
+	read("mail.password", &cfg.Mail.Password, cfg.Mail.PasswordFile)
 	for i := range cfg.DataCentres {
 		dc := &cfg.DataCentres[i]
 		read(fmt.Sprintf("data_centres[%d].app_secret", i), &dc.AppSecret, dc.AppSecretFile)

@@ -16,7 +16,9 @@ type Desk struct {
 	Base    string    // the gateway's own address, without a slash at the end
 	Admins  []Address // who grants access (F11)
 	Leavers []Address // who hears of leavers; empty: nobody
-	Detours []Address // fallbacks of both
+	Detours []Address // fallbacks of the cards to Admins
+
+	LeaverDetours []Address
 
 	SensitiveLeavers bool // leavers are told to people only
 }
@@ -72,7 +74,7 @@ type Leaver struct {
 	Who        identity.Subject
 	Name       string
 	Department string
-	Left       time.Time // when DingTalk says so
+	Left       time.Time // when DingTalk says so; zero: it did not
 	Closed     time.Time // when the last door of ours was
 }
 
@@ -91,9 +93,12 @@ func (d *Desk) Left(ctx context.Context, l Leaver) error {
 		text += "\n- 部门：" + escape(l.Department)
 	}
 	form := "2006-01-02 15:04:05"
-	text += "\n- 离职：" + l.Left.In(zone()).Format(form) + "\n- 访问已全部关闭：" + l.Closed.In(zone()).Format(form)
+	if !l.Left.IsZero() {
+		text += "\n- 离职：" + l.Left.In(zone()).Format(form)
+	}
+	text += "\n- 访问已全部关闭：" + l.Closed.In(zone()).Format(form)
 	return d.Outbox.Send(ctx, Notice{
 		Key:   fmt.Sprintf("leaver/%s/%s/%d", l.Who.Corp, l.Who.UserID, l.Left.UnixMilli()),
-		Topic: "leaver", To: d.Leavers, Fallbacks: d.Detours, Title: "员工离职", Text: text, Sensitive: d.SensitiveLeavers,
+		Topic: "leaver", To: d.Leavers, Fallbacks: d.LeaverDetours, Title: "员工离职", Text: text, Sensitive: d.SensitiveLeavers,
 	})
 }

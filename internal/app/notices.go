@@ -1,0 +1,382 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"kdgate/audit"
+	"kdgate/dingtalk"
+	"kdgate/identity"
+	"kdgate/internal/config"
+	"kdgate/jobs"
+	"kdgate/jobs/directory"
+	"kdgate/jobs/notice"
+	"kdgate/jobs/schedule"
+	"kdgate/mapping/access"
+)
+
+// notices are the outboxes, desks and robots of a configuration.
+type notices struct {
+	boxes  notice.Outboxes         // by corp
+	desks  map[string]*notice.Desk // by corp
+	robots map[string]robot        // by name
+}
+
+// robot is one with what it was made from: it is taken over by the next
+// configuration, because it knows for how long it has to be silent.
+type robot struct {
+	speaker *dingtalk.Robot
+	section config.Robot
+	client  *dingtalk.Client
+}
+
+// newNotices makes the ways to people. The rules are read to their last address
+// here, so that a configuration with a mistake in one is never in force.
+func (c *Core) newNotices(cfg *config.Config, v vendors, old notices) (notices, error) {
+	n := notices{boxes: notice.Outboxes{}, desks: map[string]*notice.Desk{}, robots: map[string]robot{}}
+	speakers := map[string]notice.Speaker{}
+	for _, section := range cfg.Robots {
+		made, kept := old.robots[section.Name]
+		if client := v.dingtalk[section.Corp].api; !kept || made.client != client || !reflect.DeepEqual(made.section, section) {
+			speaker, err := client.Background().Robot(dingtalk.RobotConfig{Token: section.Token, Secret: section.Secret, Keyword: section.Keyword})
+			if err != nil {
+				return n, fmt.Errorf("robots: %s: %w", section.Name, err)
+			}
+			made = robot{speaker, section, client}
+		}
+		n.robots[section.Name], speakers[section.Name] = made, made.speaker
+	}
+	mailer, err := newMailer(cfg.Mail)
+	if err != nil {
+		return n, err
+	}
+	for corp, client := range v.dingtalk {
+		box, err := notice.New(notice.Config{
+			Corp: corp, Store: c.store, Queue: c.queue, Messenger: client.api.Background(), Robots: speakers, Mailer: mailer,
+			Roles: rolesOf(cfg, corp), Now: c.options.Now, Logger: c.options.Logger,
+		})
+		if err != nil {
+			return n, err
+		}
+		n.boxes[corp] = box
+		n.desks[corp] = &notice.Desk{
+			Outbox: box, Base: strings.TrimSuffix(cfg.PublicURL, "/"), SensitiveLeavers: true,
+			Admins: []notice.Address{{Way: notice.WayRole, Who: "mapping-admin"}},
+		}
+	}
+	return n, n.furnishDesks(cfg)
+}
+
+// newMailer is nil where no mail is sent; an interface that holds a nil pointer
+// would look like one that sends.
+func newMailer(cfg config.Mail) (notice.Mailer, error) {
+	if cfg.Host == "" {
+		return nil, nil
+	}
+	secure, err := clientTLS(cfg.CAFile, "", "")
+	if err != nil {
+		return nil, fmt.Errorf("mail.ca_file: %w", err)
+	}
+	smtp, err := notice.NewSMTP(notice.SMTPConfig{
+		Host: cfg.Host, Port: cfg.Port, User: cfg.User, Password: cfg.Password, From: cfg.From, TLS: secure,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("mail: %w", err)
+	}
+	return smtp, nil
+}
+
+// rolesOf are the people behind role:NAME. Where nobody is a mapping
+// administrator, administrators are: somebody has to hear of requests.
+func rolesOf(cfg *config.Config, corp string) map[string][]string {
+	roles := map[string][]string{}
+	for _, admin := range cfg.Admins {
+		if admin.Corp == corp {
+			roles[admin.Role] = append(roles[admin.Role], admin.UserID)
+		}
+	}
+	if len(roles["mapping-admin"]) == 0 {
+		roles["mapping-admin"] = roles["admin"]
+	}
+	return roles
+}
+
+// furnishDesks reads the rules of kinds access and leavers, and the addresses of all.
+func (n notices) furnishDesks(cfg *config.Config) error {
+	var wrong []error
+	for _, rule := range cfg.Notices {
+		to, fallbacks, err := addresses(rule)
+		if err == nil && rule.Every != "" {
+			_, err = schedule.Parse(rule.Every)
+		}
+		if err == nil {
+			_, err = notice.Filter(conditions(rule.Where), time.Unix(0, 0))
+		}
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("notices: %s: %w", rule.Name, err))
+			continue
+		}
+		desk := n.desks[rule.Corp]
+		switch rule.Kind {
+		case "access":
+			desk.Admins, desk.Detours = to, fallbacks
+		case "leavers":
+			desk.Leavers, desk.LeaverDetours, desk.SensitiveLeavers = to, fallbacks, !rule.Groups
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+func addresses(rule config.Notice) (to, fallbacks []notice.Address, err error) {
+	to, err = notice.ParseAddresses(rule.To)
+	fallbacks, also := notice.ParseAddresses(rule.Fallbacks)
+	return to, fallbacks, errors.Join(err, also)
+}
+
+func conditions(list []config.NoticeWhere) []notice.Condition {
+	out := make([]notice.Condition, 0, len(list))
+	for _, w := range list {
+		out = append(out, notice.Condition{Field: w.Field, Is: w.Is, Values: w.Values})
+	}
+	return out
+}
+
+// noticeKind is the kind of work that letters are.
+func (s *Server) noticeKind() jobs.Kind {
+	return jobs.Kind{Name: notice.Kind, Handler: jobs.HandlerFunc(func(ctx context.Context, w *jobs.Work) error {
+		return s.rooms.Load().notices.boxes.Handle(ctx, w)
+	})}
+}
+
+// noticeTasks are the rules that are looked at by the clock.
+func (c *Core) noticeTasks() ([]schedule.Task, error) {
+	var tasks []schedule.Task
+	for _, rule := range c.options.Config.Notices {
+		if rule.Every == "" {
+			continue
+		}
+		spec, err := schedule.Parse(rule.Every)
+		if err != nil {
+			return nil, fmt.Errorf("notices: %s: every: %w", rule.Name, err)
+		}
+		tasks = append(tasks, schedule.Task{Name: "notice." + rule.Name, Spec: spec, Do: func(ctx context.Context, p *schedule.Progress) error {
+			return c.tell(ctx, p, rule.Name)
+		}})
+	}
+	return tasks, nil
+}
+
+// noticeTimes is what a reload cannot change about the rules: which there are,
+// and when they are looked at.
+func noticeTimes(cfg *config.Config) []string {
+	var list []string
+	for _, rule := range cfg.Notices {
+		list = append(list, rule.Name+" "+rule.Every)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// tell looks at one rule as it now stands.
+func (c *Core) tell(ctx context.Context, p *schedule.Progress, name string) error {
+	r := c.rooms.Load()
+	i := slices.IndexFunc(r.config.Notices, func(n config.Notice) bool { return n.Name == name })
+	if i < 0 {
+		return nil
+	}
+	rule := r.config.Notices[i]
+	to, fallbacks, err := addresses(rule)
+	if err != nil {
+		return err
+	}
+	box, guard := r.notices.boxes[rule.Corp], p.Guard()
+	alarm := notice.Alarm{Name: rule.Name, To: to, Fallbacks: fallbacks, Link: r.publicLink("/admin/jobs")}
+	told := 0
+	switch rule.Kind {
+	case "low_stock", "query":
+		told, err = box.Look(ctx, r.watch(rule, to, fallbacks, c.options.Now), guard)
+	case "digest":
+		err = box.TellDigest(ctx, r.digest(rule, to, fallbacks), r.asker(rule), guard)
+	case "dead_letters":
+		told, err = box.DeadLetters(ctx, alarm, guard)
+	case "errors":
+		var since []notice.Trouble
+		if since, err = c.troubles(ctx); err == nil {
+			err = box.Morning(ctx, alarm, since, guard)
+		}
+	}
+	p.Count("told", int64(told))
+	return err
+}
+
+func (r *rooms) publicLink(path string) string {
+	return strings.TrimSuffix(r.config.PublicURL, "/") + path
+}
+
+// launchLink is where a rule's click leads: a form, or one record of it.
+func (r *rooms) launchLink(rule config.Notice, id string) string {
+	if rule.Link == "" {
+		return ""
+	}
+	path := "/launch/" + url.PathEscape(rule.DataCentre) + "/" + url.PathEscape(rule.Link)
+	if id != "" {
+		path += "/" + url.PathEscape(id)
+	}
+	return r.publicLink(path)
+}
+
+func (r *rooms) asker(rule config.Notice) notice.Asker {
+	return r.vendors.kingdee[rule.DataCentre].api.Background()
+}
+
+// watch is a rule as the outbox looks at it.
+func (r *rooms) watch(rule config.Notice, to, fallbacks []notice.Address, now func() time.Time) notice.Watch {
+	asker := r.asker(rule)
+	w := notice.Watch{
+		Name: rule.Name, Topic: "query", Title: titleOf(rule, "新的查询结果"), To: to, Fallbacks: fallbacks,
+		Sensitive: rule.Sensitive, Changed: rule.Changed, Link: r.launchLink(rule, ""),
+	}
+	if rule.Kind == "low_stock" {
+		w.Topic, w.Title = "stock", titleOf(rule, "库存低于安全库存")
+		w.Rows = func(ctx context.Context) ([]notice.Row, error) {
+			levels, err := asker.LowStock(ctx)
+			return notice.StockRows(levels), err
+		}
+		return w
+	}
+	inquiry := notice.Inquiry{Form: rule.Form, Key: rule.Key, Where: conditions(rule.Where)}
+	for _, column := range rule.Columns {
+		inquiry.Columns = append(inquiry.Columns, notice.Column{Field: column.Field, Title: column.Title})
+	}
+	if rule.Link != "" {
+		inquiry.Link = func(id string) string { return r.launchLink(rule, id) }
+	}
+	w.Rows = func(ctx context.Context) ([]notice.Row, error) { return inquiry.Rows(ctx, asker, now()) }
+	return w
+}
+
+func (r *rooms) digest(rule config.Notice, to, fallbacks []notice.Address) notice.Digest {
+	d := notice.Digest{
+		Name: rule.Name, Title: titleOf(rule, "经营日报"), Total: rule.Total, To: to, Fallbacks: fallbacks,
+		Sensitive: !rule.OpenAllowed(), Link: r.launchLink(rule, ""),
+	}
+	for _, f := range rule.Figures {
+		d.Figures = append(d.Figures, notice.Figure{Title: f.Title, Form: f.Form, Key: f.Key, Field: f.Field, Where: conditions(f.Where), Cost: f.Cost})
+	}
+	return d
+}
+
+func titleOf(rule config.Notice, standard string) string {
+	if rule.Title != "" {
+		return rule.Title
+	}
+	return standard
+}
+
+// mostTroubles bounds how many records the morning digest counts.
+const mostTroubles = 20_000
+
+// troubles counts what failed or was refused since yesterday, by action and reason.
+func (c *Core) troubles(ctx context.Context) ([]notice.Trouble, error) {
+	counts := map[string]int{}
+	for _, outcome := range []audit.Outcome{audit.Failed, audit.Refused} {
+		q := audit.Query{Outcome: outcome, From: c.options.Now().Add(-24 * time.Hour), Limit: 1000}
+		for seen := 0; seen < mostTroubles; seen += q.Limit {
+			page, err := c.log.Search(ctx, q)
+			if err != nil {
+				return nil, err
+			}
+			for _, record := range page {
+				counts[strings.TrimSpace(string(record.Action)+" "+record.Reason)]++
+			}
+			if len(page) < q.Limit {
+				break
+			}
+			q.Before = page[len(page)-1].Cursor()
+		}
+	}
+	list := make([]notice.Trouble, 0, len(counts))
+	for what, n := range counts {
+		list = append(list, notice.Trouble{What: what, N: n})
+	}
+	return list, nil
+}
+
+// applicants tells the administrators of requests, and people of decisions.
+type applicants struct{ core *Core }
+
+// Asked implements access.Notifier.
+func (a applicants) Asked(ctx context.Context, r access.Request) {
+	a.told(ctx, a.desk(r).AccessRequested(ctx, requestOf(r)))
+}
+
+// Decided implements access.Notifier.
+func (a applicants) Decided(ctx context.Context, r access.Request) {
+	a.told(ctx, a.desk(r).AccessAnswered(ctx, requestOf(r), r.State == access.Granted, r.Reason))
+}
+
+func (a applicants) desk(r access.Request) *notice.Desk {
+	if desk := a.core.rooms.Load().notices.desks[r.Corp]; desk != nil {
+		return desk
+	}
+	return &notice.Desk{} // an organisation that is no longer configured has nobody to be told
+}
+
+// told logs what kept somebody from being told: the request itself is safe.
+func (a applicants) told(ctx context.Context, err error) {
+	if err != nil {
+		a.core.options.Logger.WarnContext(ctx, "nobody was told of an access request", "error", err)
+	}
+}
+
+// requestOf names a request by when it was made: asking again is another.
+func requestOf(r access.Request) notice.AccessRequest {
+	return notice.AccessRequest{
+		ID:  fmt.Sprintf("%s/%s/%s/%d", r.DataCentre, r.Corp, r.UserID, r.Asked.UnixMilli()),
+		Who: identity.Subject{Corp: r.Corp, UserID: r.UserID}, Name: r.Name, DataCentre: r.DataCentre, Missing: string(r.Code), At: r.Asked,
+	}
+}
+
+// leaverBell records a leaver's cut-off and then has people told of it. The
+// notice is in the outbox before the work on the leaver ends.
+type leaverBell struct {
+	recorder
+	core *Core
+}
+
+// Append implements directory.Recorder.
+func (b leaverBell) Append(ctx context.Context, e audit.Event) error {
+	if err := b.recorder.Append(ctx, e); err != nil || e.Action != directory.ActionLeave || e.Outcome != audit.OK {
+		return err
+	}
+	corp, userid, _ := strings.Cut(e.Target, "/")
+	desk := b.core.rooms.Load().notices.desks[corp]
+	if desk == nil {
+		return nil
+	}
+	l := notice.Leaver{Who: identity.Subject{Corp: corp, UserID: userid}, Closed: b.core.options.Now()}
+	l.Left, _ = time.Parse(time.RFC3339, e.Detail["happened"]) // zero is "not told when"
+	if keeper := b.core.rooms.Load().keepers()[corp]; keeper != nil {
+		if known, there, err := keeper.Known(ctx, userid); err == nil && there {
+			l.Name = known.Name
+		}
+	}
+	err := desk.Left(ctx, l)
+	if err != nil && identity.KindOf(err) == identity.Invalid { // the doors are closed all the same
+		b.core.options.Logger.WarnContext(ctx, "nobody was told of a leaver", "error", err)
+		return nil
+	}
+	return err
+}
+
+var (
+	_ access.Notifier  = applicants{}
+	_ notice.Messenger = (*dingtalk.Client)(nil)
+	_ notice.Speaker   = (*dingtalk.Robot)(nil)
+)

@@ -122,6 +122,9 @@ func (p *program) checkConfig() *cobra.Command {
 		Use: "check-config", Short: "Report every mistake in the configuration at once", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := p.load()
+			if err == nil {
+				err = app.CheckApprovals(cfg)
+			}
 			if p.json {
 				return errors.Join(p.printJSON(checkReport(cfg, err)), err)
 			}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
+	"kdgate/audit"
 	"kdgate/identity"
 	"kdgate/internal/config"
 	"kdgate/jobs"
@@ -101,6 +103,54 @@ func (e employees) Staff(ctx context.Context, dataCentre, userid string) (string
 		return "", err
 	}
 	return row.StaffNumber, nil
+}
+
+// ActionPreview is a look at an approval and the bill that it would become.
+const ActionPreview audit.Action = "approval.preview"
+
+// PreviewApproval reads an approval and tells what would become of it (F61). Who
+// looks is recorded first: a form holds what people are paid back for. An empty
+// corp or process is the only one that the rules are about.
+func (c *Core) PreviewApproval(ctx context.Context, by jobs.Actor, corp, process, instance string) (approval.Preview, error) {
+	bookers := c.rooms.Load().bookers
+	if corp == "" && len(bookers) == 1 {
+		for corp = range bookers {
+		}
+	}
+	booker := bookers[corp]
+	if booker == nil {
+		return approval.Preview{}, identity.Fail(identity.Invalid, identity.CodeBadRequest,
+			"app: %d organisations have rules under approvals; name one of them", len(bookers))
+	}
+	err := recorder{c.log, c.metrics}.Append(ctx, audit.Event{
+		Action: ActionPreview, Outcome: audit.OK, Actor: by.Name, Source: by.Source, RequestID: by.RequestID, Target: instance,
+	})
+	if err != nil {
+		return approval.Preview{}, identity.Fail(identity.Unavailable, identity.CodeAuditDown, "app: preview: %w", err)
+	}
+	return booker.Preview(ctx, process, instance)
+}
+
+// CheckApprovals tells every mistake in the rules of a configuration, as a
+// config.Mistakes.
+func CheckApprovals(cfg *config.Config) error {
+	var rules []approval.Rule
+	for _, a := range cfg.Approvals {
+		rule, err := approvalRule(a)
+		if err != nil {
+			return err
+		}
+		rules = append(rules, rule)
+	}
+	err := approval.Check(rules)
+	if err == nil {
+		return nil
+	}
+	var mistakes config.Mistakes
+	for line := range strings.Lines(err.Error()) { // one of each, as they were joined
+		mistakes = append(mistakes, "approvals: "+strings.TrimSpace(line))
+	}
+	return mistakes
 }
 
 // approvalKind is the work of one approval.

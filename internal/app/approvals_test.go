@@ -4,8 +4,10 @@ import (
 	"strings"
 	"testing"
 
+	"kdgate/audit"
 	"kdgate/dingtalk/dingtalksim"
 	"kdgate/identity"
+	"kdgate/internal/localapi"
 	"kdgate/jobs"
 	"kdgate/jobs/approval"
 	"kdgate/mapping"
@@ -96,5 +98,32 @@ func TestApprovalMistakes(t *testing.T) {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is not told: %v", part, err)
 		}
+	}
+}
+
+// TestApprovalPreview proves F61: a command asks the running gateway what an
+// approval would become; who looks is on record, and nothing is posted.
+func TestApprovalPreview(t *testing.T) {
+	r := newRig(t)
+	core := r.core(r.load(r.withApprovals()...))
+	in := r.reimbursed()
+	client, closePort, err := core.LocalAPI(t.Context(), "tester")
+	must(t, err)
+	defer func() { must(t, closePort()) }()
+	p, err := client.PreviewApproval(t.Context(), localapi.ApprovalOrder{Instance: in.ID})
+	must(t, err)
+	if !p.Agreed || p.Form != "ER_ExpReimbursement" || !strings.Contains(string(p.Model), `"FExpenseAmount":12.30`) || len(p.Mistakes) != 2 || p.Mistakes[0].Field != "FProposerID" {
+		t.Errorf("%+v", p)
+	}
+	if n := len(r.king.Bills("")); n != 0 {
+		t.Errorf("%d bills", n)
+	}
+	records, err := core.log.Search(t.Context(), audit.Query{Action: ActionPreview})
+	must(t, err)
+	if len(records) != 1 || records[0].Target != in.ID || !strings.Contains(records[0].Actor, "tester") {
+		t.Errorf("%+v", records)
+	}
+	if _, err := client.PreviewApproval(t.Context(), localapi.ApprovalOrder{Instance: in.ID, Corp: "dingother"}); err == nil {
+		t.Error("an organisation without rules has a preview")
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"kdgate/identity"
 	"kdgate/jobs"
+	"kdgate/jobs/approval"
 	"kdgate/jobs/directory"
 	"kdgate/jobs/schedule"
 )
@@ -28,6 +29,9 @@ type Workshop struct {
 	Compare func(ctx context.Context, by jobs.Actor, o directory.Order, p directory.Progress) (directory.Run, error)
 	// Agree takes somebody back who was hired again.
 	Agree func(ctx context.Context, by jobs.Actor, userid string) error
+	// Preview tells what would become of an approval; an empty corp or process is
+	// the only one that the rules are about.
+	Preview func(ctx context.Context, by jobs.Actor, corp, process, instance string) (approval.Preview, error)
 }
 
 // DirectoryState is the directory as people look at it.
@@ -113,6 +117,7 @@ func (h handler) workshop(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+Prefix+"tasks", h.tasks)
 	mux.HandleFunc("POST "+Prefix+"tasks/act", h.taskAct)
 	mux.HandleFunc("GET "+Prefix+"directory", h.directory)
+	mux.HandleFunc("POST "+Prefix+"approvals/preview", h.previewApproval)
 	for route, serve := range map[string]func(http.ResponseWriter, *http.Request, *directory.Keeper){
 		"POST " + Prefix + "directory/run": h.compare, "GET " + Prefix + "directory/runs": h.runs,
 		"GET " + Prefix + "directory/changes": h.changes, "GET " + Prefix + "directory/drifts": h.drifts,

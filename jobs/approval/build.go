@@ -32,9 +32,9 @@ type builder struct {
 
 // Mistake is a field of the bill that cannot be filled.
 type Mistake struct {
-	Field string
-	Words string
-	Err   error
+	Field string `json:"field"`
+	Words string `json:"words"`
+	Err   error  `json:"-"`
 }
 
 // Mistakes are all fields that cannot be filled, for one person to mend at once.

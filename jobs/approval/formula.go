@@ -9,6 +9,7 @@ import (
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/vm"
 	"github.com/shopspring/decimal"
 )
@@ -87,6 +88,9 @@ func compileFormula(text string, truth bool) (*formula, error) {
 		options = append(options, expr.AsBool())
 	}
 	program, err := expr.Compile(text, options...)
+	if place, ok := errors.AsType[*file.Error](err); ok { // it prints a drawing of several lines
+		return nil, fmt.Errorf("%w: %s, at column %d", errFormula, place.Message, place.Column+1)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errFormula, err)
 	}
@@ -249,6 +253,11 @@ func (f *formula) evaluate(s scope) (any, error) {
 	case got = <-done:
 	case <-timer.C:
 		return nil, fmt.Errorf("%w takes too long: %s", errFormula, f.text)
+	}
+	if place, ok := errors.AsType[*file.Error](got.err); ok && place.Unwrap() == nil {
+		return nil, fmt.Errorf("%w: %s", errFormula, place.Message)
+	} else if ok {
+		return nil, fmt.Errorf("%w: %w", errFormula, place.Unwrap())
 	}
 	if got.err != nil {
 		return nil, fmt.Errorf("%w: %w", errFormula, got.err)

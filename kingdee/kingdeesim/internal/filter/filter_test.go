@@ -68,6 +68,13 @@ func TestTextForm(t *testing.T) {
 		"FName like '%%%'":                           "0 1 2",
 		"FNumber in ('1001', '20')":                  "0 2",
 		"FNumber not in ('1001')":                    "1 2",
+		"FNote not in ('x', 'y')":                    "2", // unknown is not true here either
+		"FId in ('7', '10.0')":                       "0 1",
+		"FFirst in ('1', 'x')":                       "0",
+		"not (FNote='x' or fnote='y')":               "2",
+		"FNumber='1001' or FNumber='20' or FId=10":   "0 1 2",
+		"FNumber='1001' or FName='O''Neil'":          "0 1",
+		"FNumber in ('1001', 20, FNumber)":           "0 1 2",
 		"FId between 7 and 10":                       "0 1",
 		"FId not between 7 and 10":                   "2",
 		"1=1":                                        "0 1 2",

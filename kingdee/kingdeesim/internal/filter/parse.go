@@ -92,7 +92,10 @@ func (p *parser) or(depth int) (node, error) {
 		right, err = p.and(depth)
 		left = &either{left, right}
 	}
-	return left, err
+	if err != nil {
+		return left, err
+	}
+	return gather(left), nil
 }
 
 func (p *parser) and(depth int) (node, error) {
@@ -145,7 +148,10 @@ func (p *parser) predicate() (node, error) {
 		return negate(negative, &like{left, right}), err
 	case p.accept("in"):
 		list, err := p.list()
-		return negate(negative, &oneOf{left, list}), err
+		if err != nil {
+			return nil, err
+		}
+		return negate(negative, newOneOf(left, list)), nil
 	case p.accept("between"):
 		inner, err := p.between(left)
 		return negate(negative, inner), err

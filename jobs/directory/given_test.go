@@ -13,7 +13,9 @@ import (
 // chosen are numbers that people gave out.
 type chosen map[string]directory.Given
 
-func (c chosen) Given(_ context.Context, userid string) (directory.Given, error) { return c[userid], nil }
+func (c chosen) Given(_ context.Context, userid string) (directory.Given, error) {
+	return c[userid], nil
+}
 
 func (c chosen) All(context.Context) (map[string]directory.Given, error) { return c, nil }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
@@ -17,7 +15,6 @@ import (
 	"kdgate/dingtalk"
 	"kdgate/dingtalk/dingtalksim"
 	"kdgate/identity"
-	"kdgate/internal/peer"
 	"kdgate/jobs"
 	"kdgate/jobs/directory"
 	"kdgate/kingdee"
@@ -140,19 +137,9 @@ func (r *rig) open() {
 
 func (r *rig) connect(ding, king string) {
 	r.t.Helper()
-	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
-	client, err := dingtalk.New(dingtalk.Config{
-		Corp: corp, AppKey: appKey, AppSecret: identity.NewSecret(appSecret), AgentID: "1001",
-		Endpoints: dingtalk.Endpoints{OAPI: ding, API: ding, Login: ding}, Peer: peer.New(peer.Config{}), Logger: quiet,
-		Limits: dingtalk.Limits{QPS: 1e6, DirectoryPerMinute: -1, Month: -1}, Egress: dingtalk.NewEgress(dingtalk.EgressConfig{Calls: 1e9}),
-	})
+	client, spoken, err := clients(ding, king)
 	r.must(err)
-	r.client = client.Background()
-	r.kingdee, err = kingdee.New(kingdee.Config{
-		ID: "live", BaseURL: king + "/K3Cloud/", DBID: centreID, AppID: kingApp, AppSecret: identity.NewSecret(kingSecret),
-		IntegrationUser: integrator, Logger: quiet,
-	})
-	r.must(err)
+	r.client, r.kingdee = client.Background(), spoken
 }
 
 func (r *rig) keep(change func(*directory.Config)) {

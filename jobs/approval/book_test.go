@@ -13,6 +13,7 @@ import (
 	"kdgate/dingtalk/dingtalksim"
 	"kdgate/jobs"
 	"kdgate/jobs/approval"
+	"kdgate/kingdee/kingdeesim"
 )
 
 // TestBook proves F60: an agreed approval becomes a submitted bill with its
@@ -299,5 +300,60 @@ func TestPreview(t *testing.T) {
 	}
 	if _, err := r.Preview(t.Context(), "", "neverwas"); err == nil {
 		t.Error("an approval that is not there has a preview")
+	}
+}
+
+// TestTemplatesBook takes an approval through each further template (F60).
+func TestTemplatesBook(t *testing.T) {
+	words := map[string]map[string]string{"departments": {"*": "BM000001"}, "materials": {"螺丝": "M001"}, "customers": {"第一客户": "CUST0001"}}
+	rule := reimburse()
+	rule.Dictionaries, rule.Aliases = words, nil
+	values := []dingtalksim.FormValue{
+		{ID: "customer", Name: "客户", Type: "TextField", Value: "第一客户"},
+		{ID: "details", Name: "明细", Type: "TableField", Rows: [][]dingtalksim.FormValue{{
+			{ID: "material", Name: "物料", Type: "TextField", Value: "螺丝"}, {ID: "quantity", Name: "数量", Type: "NumberField", Value: "3"},
+			{ID: "price", Name: "价", Type: "MoneyField", Value: "0.07"},
+		}}},
+	}
+	for template, form := range map[string]string{"purchase-request": "PUR_Requisition", "sales-order": "SAL_SaleOrder"} {
+		rule.Template, rule.Name = template, template
+		r := start(t, 1, rule)
+		_, err := r.king.Put("", kingdeesim.Document{Form: "BD_MATERIAL", Model: map[string]any{"FNumber": "M001", "FName": "螺丝"}})
+		r.must(err)
+		in := r.agreed("1001", values)
+		r.take(in)
+		r.work()
+		bills := r.king.Bills(form)
+		if len(bills) != 1 || bills[0].Status != "B" || bills[0].Number != approval.Number(corp, in.ID, form, 1) || bills[0].Fields["FNote"] != in.ID || len(bills[0].Entries) != 1 {
+			t.Errorf("%s: %+v, %+v", template, bills, r.item(in).Failure)
+		}
+	}
+}
+
+// TestNoRemark: a form without a field for the approval's id is refused, because
+// its bills could not be told apart once Kingdee gave them numbers of its own.
+func TestNoRemark(t *testing.T) {
+	r := start(t, 1)
+	rule := reimburse()
+	rule.Template, rule.Form, rule.Header = "", "GL_VOUCHER", []approval.Field{{Key: "FDate", From: "@finished", As: approval.AsDay}}
+	_, err := newBooker(r.dingURL, r.kingURL, approval.Config{People: r.staff, Recorder: r.log, Rules: []approval.Rule{rule}}, r.queue)
+	if err == nil || !strings.Contains(err.Error(), "data_centres.forms.bills") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestRenumbered: where Kingdee gives a bill another number, its remark finds it.
+func TestRenumbered(t *testing.T) {
+	r := start(t, 1)
+	in := r.agreed("1001", form("renumbered", "12.34", "0.01"))
+	_, err := r.king.Put("", kingdeesim.Document{Form: expense, Model: map[string]any{
+		"FBillNo": "FYBX000777", "FDate": "2026-05-04", "FProposerID": "1001", "FRequestDeptID": "BM000001", "FOrgID": "100", "FCausa": "x (" + in.ID + ")",
+	}})
+	r.must(err)
+	r.take(in)
+	r.work()
+	bills := r.king.Bills(expense)
+	if len(bills) != 1 || bills[0].Status != "B" || !strings.Contains(r.ding.Comments(in.ID)[0].Text, "FYBX000777") {
+		t.Errorf("%+v %+v", bills, r.ding.Comments(in.ID))
 	}
 }

@@ -75,9 +75,13 @@ func New(cfg Config, queue *jobs.Queue) (*Booker, error) {
 	}
 	rules, err := compileAll(cfg.Rules)
 	wrong = append(wrong, err)
-	for _, rule := range cfg.Rules {
-		if cfg.Targets[rule.DataCentre] == nil {
+	for _, rule := range rules {
+		switch target := cfg.Targets[rule.DataCentre]; {
+		case target == nil && rule.Name != "":
 			wrong = append(wrong, fmt.Errorf("rule %q: data centre %q is not known", rule.Name, rule.DataCentre))
+		case target != nil && rule.Form != "" && target.BillForm(rule.Form).Remark == "":
+			// Without it a bill whose number Kingdee changed would be made twice (R33).
+			wrong = append(wrong, fmt.Errorf("rule %q: %s has no field for the approval's id: name one as remark under data_centres.forms.bills", rule.Name, rule.Form))
 		}
 	}
 	if err := errors.Join(wrong...); err != nil {

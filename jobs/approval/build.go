@@ -81,7 +81,7 @@ func (b *builder) model(ctx context.Context) (kingdee.Model, error) {
 		if err != nil {
 			return nil, err
 		}
-		header = header.Set(table.Entry, rows)
+		header = header.Set(table.Entry, append(rowsOf(header, table.Entry), rows...))
 	}
 	for key := range b.set {
 		if !hasField(b.rule.header, key) {
@@ -92,6 +92,17 @@ func (b *builder) model(ctx context.Context) (kingdee.Model, error) {
 		return header, wrong
 	}
 	return header, nil
+}
+
+// rowsOf are the rows that an earlier table made of the same entry: a voucher has
+// debits and credits.
+func rowsOf(model kingdee.Model, entry string) []kingdee.Model {
+	for _, f := range model {
+		if rows, ok := f.Value.([]kingdee.Model); ok && strings.EqualFold(f.Key, entry) {
+			return rows
+		}
+	}
+	return []kingdee.Model{}
 }
 
 func hasField(list []compiledField, key string) bool {

@@ -43,7 +43,7 @@ func template(name string) (Rule, error) {
 }
 
 // filled is the rule with what its template says and it does not: fields of the
-// same key and entries of the same name are the rule's own.
+// same key and entries of the same name and table are the rule's own.
 func (r Rule) filled() (Rule, error) {
 	if r.Template != "" {
 		t, err := template(r.Template)
@@ -56,13 +56,15 @@ func (r Rule) filled() (Rule, error) {
 		r.Dictionaries = both(t.Dictionaries, r.Dictionaries)
 		rows := slices.Clone(t.Rows)
 		for _, table := range r.Rows {
-			at := slices.IndexFunc(rows, func(have Table) bool { return strings.EqualFold(have.Entry, table.Entry) })
+			at := slices.IndexFunc(rows, func(have Table) bool {
+				return strings.EqualFold(have.Entry, table.Entry) && (table.From == "" || table.From == have.From)
+			})
 			if at < 0 {
 				rows = append(rows, table)
 				continue
 			}
 			merged := rows[at]
-			merged.From, merged.When = orText(table.From, merged.From), orText(table.When, merged.When)
+			merged.When = orText(table.When, merged.When)
 			merged.Empty = merged.Empty || table.Empty
 			merged.Fields = over(merged.Fields, table.Fields)
 			rows[at] = merged

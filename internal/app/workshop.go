@@ -70,6 +70,13 @@ func (c *Core) tasks() ([]schedule.Task, error) {
 		}
 		tasks = append(tasks, schedule.Task{Name: taskDirectory, Spec: spec, Do: c.compare, Hold: c.holdCompare})
 	}
+	if every := c.options.Config.Mapping.Recheck; every != "off" {
+		spec, err := schedule.Parse(every)
+		if err != nil {
+			return nil, fmt.Errorf("mapping.recheck: %w", err)
+		}
+		tasks = append(tasks, schedule.Task{Name: taskRecheck, Spec: spec, Do: c.recheck})
+	}
 	if len(c.rooms.Load().eventCorps("callback")) > 0 {
 		spec, err := schedule.Parse(failedEvery)
 		if err != nil {

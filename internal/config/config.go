@@ -286,6 +286,7 @@ type Form struct {
 // Mapping says how userid becomes FStaffNumber.
 type Mapping struct {
 	StaffNumberFrom string        `mapstructure:"staff_number_from" default:"userid" doc:"userid, job_number, extension:NAME or none"`
+	Recheck         string        `mapstructure:"recheck" default:"30 2 * * *" doc:"when every mapping is looked up in Kingdee again: five cron fields in UTC+8, or off"`
 	PrivilegedUsers []string      `mapstructure:"privileged_users" default:"Administrator" doc:"login users that need two approvals"`
 	VerifyMaxAge    time.Duration `mapstructure:"verify_max_age" default:"10m" doc:"how old Kingdee's word on a user may be at a launch"`
 	AllowCached     time.Duration `mapstructure:"allow_cached" default:"0s" doc:"how much older it may be while Kingdee cannot be asked; 0 refuses"`

@@ -136,11 +136,21 @@ func kingdee(people []member, secret string) kingdeesim.Config {
 			tables.Hire(*p.staff)
 		}
 	}
+	tables.Documents = append(tables.Documents, // one material below its safety stock, for the notice about it
+		kingdeesim.Document{Form: "BD_MATERIAL", Model: map[string]any{"FNumber": "LS-M6", "FName": "螺丝 M6", "FSafeStock": "100"}},
+		kingdeesim.Document{Form: "STK_Inventory", Model: map[string]any{
+			"FInventoryNo": "KC-0001", "FMaterialId": map[string]any{"FNumber": "LS-M6"}, "FBaseQty": "36.5",
+		}})
 	return kingdeesim.Config{DataCentres: []kingdeesim.DataCentre{{
 		ID: dbID, Number: "001", Name: centreName, Tables: tables,
 		Rows: []kingdeesim.Row{{AppID: appID, Secret: secret, IntegrationUser: integrator}},
 	}}}
 }
+
+// robotToken and robotSecret are of the one group robot. They are as secret as
+// what they are made of.
+func robotToken(secret string) string  { return "robot-" + secret }
+func robotSecret(secret string) string { return "SEC-" + secret }
 
 // key is the mapping row of a member.
 func (m member) key() mapping.Key {

@@ -147,6 +147,9 @@ func (d *demo) start(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := sim.AddRobot(dingtalksim.Robot{Name: "ops", Token: robotToken(dingSecret), Secret: robotSecret(dingSecret)}); err != nil {
+			return err
+		}
 		if d.dingtalk, err = d.serve(ctx, d.dingtalk, sim); err != nil {
 			return err
 		}
@@ -269,7 +272,9 @@ func (d *demo) configure(folder, dingSecret, kingdeeSecret string) (*config.Conf
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, err
 	}
-	for name, text := range map[string]string{"dingtalk.secret": dingSecret, "kingdee.secret": kingdeeSecret} {
+	for name, text := range map[string]string{
+		"dingtalk.secret": dingSecret, "kingdee.secret": kingdeeSecret, "robot.token": robotToken(dingSecret), "robot.secret": robotSecret(dingSecret),
+	} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 			return nil, err
 		}
@@ -345,6 +350,14 @@ data_centres:
 forms:
   - {name: expense, form_id: ER_ExpReimbursement, types: [bill, list]}
   - {name: approvals, form_id: WF_AssignmentBill, types: [list]}
+  - {name: stock, form_id: STK_Inventory, types: [list, bill]}
+robots:
+  - {name: ops, token_file: robot.token, secret_file: robot.secret}
+notices:
+  - {name: low-stock, kind: low_stock, to: ["role:mapping-admin"], fallbacks: ["robot:ops"], link: stock}
+  - {name: dead-letters, kind: dead_letters, to: ["role:admin"], fallbacks: ["robot:ops"]}
+  - {name: errors, kind: errors, to: ["role:admin"]}
+  - {name: leavers, kind: leavers, to: ["robot:ops"], groups: true}
 # Comparisons come once a day, so the cast stays as it is; kdgate directory run does one now.
 # Everybody is in the company itself (1); without a department in Kingdee nobody has a post, and no login user is found.
 directory: {mode: %s, every: "@every 24h", departments: [{id: 1, number: BM000001}], default_position: GW0001, create_user: true}

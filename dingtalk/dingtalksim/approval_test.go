@@ -189,3 +189,27 @@ func TestApprovalComments(t *testing.T) {
 	}
 	wantSub(t, s.old("/topapi/processinstance/get", obj{"process_instance_id": in.ID}), "60011")
 }
+
+// TestApprovalOrders: the control door takes the names of the vendor's own API and
+// makes a reimbursement where it is told little.
+func TestApprovalOrders(t *testing.T) {
+	s := newSim(t)
+	in := s.started(obj{"userid": "manager01", "amounts": []string{"9007199254740993.10", "0.20"}, "finish": "agree"})
+	body := s.instance(in.ID).body
+	if in.ProcessCode != dingtalksim.SampleProcess || in.Status != "COMPLETED" || strings.Count(body, "MoneyField_amount") != 2 || !strings.Contains(body, "9007199254740993.10") {
+		t.Errorf("%+v %s", in, body)
+	}
+	in = s.started(obj{"processCode": process, "originatorUserId": "manager01", "formComponentValues": []obj{
+		{"name": "事由", "value": "出差"}, {"name": "数", "value": 12.10},
+		{"name": "明细", "value": `[[{"name":"金额","value":"1.10"}],[{"name":"金额","value":"2.20"}]]`},
+	}})
+	body = s.instance(in.ID).body
+	if in.ProcessCode != process || strings.Count(body, `rowValue`) != 2 || !strings.Contains(body, `"value":"12.1"`) {
+		t.Errorf("%s", body)
+	}
+	if in := s.started(obj{}); in.Originator == "" || len(in.Form) == 0 {
+		t.Errorf("%+v", in)
+	}
+	s.control("POST", "/sim/approvals", obj{"form": "x"}, nil, http.StatusBadRequest)
+	s.control("POST", "/sim/approvals", obj{"userid": "nobody"}, nil, http.StatusBadRequest)
+}

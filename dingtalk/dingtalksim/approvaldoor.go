@@ -1,7 +1,6 @@
 package dingtalksim
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
 )
@@ -20,21 +19,16 @@ func (s *Server) getApprovals(*http.Request, []byte) (int, any, error) {
 	return http.StatusOK, s.Approvals(), nil
 }
 
-// postApproval starts an instance, and with "finish" ends it in the same call.
-// Numbers in values keep their digits.
+// postApproval starts an instance, and with "finish" (agree, refuse, terminate)
+// ends it in the same call.
 func (s *Server) postApproval(_ *http.Request, body []byte) (int, any, error) {
-	var in struct {
-		Approval
-		Finish string `json:"finish"` // agree, refuse, terminate
-	}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.UseNumber()
-	if err := dec.Decode(&in); err != nil {
+	order, finish, err := s.readApproval(body)
+	if err != nil {
 		return 0, nil, err
 	}
-	made, err := s.StartApproval(in.Approval)
-	if err == nil && in.Finish != "" {
-		made, err = s.FinishApproval(made.ID, in.Finish)
+	made, err := s.StartApproval(order)
+	if err == nil && finish != "" {
+		made, err = s.FinishApproval(made.ID, finish)
 	}
 	return http.StatusCreated, made, err
 }

@@ -69,7 +69,8 @@
 //	POST   /sim/events            {type, fields[, corp]}: any event, approvals too
 //	POST   /sim/events/forge      {kind: signature|owner|old|replay}: a push nobody may believe → {refused}
 //	POST   /sim/approvals         {process_code, originator, title, form[, finish]}: starts an instance and
-//	                              emits bpms_instance_change; GET lists them
+//	                              emits bpms_instance_change; {userid, reason, amounts} makes a
+//	                              reimbursement of SampleProcess; GET lists them
 //	POST   /sim/approvals/{id}/finish {result}: agree, refuse or terminate; emits it
 //	GET    /sim/comments?instance= comments on approvals
 //	POST   /sim/callback          {app_key, url, token, aes_key}: saved as in the console; GET

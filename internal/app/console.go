@@ -107,6 +107,16 @@ func (s *Server) handConsole(r *rooms, front *gateway.Gateway) error {
 	return nil
 }
 
+// ResetBreakGlass implements localapi.Keeper.
+func (c *Core) ResetBreakGlass(ctx context.Context, by mapping.Actor) (file string, err error) {
+	cfg := c.rooms.Load().config
+	file = SecretFile(cfg)
+	return file, admin.ResetBreakGlass(ctx, admin.Config{
+		Store: c.store, Recorder: recorder{c.log, c.metrics}, Logger: c.options.Logger,
+		BreakGlass: cfg.Console.BreakGlass, SecretFile: file, Now: c.options.Now,
+	}, by.Name)
+}
+
 // prepareTime bounds the try at the start, before which nothing is served.
 const prepareTime = time.Second
 

@@ -33,6 +33,9 @@ type Table interface {
 type Keeper interface {
 	Backup(ctx context.Context, by mapping.Actor, w io.Writer) error
 	Restore(ctx context.Context, by mapping.Actor, body io.Reader, o moving.Options) (moving.Restored, error)
+	// ResetBreakGlass writes a new one-time secret of the console's emergency
+	// account into a file and names it.
+	ResetBreakGlass(ctx context.Context, by mapping.Actor) (file string, err error)
 }
 
 // Act is what a person decides about one row.

@@ -42,6 +42,7 @@ func NewHandler(cfg Config) http.Handler {
 	mux.HandleFunc("POST "+Prefix+"mappings/decide", h.decide)
 	mux.HandleFunc("POST "+Prefix+"backup", h.backup)
 	mux.HandleFunc("POST "+Prefix+"restore", h.restore)
+	mux.HandleFunc("POST "+Prefix+"console/reset", h.resetConsole)
 	mux.HandleFunc("POST "+Prefix+"audit/look", h.look)
 	if cfg.Workshop.Queue != nil {
 		h.workshop(mux)

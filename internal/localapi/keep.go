@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/go-json-experiment/json"
+
 	"kdgate/internal/moving"
 )
 
@@ -75,4 +77,33 @@ func (c *Client) Restore(ctx context.Context, archive io.Reader, o moving.Option
 		return moving.Restored{}, err
 	}
 	return *last.Restored, nil
+}
+
+// reset is where a new one-time secret was put.
+type reset struct {
+	File string `json:"file"`
+}
+
+func (h handler) resetConsole(w http.ResponseWriter, r *http.Request) {
+	file, err := h.Keeper.ResetBreakGlass(r.Context(), actor(r))
+	if err != nil {
+		h.fail(w, err)
+		return
+	}
+	answer(w, http.StatusOK, reset{file})
+}
+
+// ResetBreakGlass has a new one-time secret of the console's emergency account
+// written, and gives the file it is in.
+func (c *Client) ResetBreakGlass(ctx context.Context) (string, error) {
+	res, err := c.send(ctx, http.MethodPost, "console/reset", nil, nil)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	var done reset
+	if err := json.UnmarshalRead(res.Body, &done); err != nil {
+		return "", fmt.Errorf("localapi: %w", err)
+	}
+	return done.File, nil
 }

@@ -93,3 +93,16 @@ func TestKeepRoutesWantTheToken(t *testing.T) {
 		}
 	}
 }
+
+func (k *keeper) ResetBreakGlass(_ context.Context, by mapping.Actor) (string, error) {
+	return "console-secret of " + by.Name, nil
+}
+
+// TestResetBreakGlass: the command's user is who asked.
+func TestResetBreakGlass(t *testing.T) {
+	client := keep(t, &keeper{})
+	file, err := client.ResetBreakGlass(t.Context())
+	if err != nil || file != "console-secret of cli:root" {
+		t.Errorf("%q, %v", file, err)
+	}
+}

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/base32"
@@ -41,6 +42,7 @@ type breakGlass struct {
 	*Console
 	turn    chan struct{} // one hash at a time: each takes 19 MiB
 	limiter limiter
+	by      string // who asks for a new secret; empty: the gateway itself
 }
 
 // emergency is the account as the store holds it.
@@ -72,16 +74,19 @@ func (c *Console) Prepare(ctx context.Context) error {
 }
 
 // ResetBreakGlass gives the emergency account a new one-time secret, in the
-// file of the configuration, and ends its sessions. It is for the command line.
-func (c *Console) ResetBreakGlass(ctx context.Context) error {
-	if c.breakGlass == nil {
-		return identity.Fail(identity.Misconfigured, "", "admin: the emergency account is off")
+// file of the configuration, and ends its sessions. It is for the command line,
+// which by names; of cfg only store, recorder, file and clock are used.
+func ResetBreakGlass(ctx context.Context, cfg Config, by string) error {
+	if !cfg.BreakGlass {
+		return identity.Fail(identity.Misconfigured, "", "admin: the emergency account is off (console.break_glass)")
 	}
-	now, err := c.breakGlass.load(ctx)
-	if err != nil {
+	c := &Console{cfg: cfg.withDefaults()}
+	b := &breakGlass{Console: c, by: by}
+	now, err := b.load(ctx)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	return c.breakGlass.bootstrap(ctx, now.Generation+1, now.version)
+	return b.bootstrap(ctx, now.Generation+1, now.version)
 }
 
 // bootstrap writes a one-time secret: the file first, so that a secret nobody
@@ -98,7 +103,7 @@ func (b *breakGlass) bootstrap(ctx context.Context, generation uint64, over stor
 		return err
 	}
 	account.OneTime, account.Generation, account.version = true, generation, over
-	event := audit.Event{Action: audit.ActionSecretChange, Outcome: audit.OK, Actor: audit.System, Target: breakGlassName, Reason: "one-time secret"}
+	event := audit.Event{Action: audit.ActionSecretChange, Outcome: audit.OK, Actor: cmp.Or(b.by, audit.System), Target: breakGlassName, Reason: "one-time secret"}
 	if err := b.record(ctx, event); err != nil {
 		return err
 	}

@@ -180,44 +180,65 @@ func TestDrift(t *testing.T) {
 }
 
 // TestConverges proves R40 and R41: duplicates, any order, losses and late
-// arrivals of events come to the same state as the address book.
+// arrivals of events come to the same state as the address book; with -long in
+// 10,000 permutations.
 func TestConverges(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 1))
-	rounds := 12
-	for round := range rounds {
-		r := start(t, []dingtalksim.Person{person("stays", "留", 10), person("leaves", "走", 10), person("moves", "动", 10)}, nil)
-		r.run(directory.Order{})
-		_, err := r.ding.RemovePerson(corp, "leaves", "leave")
-		r.must(err)
-		_, err = r.ding.ChangePerson(corp, "moves", func(p *dingtalksim.Person) error { p.Departments = []int64{21}; return nil })
-		r.must(err)
-		_, err = r.ding.AddPerson(corp, person("joins", "来", 20))
-		r.must(err)
-		events := []dingtalk.Event{
-			event("user_add_org", "joins"), event("user_modify_org", "moves"), event("user_leave_org", "leaves"),
-			event("user_modify_org", "leaves"), event("user_add_org", "leaves"), event("user_modify_org", "stays"), event("user_leave_org", "stays"),
+	const towns = 25 // permutations at once, each of people of its own
+	for round := range times(2, 10_000/towns) {
+		var people []dingtalksim.Person
+		for n := range towns {
+			for _, who := range []string{"stays", "leaves", "moves"} {
+				people = append(people, person(fmt.Sprint(who, n), who, 10))
+			}
 		}
-		for range 10 {
-			events = append(events, events[random.IntN(7)])
+		r := start(t, people, func(c *directory.Config) { c.Breaker = directory.Breaker{Share: 1} })
+		r.run(directory.Order{})
+		var events []dingtalk.Event
+		for n := range towns {
+			events = append(events, r.happenings(n, random)...)
 		}
 		random.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
 		lost := random.IntN(len(events))
 		for i, e := range events[:len(events)-lost] {
 			r.take(e)
-			if i%5 == 4 {
+			if i%100 == 99 {
 				r.work()
 			}
 		}
 		r.work()
 		r.run(directory.Order{})
 		r.work()
-		state := fmt.Sprint(r.staff("stays").ForbidStatus, r.staff("leaves").ForbidStatus, r.staff("joins").ForbidStatus,
-			r.doors.closed("leaves"), r.doors.closed("stays"), len(r.king.Staff()))
-		if state != "ABAtrue false 5" {
-			t.Fatalf("seed %d round %d: %s", seed, round, state)
+		for n := range towns {
+			at := func(who string) string { return r.staff(fmt.Sprint(who, n)).ForbidStatus }
+			state := fmt.Sprint(at("stays"), at("leaves"), at("moves"), at("joins"), r.doors.closed(fmt.Sprint("leaves", n)), r.doors.closed(fmt.Sprint("stays", n)))
+			if state != "ABAAtrue false" || len(r.king.Staff()) != 4*towns+1 {
+				t.Fatalf("seed %d round %d: %s, %d records", seed, round, state, len(r.king.Staff()))
+			}
 		}
 	}
+}
+
+// happenings changes the people of one town and gives the events, true, false
+// and repeated.
+func (r *rig) happenings(n int, random *rand.Rand) []dingtalk.Event {
+	r.t.Helper()
+	name := func(who string) string { return fmt.Sprint(who, n) }
+	_, err := r.ding.RemovePerson(corp, name("leaves"), "leave")
+	r.must(err)
+	r.amend(name("moves"), func(p *dingtalksim.Person) { p.Departments = []int64{21} })
+	_, err = r.ding.AddPerson(corp, person(name("joins"), "来", 20))
+	r.must(err)
+	events := []dingtalk.Event{
+		event("user_add_org", name("joins")), event("user_modify_org", name("moves")), event("user_leave_org", name("leaves")),
+		event("user_modify_org", name("leaves")), event("user_add_org", name("leaves")),
+		event("user_modify_org", name("stays")), event("user_leave_org", name("stays")),
+	}
+	for range 10 {
+		events = append(events, events[random.IntN(7)])
+	}
+	return events
 }
 
 // TestWave proves R46 for events: many leavers at once lose our doors at once,

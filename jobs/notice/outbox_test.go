@@ -117,6 +117,21 @@ func TestNotSentAfterMidnight(t *testing.T) {
 	}
 }
 
+// TestUnclearWithoutFallback: where no other way is left, it stays unclear, and
+// nobody is given it a second time.
+func TestUnclearWithoutFallback(t *testing.T) {
+	r := newRig(t)
+	r.fault(dingtalksim.Fault{Match: "asyncsend_v2", Kind: "reset", Times: 1})
+	r.send(stock("x", "zhangsan"))
+	r.pass(20 * time.Second)
+	r.work()
+	r.pass(12*time.Hour - 3*time.Minute) // three minutes to midnight: an answer could come too late
+	r.through()
+	if d := r.one(notice.Unclear); len(r.received("zhangsan")) != 1 || r.calls("asyncsend_v2") != 1 || d.Recipients[0].Why == "" {
+		t.Errorf("%+v", d)
+	}
+}
+
 // TestSameContentIsVaried proves F71: a silent drop for the same content is
 // seen, and other words reach the person.
 func TestSameContentIsVaried(t *testing.T) {
@@ -151,14 +166,23 @@ func TestSameContentIsVaried(t *testing.T) {
 }
 
 // TestPassingDrop: more than the application may send in a minute is sent again
-// when the minute is over.
+// when the minute is over, and not before.
 func TestPassingDrop(t *testing.T) {
-	r := newRig(t)
+	r := newRig(t, func(c *notice.Config) { c.Ask = 5 * time.Second })
 	r.must(r.ding.SetSwitches(func(s *dingtalksim.Switches) { s.MessagePerMinute = 1 }))
-	r.send(stock("x", "zhangsan", "lisi"))
+	n := stock("x", "zhangsan", "lisi")
+	n.Urgent = true
+	r.send(n)
+	for range 4 { // within the minute
+		r.work()
+		r.pass(6 * time.Second)
+	}
+	if r.calls("asyncsend_v2") != 1 || r.calls("getsendresult") != 1 {
+		t.Errorf("%d sends, %d questions", r.calls("asyncsend_v2"), r.calls("getsendresult"))
+	}
 	r.through()
-	if len(r.received("zhangsan")) != 1 || len(r.received("lisi")) != 1 {
-		t.Errorf("zhangsan %d, lisi %d", len(r.received("zhangsan")), len(r.received("lisi")))
+	if len(r.received("zhangsan")) != 1 || len(r.received("lisi")) != 1 || r.calls("asyncsend_v2") != 2 {
+		t.Errorf("zhangsan %d, lisi %d, %d sends", len(r.received("zhangsan")), len(r.received("lisi")), r.calls("asyncsend_v2"))
 	}
 	r.one(notice.Delivered)
 }

@@ -77,6 +77,7 @@ func appendForeign(b []byte, line string) []byte {
 }
 
 func isOwnCookie(name string) bool {
+	name = strings.TrimSpace(name) // also of U+2000 and its like, which browsers keep
 	for _, prefix := range ownCookies {
 		if len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) {
 			return true

@@ -102,6 +102,7 @@ func TestOwnCookies(t *testing.T) {
 	session := "kdservice-sessionid=" + b.cookie("kdservice-sessionid")
 	for sent, want := range map[string]string{
 		"__Host-kdgate=G; a=1; " + session + "; b=2":                         "a=1; " + session + "; b=2",
+		"__Host-kdgate=G; \u2000__Host-kdgate-x=1; a=1; " + session:          "a=1; " + session,
 		session + ";c=\"q;uoted\"; __Host-kdgate=G":                          session + ";c=\"q;uoted\"",
 		"kdgate-lang=en;__Host-kdgate-browser=B; __Host-kdgate=G;" + session: session,
 	} {

@@ -27,7 +27,9 @@ func cookieOptions() *sessions.Options {
 // cookieToken is the token that the browser sent, false when it sent none, more
 // than one, or one that we would not have written (T39). It reads the headers
 // itself: net/http drops a malformed cookie and takes quotes off, and what it
-// drops would no longer count as the second one.
+// drops would no longer count as the second one. A name inside other white space
+// counts, but is not ours: browsers keep U+2000 and its like in a name, so a
+// neighbouring host could set such a one past the prefix.
 func cookieToken(r *http.Request) (token string, ok bool) {
 	found := 0
 	for _, line := range r.Header["Cookie"] {
@@ -35,7 +37,7 @@ func cookieToken(r *http.Request) (token string, ok bool) {
 			name, value, _ := strings.Cut(pair, "=")
 			if strings.EqualFold(strings.TrimSpace(name), CookieName) {
 				found++
-				token, ok = strings.Trim(value, " \t"), strings.TrimSpace(name) == CookieName
+				token, ok = strings.Trim(value, " \t"), strings.TrimLeft(name, " \t") == CookieName
 			}
 		}
 	}

@@ -88,6 +88,11 @@ func TestOddCookiesAreNobody(t *testing.T) { // T39
 		"second of other case":  name + good + "; __HOST-kdgate=" + good,
 		"second without value":  name + good + "; " + CookieName,
 		"spaces round the name": name + good + ";  " + CookieName + " =" + good,
+		"space after the name":  CookieName + " =" + good,
+		"U+2000 before":         "\u2000" + name + good, // a neighbouring host can set these with a Domain
+		"U+00A0 before":         "a=b; \u00a0" + name + good,
+		"U+3000 after":          CookieName + "\u3000=" + good,
+		"a second with U+0085":  name + good + "; \u0085" + name + good,
 	} {
 		t.Run(what, func(t *testing.T) {
 			(&browser{t: t, cookie: header}).expect(h, "")

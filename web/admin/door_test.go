@@ -115,6 +115,14 @@ func TestConsoleCookie(t *testing.T) {
 			t.Errorf("%s: %d", what, a.StatusCode)
 		}
 	}
+	delete(b.cookies, name)
+	for _, odd := range []string{"\u2000" + name, "\u00a0" + name, name + "\u3000", name + " ", "__HOST-kdgate-admin"} { // past the prefix
+		b.cookies[odd] = good
+		if a := b.get("/admin/"); a.StatusCode != http.StatusSeeOther {
+			t.Errorf("%q: %d", odd, a.StatusCode)
+		}
+		delete(b.cookies, odd)
+	}
 	b.cookies[name] = good
 	b.post("/admin/leave")
 	b.cookies[name] = good

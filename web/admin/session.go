@@ -199,7 +199,9 @@ func cookie(value string) *http.Cookie {
 
 // cookieToken is the token that the browser sent, false when it sent none, more
 // than one, or one that we would not have written (T39). It reads the header
-// itself, because net/http drops what is malformed and so would not count it.
+// itself, because net/http drops what is malformed and so would not count it. A
+// name inside U+2000 and its like counts but is not ours: a neighbouring host
+// could set it past the prefix.
 func cookieToken(r *http.Request) (token string, ok bool) {
 	found := 0
 	for _, line := range r.Header["Cookie"] {
@@ -207,7 +209,7 @@ func cookieToken(r *http.Request) (token string, ok bool) {
 			name, value, _ := strings.Cut(pair, "=")
 			if strings.EqualFold(strings.TrimSpace(name), cookieName) {
 				found++
-				token, ok = strings.Trim(value, " \t"), strings.TrimSpace(name) == cookieName
+				token, ok = strings.Trim(value, " \t"), strings.TrimLeft(name, " \t") == cookieName
 			}
 		}
 	}

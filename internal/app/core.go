@@ -14,6 +14,7 @@ import (
 	"kdgate/audit"
 	"kdgate/dingtalk"
 	"kdgate/identity"
+	"kdgate/internal/checkup"
 	"kdgate/internal/config"
 	"kdgate/internal/metrics"
 	"kdgate/jobs"
@@ -52,6 +53,8 @@ type Core struct {
 	log      *audit.Log
 	lane     *lane
 	queue    *jobs.Queue
+	checkups *checkup.Book // of check-ups
+	carriers feeds         // what takes audit records away; a command has none
 	schedule *schedule.Schedule
 	tallies  *tallies              // of DingTalk's months
 	index    *mapping.Index        // of the mapping table, for searches
@@ -98,6 +101,7 @@ func (c *Core) open(ctx context.Context) error {
 	if c.secret, err = deriveSecret(keys[len(keys)-1], "kdgate gateway"); err != nil {
 		return err
 	}
+	c.openBook()
 	if err := c.openQueue(); err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func NewServer(ctx context.Context, options Options) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.feeds = feeds
+	s.feeds, s.carriers = feeds, feeds
 	s.health = newHealth(s.options.Logger, append(feeds.checks(),
 		check{name: "store", ask: s.askStore},
 		check{name: "audit", ask: s.log.Ping},
@@ -242,7 +242,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) background() []func(context.Context) {
 	work := []func(context.Context){
 		func(ctx context.Context) { _ = s.sessions.Run(ctx) }, // it has no error to give
-		s.health.watch, s.repair, s.countSessions, s.retain, s.prepareConsole, s.index.Run, s.console.imports.Run, s.console.verifier.Run,
+		s.health.watch, s.repair, s.countSessions, s.retain, s.prepareConsole, s.index.Run, s.console.imports.Run, s.console.verifier.Run, s.checkups.Run,
 	}
 	if s.options.Config.Store.Driver != "sqlite" {
 		work = append(work, s.lane.keep, s.keepPresence, s.recoverLost)

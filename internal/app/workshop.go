@@ -77,6 +77,11 @@ func (c *Core) tasks() ([]schedule.Task, error) {
 		}
 		tasks = append(tasks, schedule.Task{Name: taskRecheck, Spec: spec, Do: c.recheck})
 	}
+	monthly, err := schedule.Parse(c.options.Config.Check.Every)
+	if err != nil {
+		return nil, fmt.Errorf("check.every: %w", err)
+	}
+	tasks = append(tasks, schedule.Task{Name: taskCheckup, Spec: monthly, Do: c.selfCheck})
 	if len(c.rooms.Load().eventCorps("callback")) > 0 {
 		spec, err := schedule.Parse(failedEvery)
 		if err != nil {

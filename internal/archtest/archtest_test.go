@@ -47,6 +47,7 @@ var floors = []struct {
 	{"internal/app", 90},
 	{"internal/localapi", 85},
 	{"internal/moving", 75},
+	{"internal/checkup", 78},
 	{"internal/metrics", 85},
 	{"internal/config", 10},
 	{"internal/strictjson", 10},

@@ -25,6 +25,7 @@ type Config struct {
 	Admins      []Admin      `mapstructure:"admins" doc:"who may use the console"`
 	Console     Console      `mapstructure:"console" doc:"the administrators' console, at /admin/"`
 	ForwardAuth ForwardAuth  `mapstructure:"forward_auth" doc:"applications behind nginx, Traefik or Caddy that ask /forward-auth"`
+	Check       Check        `mapstructure:"check" doc:"the self-check: what kdgate check tests, by the clock"`
 	Log         Log          `mapstructure:"log" doc:"the program's own log, on standard error"`
 	Directory   Directory    `mapstructure:"directory" doc:"DingTalk's address book to Kingdee's staff"`
 	Approvals   []Approval   `mapstructure:"approvals" doc:"which approvals become which bills; see docs/approvals.md"`
@@ -36,6 +37,11 @@ type Config struct {
 
 	// Warnings are settings that are right but do nothing yet, or weaken something.
 	Warnings []string `mapstructure:"-"`
+}
+
+// Check is the self-check.
+type Check struct {
+	Every string `mapstructure:"every" default:"40 4 1 * *" doc:"when: @every and a time, or five cron fields in UTC+8; the first of each month"`
 }
 
 // Clients are the relying parties of the identity-provider doors.

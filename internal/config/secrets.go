@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"kdgate/identity"
@@ -194,3 +195,15 @@ func makeSealKey(path string) error {
 
 // SealKeyFile is where the signing key lies, or will lie after the first run.
 func (c *Config) SealKeyFile() string { return c.sealKeyFile() }
+
+// SecretFiles are the files that hold secrets of ours, for a look at their age.
+func (c *Config) SecretFiles() []string {
+	files := []string{c.sealKeyFile(), c.Listen.Key, c.Store.PasswordFile, c.Store.SentinelPasswordFile, c.Store.TLS.ClientKey, c.Audit.Webhook.SecretFile}
+	for _, corp := range c.Corps {
+		files = append(files, corp.AppSecretFile, corp.Callback.TokenFile, corp.Callback.AESKeyFile)
+	}
+	for _, dc := range c.DataCentres {
+		files = append(files, dc.AppSecretFile, dc.ClientKey)
+	}
+	return slices.DeleteFunc(files, func(path string) bool { return path == "" })
+}

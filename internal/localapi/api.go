@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"kdgate/identity"
+	"kdgate/internal/checkup"
 	"kdgate/internal/moving"
 	"kdgate/jobs/directory"
 	"kdgate/mapping"
@@ -84,6 +85,7 @@ type line struct {
 	Run      *directory.Run    `json:"run,omitempty"`
 	Change   *directory.Change `json:"change,omitempty"`
 	End      bool              `json:"end,omitzero"`
+	Checkup  *checkup.Result   `json:"checkup,omitempty"`
 	Fault    *Fault            `json:"error,omitempty"`
 }
 

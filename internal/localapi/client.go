@@ -184,7 +184,7 @@ func (c *Client) long(ctx context.Context, path string, q url.Values, body io.Re
 		switch {
 		case l.Fault != nil:
 			return line{}, l.Fault.restore()
-		case l.Result != nil || l.Restored != nil:
+		case l.Result != nil || l.Restored != nil || l.Checkup != nil:
 			return l, nil
 		case p != nil:
 			p(l.Done, l.Total)

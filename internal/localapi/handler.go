@@ -22,6 +22,7 @@ type Config struct {
 	Table    func() Table // the table in force now
 	Keeper   Keeper
 	Recorder Recorder
+	Doctor   Doctor
 	Workshop Workshop
 	Token    identity.Secret // what a caller must show
 	Logger   *slog.Logger
@@ -44,6 +45,7 @@ func NewHandler(cfg Config) http.Handler {
 	mux.HandleFunc("POST "+Prefix+"restore", h.restore)
 	mux.HandleFunc("POST "+Prefix+"console/reset", h.resetConsole)
 	mux.HandleFunc("POST "+Prefix+"audit/look", h.look)
+	mux.HandleFunc("POST "+Prefix+"check", h.check)
 	if cfg.Workshop.Queue != nil {
 		h.workshop(mux)
 	}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"kdgate/internal/checkup"
+)
+
+// F32, F93: kdgate check tests every peer, with and without a gateway, says what
+// is wrong and where to put it right in the language asked for, exits 1 on a
+// fault, and is on record.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	alone := h.run("check", "--json").want(t, 0)
+	var result checkup.Result
+	must(t, json.Unmarshal([]byte(alone.stdout), &result))
+	tested := map[string]bool{}
+	for _, item := range result.Items {
+		peer, _, _ := strings.Cut(item.Peer, "/")
+		tested[peer] = true
+		if item.Status == checkup.Fault {
+			t.Errorf("%+v", item)
+		}
+	}
+	for _, peer := range []string{"dingtalk", "kingdee", "store", "audit", "host"} {
+		if !tested[peer] {
+			t.Errorf("%s was not tested", peer)
+		}
+	}
+	if !strings.HasPrefix(result.By, "cli:") || result.Ended.Before(result.Began) {
+		t.Errorf("%+v", result)
+	}
+	g := h.start()
+	h.run("check").want(t, 0, "reading members", "0 faults")
+	h.run("check", "--only", "host", "--lang", "zh-Hans").want(t, 0, "磁盘")
+	h.run("check", "--only", "nobody").want(t, 1, "nobody")
+	h.run("audit", "export", "--action", "checkup").want(t, 0, `"actor":"cli:`, result.ID)
+	g.stop()
+
+	h.put("dingtalk.secret", "another-secret-that-is-not-theirs")
+	broken := h.run("check").want(t, 1, "AppKey or AppSecret is wrong", "corps[].app_key")
+	if strings.Contains(broken.stdout+broken.stderr, "another-secret") {
+		t.Error("the secret is shown")
+	}
+	h.run("check", "--only", "kingdee/live").want(t, 0, "0 faults")
+	h.run("check", "--only", "dingtalk/dingcorp1", "--lang", "zh-Hant").want(t, 1, "AppKey 或 AppSecret 不正確")
+}

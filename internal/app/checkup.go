@@ -1,0 +1,131 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"kdgate/audit"
+	"kdgate/dingtalk"
+	"kdgate/internal/checkup"
+	"kdgate/internal/config"
+	"kdgate/internal/metrics"
+	"kdgate/jobs/schedule"
+	"kdgate/mapping"
+	"kdgate/store/redisstore"
+)
+
+// taskCheckup is the self-check by the clock.
+const taskCheckup = "checkup"
+
+// openBook makes the book of check-ups, which outlives a reload.
+func (c *Core) openBook() {
+	c.checkups = &checkup.Book{
+		Store: c.store, Recorder: recorder{c.log, c.metrics}, Doctor: c.doctor, Now: c.options.Now, Logger: c.options.Logger,
+	}
+}
+
+// selfCheck is the check-up by the clock. Its faults are on record, and the run
+// is told to have found some.
+func (c *Core) selfCheck(ctx context.Context, p *schedule.Progress) error {
+	result, err := c.checkups.Do(ctx, "", audit.Event{Actor: audit.System}, func(done, total int) { p.Total(int64(total)) })
+	for _, status := range [...]checkup.Status{checkup.OK, checkup.Unknown, checkup.Warning, checkup.Fault} {
+		p.Count(string(status), int64(result.Count(status)))
+	}
+	if err == nil && !result.OK {
+		return schedule.ErrPartial
+	}
+	return err
+}
+
+// doctor tests the peers of the configuration in force.
+func (c *Core) doctor() *checkup.Doctor {
+	r := c.rooms.Load()
+	made := c.newDoctor(vendorPeers(r.config, r.vendors, c))
+	made.Peers = append(made.Peers, c.storePeer(r), c.auditPeer(r.config), c.hostPeer(r.config))
+	return made
+}
+
+// peerNames are the peers that can be tested one by one.
+func (c *Core) peerNames() []string {
+	var names []string
+	for _, peer := range c.doctor().Peers {
+		names = append(names, peer.Name)
+	}
+	return names
+}
+
+func (c *Core) newDoctor(peers []checkup.Peer) *checkup.Doctor {
+	return &checkup.Doctor{Peers: peers, Replica: c.options.Replica, Version: c.options.Version, Now: c.options.Now}
+}
+
+func vendorPeers(cfg *config.Config, v vendors, c *Core) []checkup.Peer {
+	var peers []checkup.Peer
+	for _, corp := range cfg.Corps {
+		app := checkup.App{Events: corp.Events, Directory: cfg.Directory.On() && cfg.Directory.Corp == corp.ID}
+		peers = append(peers, checkup.DingTalkPeer(corp.ID, v.dingtalk[corp.ID].api, app))
+	}
+	for _, dc := range cfg.DataCentres {
+		centre := checkup.Centre{Address: dc.URL, Jobs: cfg.Directory.On() && cfg.Directory.DataCentre == dc.ID, Now: c.options.Now}
+		// A wrong file shows as a client that could not be made.
+		if secure, err := clientTLS(dc.CAFile, dc.ClientCert, dc.ClientKey); err == nil {
+			centre.TLS = secure
+		}
+		peers = append(peers, checkup.KingdeePeer(dc.ID, v.kingdee[dc.ID].api, centre))
+	}
+	return peers
+}
+
+func (c *Core) storePeer(r *rooms) checkup.Peer {
+	room := checkup.Store{Driver: r.config.Store.Driver, Ping: c.driver.Ping, Now: c.options.Now, Read: func(ctx context.Context) (rows int, err error) {
+		for cursor := ""; ; {
+			page, next, err := r.table.List(ctx, mapping.Filter{}, cursor, 0)
+			if rows += len(page); err != nil || next == "" {
+				return rows, err
+			}
+			cursor = next
+		}
+	}}
+	if redis, ok := c.driver.(*redisstore.Driver); ok {
+		room.Condition = func(ctx context.Context) (checkup.Condition, error) {
+			told, err := redis.Condition(ctx)
+			return checkup.Condition(told), err
+		}
+	}
+	return checkup.StorePeer(room)
+}
+
+func (c *Core) auditPeer(cfg *config.Config) checkup.Peer {
+	log := checkup.Log{
+		Ping: c.log.Ping, Chains: c.log.Chains, Anchor: c.log.AnchorErr, Now: c.options.Now,
+		Away: cfg.Audit.Anchor.File != "" || cfg.Audit.Anchor.Webhook != "", Feeds: map[string]func() error{},
+	}
+	for _, f := range c.carriers {
+		log.Feeds[f.name] = f.Err
+	}
+	return checkup.AuditPeer(log)
+}
+
+func (c *Core) hostPeer(cfg *config.Config) checkup.Peer {
+	return checkup.HostPeer(checkup.Host{
+		Certificate: cfg.Listen.Cert, Secrets: cfg.SecretFiles(), Plaintext: cfg.Plaintext(), Disk: c.askDisk, Now: c.options.Now,
+	})
+}
+
+// CheckUp is a check-up without a gateway. Where not even a Core can be opened,
+// that is a fault, and the vendors are tested all the same.
+func CheckUp(ctx context.Context, options Options, only string, event audit.Event, progress func(done, total int)) (result checkup.Result, err error) {
+	core, openErr := OpenCore(ctx, options)
+	if openErr == nil {
+		defer func() { err = errors.Join(err, core.Close()) }()
+		return core.checkups.Do(ctx, only, event, progress)
+	}
+	bare := &Core{options: options, metrics: metrics.New(), egress: dingtalk.NewEgress(options.Egress)}
+	var peers []checkup.Peer
+	if v, err := bare.newVendors(options.Config, vendors{}); err == nil {
+		peers = vendorPeers(options.Config, v, bare)
+	}
+	peers = append(peers, bare.hostPeer(options.Config), checkup.Peer{Name: "start", Test: func(context.Context) []checkup.Item {
+		return []checkup.Item{checkup.Broken("start", "start", openErr)}
+	}})
+	return bare.newDoctor(peers).Run(ctx, only, progress), nil
+}

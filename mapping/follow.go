@@ -13,6 +13,7 @@ import (
 type answer struct {
 	check  Check
 	source Source // of the staff number
+	moved  bool   // the row was changed by the answer
 }
 
 // together runs ask once for all who wait for the same question, apart from any
@@ -61,7 +62,7 @@ func (t *Table) verifyRow(ctx context.Context, w walk, e Entry) (answer, error) 
 	}
 	ctx, cancel := afterwards(ctx)
 	defer cancel()
-	a.check, err = t.keep(ctx, w, &e, a.check)
+	a.check, a.moved, err = t.keep(ctx, w, &e, a.check)
 	return a, err
 }
 
@@ -74,21 +75,22 @@ func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), writeTime)
 }
 
-// keep remembers a Check. A row that follows Kingdee takes over a new or
-// renamed login user; rows of people are only told (reference 5).
-func (t *Table) keep(ctx context.Context, w walk, e *Entry, check Check) (Check, error) {
+// keep remembers a Check and tells whether the row moved by it. A row that
+// follows Kingdee takes over a new or renamed login user; rows of people are only
+// told (reference 5).
+func (t *Table) keep(ctx context.Context, w walk, e *Entry, check Check) (_ Check, moved bool, err error) {
 	if t.follows(e, check) {
-		err := t.takeOver(ctx, w, e, &check)
+		moved, err = t.takeOver(ctx, w, e, &check)
 		if RefusalOf(err) == nil {
-			return check, err
+			return check, moved, err
 		}
 		check.User, check.Code = StateTaken, identity.CodeNotMapped
 	}
 	check.ForRow = e.Version
 	if !t.unconfirmed(e) && sameCheck(e.Check, check) && check.At.Sub(e.Check.At) < t.cfg.VerifyMaxAge/2 {
-		return check, nil // a person who tries again and again writes nothing
+		return check, false, nil // a person who tries again and again writes nothing
 	}
-	_, err := t.write(ctx, func(x *tx) (*Entry, error) {
+	_, err = t.write(ctx, func(x *tx) (*Entry, error) {
 		now, err := unmoved(ctx, x, e)
 		if err != nil {
 			return nil, err
@@ -99,7 +101,7 @@ func (t *Table) keep(ctx context.Context, w walk, e *Entry, check Check) (Check,
 		}
 		return now, x.save(ctx, rowKey(w.key), now)
 	})
-	return check, err
+	return check, false, err
 }
 
 // follows reports whether a row takes over the login user that was found.
@@ -110,8 +112,16 @@ func (t *Table) follows(e *Entry, check Check) bool {
 	return e.Owner == OwnerAuto || e.LoginUser == "" && e.Owner == OwnerManual
 }
 
-func (t *Table) takeOver(ctx context.Context, w walk, e *Entry, check *Check) error {
-	_, err := t.write(ctx, func(x *tx) (*Entry, error) {
+// takeOver gives a row the login user that was found, and the hire who signs in
+// where it is nobody's yet (T19). It tells whether the row moved: an import that
+// holds the table puts it off.
+func (t *Table) takeOver(ctx context.Context, w walk, e *Entry, check *Check) (moved bool, err error) {
+	would := *e
+	would.LoginUser = check.LoginUser
+	_, err = t.write(ctx, func(x *tx) (*Entry, error) {
+		if err := x.together(ctx, around(e, &would)...); err != nil {
+			return nil, err
+		}
 		held, err := t.guardHeld(ctx, x)
 		if err != nil {
 			return nil, err
@@ -123,15 +133,19 @@ func (t *Table) takeOver(ctx context.Context, w walk, e *Entry, check *Check) er
 		a := act{by: itself(w), way: byItself}
 		after := t.next(a, now, audit.ActionMappingChange)
 		after.LoginUser, after.Reason = check.LoginUser, "follows Kingdee"
+		if now.UnionID == "" && w.assertion.UnionID != "" {
+			after.UnionID, after.Reason = w.assertion.UnionID, "follows Kingdee, bound at first sign-in"
+		}
 		t.restart(a, now, after)
 		check.ForRow = after.Version
 		after.Check, after.KingdeeID = *check, check.KingdeeID
 		if err := t.allowed(a, now, after); err != nil {
 			return nil, err
 		}
+		moved = !held
 		return stage(ctx, x.unless(held), a, now, after)
 	})
-	return err
+	return moved && err == nil, err
 }
 
 // unmoved reads a row again and insists on the version that was judged.
@@ -211,7 +225,14 @@ func (t *Table) deriveRow(ctx context.Context, w walk) (answer, error) {
 
 // adopt creates the row of a derived chain; a look only asks the rules.
 func (t *Table) adopt(ctx context.Context, w walk, check Check) error {
+	would := Entry{
+		Corp: w.key.Corp, UserID: w.key.UserID, DataCentre: w.key.DataCentre, Status: StatusActive,
+		StaffNumber: check.StaffNo, LoginUser: check.LoginUser,
+	}
 	_, err := t.write(ctx, func(x *tx) (*Entry, error) {
+		if err := x.together(ctx, around(&would)...); err != nil {
+			return nil, err
+		}
 		held, err := t.guardHeld(ctx, x)
 		if err != nil {
 			return nil, err

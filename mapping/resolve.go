@@ -82,8 +82,8 @@ func (t *Table) walkRow(ctx context.Context, w walk, e *Entry, chain *Chain) err
 	}
 	chain.Number.State, chain.Number.Source = StateOK, SourceEntry
 	check, source, err := e.Check, SourceCached, error(nil)
+	var a answer
 	if !t.fresh(e) {
-		var a answer
 		a, err = t.together(ctx, w.flight("verify", fmt.Sprint(e.Version)), func(ctx context.Context) (answer, error) {
 			return t.verifyRow(ctx, w, *e)
 		})
@@ -101,6 +101,9 @@ func (t *Table) walkRow(ctx context.Context, w walk, e *Entry, chain *Chain) err
 		return err
 	}
 	if !w.look && e.UnionID == "" && w.assertion.UnionID != "" {
+		if a.moved {
+			return errMoved // it is somebody's by now: see whose
+		}
 		if err := t.bind(ctx, w, e); err != nil {
 			return err
 		}
@@ -166,6 +169,9 @@ func (t *Table) mayServeCached(e *Entry, err error) bool {
 // no one: an import that holds the table only puts it off.
 func (t *Table) bind(ctx context.Context, w walk, e *Entry) error {
 	_, err := t.write(ctx, func(x *tx) (*Entry, error) {
+		if err := x.together(ctx, around(e)...); err != nil {
+			return nil, err
+		}
 		held, err := t.guardHeld(ctx, x)
 		if err != nil || held {
 			return e, err

@@ -158,6 +158,34 @@ func TestSlowRedis(t *testing.T) {
 	}
 }
 
+// TestSlowRedisFirstTime: somebody who was never here makes Kingdee be asked and a
+// row be settled and bound. With every reply of Redis 800 ms late that is to be
+// eight replies one after the other, not a refusal: what a decision reads, it
+// reads at once.
+func TestSlowRedisFirstTime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes ten seconds")
+	}
+	const late, replies = 800 * time.Millisecond, 8
+	e, seen := newSlowEstate(t)
+	a := e.start("a")
+	addPeople(t, a, 2)
+	known := newPerson(e.vendors, direct{a}, 0)
+	if err := known.as(known.signIn(client)); err != nil {
+		t.Fatal(err)
+	}
+	p := newPerson(e.vendors, direct{a}, 1)
+	seen.late.Store(int64(late))
+	defer seen.late.Store(0)
+	began := time.Now()
+	err := p.as(p.signIn(client))
+	took := time.Since(began)
+	t.Logf("%v", took)
+	if err != nil || took > (replies+1)*late {
+		t.Errorf("%v after %v, allowed %d replies", err, took, replies)
+	}
+}
+
 // newSlowEstate is an estate on one Redis behind trips.
 func newSlowEstate(t *testing.T) (*estate, *trips) {
 	t.Helper()

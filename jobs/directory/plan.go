@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
+	"kdgate/identity"
 	"kdgate/jobs"
 	"kdgate/store"
 )
@@ -77,14 +80,20 @@ const orderLife = 10 * time.Minute
 
 func (k *Keeper) orderKey() string { return orderPrefix + k.cfg.Corp }
 
-// Place leaves an order for the next run, on whichever replica that is. The
-// newest counts.
+// Place leaves an order for the next run, on whichever replica that is. One that
+// waits already is not replaced, the kind is Conflict: whoever asked for a
+// preview must never get a run for real because somebody else asked at the same
+// moment and took theirs back.
 func (k *Keeper) Place(ctx context.Context, o Order) error {
-	op, err := put(k.orderKey(), order{o.By.Name, o.Dry, o.Allow, k.cfg.Now()}, orderLife)
+	text, err := json.Marshal(order{o.By.Name, o.Dry, o.Allow, k.cfg.Now()})
 	if err != nil {
-		return err
+		return wrap(err)
 	}
-	return wrap(k.cfg.Store.Commit(ctx, op))
+	err = k.cfg.Store.Commit(ctx, store.Create(k.orderKey(), text).For(orderLife))
+	if errors.Is(err, store.ErrConflict) {
+		return identity.Fail(identity.Conflict, identity.CodeChangedBetween, "directory: another order waits to be taken: %w", err)
+	}
+	return wrap(err)
 }
 
 // Placed takes the order that was left; false when there is none.

@@ -9,6 +9,7 @@ import (
 
 	"kdgate/audit"
 	"kdgate/dingtalk/dingtalksim"
+	"kdgate/identity"
 	"kdgate/jobs"
 	"kdgate/jobs/directory"
 	"kdgate/jobs/schedule"
@@ -120,11 +121,14 @@ func TestAnotherOrder(t *testing.T) {
 	}
 }
 
-// TestOrderWaits: an order reaches whoever runs the tasks, once.
+// TestOrderWaits: an order reaches whoever runs the tasks, once, and none
+// takes the place of another: a preview stays one.
 func TestOrderWaits(t *testing.T) {
 	r := start(t, nil, nil)
-	r.must(r.Place(t.Context(), directory.Order{By: cli, Allow: 30}))
 	r.must(r.Place(t.Context(), directory.Order{By: cli, Dry: true, Allow: 31}))
+	if err := r.Place(t.Context(), directory.Order{By: cli, Allow: 30}); identity.KindOf(err) != identity.Conflict {
+		t.Errorf("a second order: %v", err)
+	}
 	o, there, err := r.Placed(t.Context())
 	if err != nil || !there || !o.Dry || o.Allow != 31 || o.By.Name != cli.Name {
 		t.Errorf("%+v, %v, %v", o, there, err)
@@ -132,4 +136,5 @@ func TestOrderWaits(t *testing.T) {
 	if _, again, err := r.Placed(t.Context()); again || err != nil {
 		t.Errorf("taken twice: %v, %v", again, err)
 	}
+	r.must(r.Place(t.Context(), directory.Order{By: cli}))
 }

@@ -200,7 +200,8 @@ func TestApprovalOrders(t *testing.T) {
 		t.Errorf("%+v %s", in, body)
 	}
 	in = s.started(obj{"processCode": process, "originatorUserId": "manager01", "formComponentValues": []obj{
-		{"name": "事由", "value": "出差"}, {"name": "数", "value": 12.10},
+		{"name": "事由", "value": "出差"},
+		{"name": "数", "value": 12.10},
 		{"name": "明细", "value": `[[{"name":"金额","value":"1.10"}],[{"name":"金额","value":"2.20"}]]`},
 	}})
 	body = s.instance(in.ID).body

@@ -151,19 +151,8 @@ func readForm(raw []byte) ([]FormValue, error) {
 
 // readTable reads the rows of a table; nil for what is none.
 func readTable(raw json.RawMessage) ([][]FormValue, error) {
-	var inner string
-	if json.Unmarshal(raw, &inner) == nil {
-		raw = json.RawMessage(inner)
-	}
-	var rows []json.RawMessage
-	if json.Unmarshal(raw, &rows) != nil {
-		return nil, nil
-	}
 	var out [][]FormValue
-	for _, row := range rows {
-		if row = bytes.TrimSpace(row); len(row) == 0 || row[0] != '[' {
-			return nil, nil // a list of something else
-		}
+	for _, row := range listOfLists(raw) {
 		cells, err := readForm(row)
 		if err != nil {
 			return nil, err
@@ -171,6 +160,25 @@ func readTable(raw json.RawMessage) ([][]FormValue, error) {
 		out = append(out, cells)
 	}
 	return out, nil
+}
+
+// listOfLists are the elements of a list, also in a text; none where any of them
+// is no list.
+func listOfLists(raw json.RawMessage) []json.RawMessage {
+	var inner string
+	if json.Unmarshal(raw, &inner) == nil {
+		raw = json.RawMessage(inner)
+	}
+	var rows []json.RawMessage
+	if json.Unmarshal(raw, &rows) != nil {
+		return nil
+	}
+	for i := range rows {
+		if rows[i] = bytes.TrimSpace(rows[i]); rows[i][0] != '[' {
+			return nil
+		}
+	}
+	return rows
 }
 
 // anyOf is a value with the digits that it was written with.

@@ -105,7 +105,8 @@ func TestForged(t *testing.T) {
 		t.Errorf("%+v", it.Step)
 	}
 	for _, e := range []dingtalk.Event{
-		{Type: dingtalk.EventInstance, Instance: "x", Process: process, Change: "start"}, {Type: dingtalk.EventTask, Instance: "x", Process: process, Change: "finish", Result: "agree"},
+		{Type: dingtalk.EventInstance, Instance: "x", Process: process, Change: "start"},
+		{Type: dingtalk.EventTask, Instance: "x", Process: process, Change: "finish", Result: "agree"},
 		{Type: dingtalk.EventInstance, Instance: "x", Process: "PROC-OTHER", Change: "finish", Result: "agree"},
 		{Type: dingtalk.EventInstance, Instance: "x?y=z", Process: process, Change: "finish", Result: "agree"},
 		{Type: dingtalk.EventInstance, Instance: "x", Process: process, Change: "deleted", Result: "agree"},
@@ -311,7 +312,8 @@ func TestTemplatesBook(t *testing.T) {
 	values := []dingtalksim.FormValue{
 		{ID: "customer", Name: "客户", Type: "TextField", Value: "第一客户"},
 		{ID: "details", Name: "明细", Type: "TableField", Rows: [][]dingtalksim.FormValue{{
-			{ID: "material", Name: "物料", Type: "TextField", Value: "螺丝"}, {ID: "quantity", Name: "数量", Type: "NumberField", Value: "3"},
+			{ID: "material", Name: "物料", Type: "TextField", Value: "螺丝"},
+			{ID: "quantity", Name: "数量", Type: "NumberField", Value: "3"},
 			{ID: "price", Name: "价", Type: "MoneyField", Value: "0.07"},
 		}}},
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -155,73 +154,6 @@ func (m *machine) make(ctx context.Context) (bool, error) {
 	return true, m.save(ctx, chosen, before)
 }
 
-const (
-	mostLooks = 4
-	firstLook = 15 * time.Second
-)
-
-// notYet looks at an approval again that an event called finished and DingTalk
-// does not. After some looks it is left to the search, which sees it when it is.
-func (m *machine) notYet(ctx context.Context) error {
-	m.state.Looks++
-	if err := m.step(ctx, stepRunning); err != nil || m.state.Looks > mostLooks {
-		return err
-	}
-	return m.work.Release(ctx, m.cfg.Now().Add(firstLook<<(m.state.Looks-1)))
-}
-
-// mostAttached bounds how many other approvals are read about one.
-const mostAttached = 5
-
-// takenBack is true when there must be no bill because another approval takes
-// this one back or has come in its place. Where this one takes back or changes
-// another whose bill stands, a person has to act.
-func (m *machine) takenBack(ctx context.Context, in dingtalk.Instance) (bool, error) {
-	for i, other := range in.Attached {
-		if i == mostAttached || !dingtalk.ValidInstance(other) {
-			break
-		}
-		later, err := m.cfg.Source.Instance(ctx, other)
-		if err != nil {
-			return false, err
-		}
-		if later.Agreed() && (later.Action == "REVOKE" || later.Action == "MODIFY") {
-			return true, m.pass(ctx, "another approval took it back or replaced it: "+other)
-		}
-	}
-	if in.Action != "REVOKE" && (in.Action != "MODIFY" || in.Main == "") {
-		return false, nil
-	}
-	if err := m.billOf(ctx, in.Main); err != nil {
-		return false, err
-	}
-	if in.Action == "REVOKE" {
-		return true, m.pass(ctx, "it takes back an approval that has no bill")
-	}
-	return false, nil
-}
-
-// billOf fails for good when another approval's bill stands.
-func (m *machine) billOf(ctx context.Context, main string) error {
-	if !dingtalk.ValidInstance(main) {
-		return nil
-	}
-	for _, rule := range m.rules {
-		if rule.Process != m.errand.Process {
-			continue
-		}
-		found, err := m.cfg.Targets[rule.DataCentre].FindBill(ctx, rule.Form, Number(m.cfg.Corp, main, rule.Form, rule.Version), main)
-		if err != nil {
-			return err
-		}
-		if len(found) > 0 {
-			words := fmt.Sprintf("it changes or takes back an approval whose bill %s stands in Kingdee: put that right there, then give this one up", found[0].Number)
-			return jobs.Permanent(jobs.Explain(fmt.Errorf("approval: %s is about %s, bill %s", m.id(), main, found[0].Number), words))
-		}
-	}
-	return nil
-}
-
 // save makes the bill, or finds the one that an earlier attempt made.
 func (m *machine) save(ctx context.Context, chosen *builder, before state) error {
 	rule := chosen.rule
@@ -362,55 +294,6 @@ func (m *machine) look(ctx context.Context) error {
 	}
 	words := fmt.Sprintf("its bill %s is no longer in Kingdee", m.state.Bill.Number)
 	return jobs.Permanent(jobs.Explain(fmt.Errorf("approval: %s: %s", m.id(), words), words))
-}
-
-// comment writes the bill's number back, unless it stands there. resumed says
-// that an earlier attempt may have written it.
-func (m *machine) comment(ctx context.Context, resumed bool) error {
-	if m.state.Commenter == "" {
-		return nil
-	}
-	if resumed && m.instance == nil {
-		in, err := m.cfg.Source.Instance(ctx, m.id())
-		if err != nil {
-			return err
-		}
-		m.instance = &in
-	}
-	if m.instance != nil && said(*m.instance, m.state.Bill.Number) {
-		return nil
-	}
-	if !resumed {
-		if err := m.step(ctx, stepCommenting); err != nil {
-			return err
-		}
-	}
-	if _, err := m.work.Check(ctx); err != nil {
-		return err
-	}
-	err := m.cfg.Source.Comment(ctx, m.id(), m.words(), m.state.Commenter)
-	if identity.KindOf(err) == identity.Forbidden && err != nil {
-		return jobs.Explain(err, "the bill stands, but DingTalk does not let "+m.state.Commenter+" comment on it")
-	}
-	return err
-}
-
-func (m *machine) words() string {
-	done := "已生成并提交"
-	if m.state.Audit {
-		done = "已生成、提交并审核"
-	}
-	return fmt.Sprintf("金蝶单据%s：%s", done, m.state.Bill.Number)
-}
-
-// said reports whether a comment names the bill.
-func said(in dingtalk.Instance, number string) bool {
-	for _, remark := range in.Remarks {
-		if strings.Contains(remark.Text, number) {
-			return true
-		}
-	}
-	return false
 }
 
 // explained gives a refusal of Kingdee its own words, for the person who mends it.

@@ -286,7 +286,13 @@ func (r *rig) work() {
 
 func (r *rig) idle() {
 	r.t.Helper()
-	r.until("the work list is empty", func() bool { return r.count(jobs.Ready)+r.count(jobs.Leased) == 0 })
+	empty := 0
+	r.until("the work list is empty", func() bool {
+		if empty++; r.count(jobs.Ready)+r.count(jobs.Leased)+r.count(jobs.Ready)+r.count(jobs.Leased) > 0 {
+			empty = 0 // one may move between the lists while they are read
+		}
+		return empty == 2
+	})
 }
 
 func (r *rig) count(state jobs.State) int {

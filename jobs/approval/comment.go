@@ -1,0 +1,60 @@
+package approval
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"kdgate/dingtalk"
+	"kdgate/identity"
+	"kdgate/jobs"
+)
+
+// comment writes the bill's number back, unless it stands there. resumed says
+// that an earlier attempt may have written it.
+func (m *machine) comment(ctx context.Context, resumed bool) error {
+	if m.state.Commenter == "" {
+		return nil
+	}
+	if resumed && m.instance == nil {
+		in, err := m.cfg.Source.Instance(ctx, m.id())
+		if err != nil {
+			return err
+		}
+		m.instance = &in
+	}
+	if m.instance != nil && said(*m.instance, m.state.Bill.Number) {
+		return nil
+	}
+	if !resumed {
+		if err := m.step(ctx, stepCommenting); err != nil {
+			return err
+		}
+	}
+	if _, err := m.work.Check(ctx); err != nil {
+		return err
+	}
+	err := m.cfg.Source.Comment(ctx, m.id(), m.words(), m.state.Commenter)
+	if identity.KindOf(err) == identity.Forbidden && err != nil {
+		return jobs.Explain(err, "the bill stands, but DingTalk does not let "+m.state.Commenter+" comment on it")
+	}
+	return err
+}
+
+func (m *machine) words() string {
+	done := "已生成并提交"
+	if m.state.Audit {
+		done = "已生成、提交并审核"
+	}
+	return fmt.Sprintf("金蝶单据%s：%s", done, m.state.Bill.Number)
+}
+
+// said reports whether a comment names the bill.
+func said(in dingtalk.Instance, number string) bool {
+	for _, remark := range in.Remarks {
+		if strings.Contains(remark.Text, number) {
+			return true
+		}
+	}
+	return false
+}

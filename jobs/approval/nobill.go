@@ -1,0 +1,77 @@
+package approval
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"kdgate/dingtalk"
+	"kdgate/jobs"
+)
+
+const (
+	mostLooks = 4
+	firstLook = 15 * time.Second
+)
+
+// notYet looks at an approval again that an event called finished and DingTalk
+// does not. After some looks it is left to the search, which sees it when it is.
+func (m *machine) notYet(ctx context.Context) error {
+	m.state.Looks++
+	if err := m.step(ctx, stepRunning); err != nil || m.state.Looks > mostLooks {
+		return err
+	}
+	return m.work.Release(ctx, m.cfg.Now().Add(firstLook<<(m.state.Looks-1)))
+}
+
+// mostAttached bounds how many other approvals are read about one.
+const mostAttached = 5
+
+// takenBack is true when there must be no bill because another approval takes
+// this one back or has come in its place. Where this one takes back or changes
+// another whose bill stands, a person has to act.
+func (m *machine) takenBack(ctx context.Context, in dingtalk.Instance) (bool, error) {
+	for i, other := range in.Attached {
+		if i == mostAttached || !dingtalk.ValidInstance(other) {
+			break
+		}
+		later, err := m.cfg.Source.Instance(ctx, other)
+		if err != nil {
+			return false, err
+		}
+		if later.Agreed() && (later.Action == "REVOKE" || later.Action == "MODIFY") {
+			return true, m.pass(ctx, "another approval took it back or replaced it: "+other)
+		}
+	}
+	if in.Action != "REVOKE" && (in.Action != "MODIFY" || in.Main == "") {
+		return false, nil
+	}
+	if err := m.billOf(ctx, in.Main); err != nil {
+		return false, err
+	}
+	if in.Action == "REVOKE" {
+		return true, m.pass(ctx, "it takes back an approval that has no bill")
+	}
+	return false, nil
+}
+
+// billOf fails for good when another approval's bill stands.
+func (m *machine) billOf(ctx context.Context, main string) error {
+	if !dingtalk.ValidInstance(main) {
+		return nil
+	}
+	for _, rule := range m.rules {
+		if rule.Process != m.errand.Process {
+			continue
+		}
+		found, err := m.cfg.Targets[rule.DataCentre].FindBill(ctx, rule.Form, Number(m.cfg.Corp, main, rule.Form, rule.Version), main)
+		if err != nil {
+			return err
+		}
+		if len(found) > 0 {
+			words := fmt.Sprintf("it changes or takes back an approval whose bill %s stands in Kingdee: put that right there, then give this one up", found[0].Number)
+			return jobs.Permanent(jobs.Explain(fmt.Errorf("approval: %s is about %s, bill %s", m.id(), main, found[0].Number), words))
+		}
+	}
+	return nil
+}

@@ -123,7 +123,7 @@ func (p *program) checkConfig() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := p.load()
 			if err == nil {
-				err = app.CheckApprovals(cfg)
+				err = app.CheckRules(cfg)
 			}
 			if p.json {
 				return errors.Join(p.printJSON(checkReport(cfg, err)), err)

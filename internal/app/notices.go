@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/url"
@@ -14,6 +15,7 @@ import (
 	"kdgate/dingtalk"
 	"kdgate/identity"
 	"kdgate/internal/config"
+	"kdgate/internal/localapi"
 	"kdgate/jobs"
 	"kdgate/jobs/directory"
 	"kdgate/jobs/notice"
@@ -107,20 +109,15 @@ func rolesOf(cfg *config.Config, corp string) map[string][]string {
 	return roles
 }
 
-// furnishDesks reads the rules of kinds access and leavers, and the addresses of all.
+// furnishDesks reads the rules of kinds access and leavers.
 func (n notices) furnishDesks(cfg *config.Config) error {
-	var wrong []error
+	if err := CheckNotices(cfg); err != nil {
+		return err
+	}
 	for _, rule := range cfg.Notices {
 		to, fallbacks, err := addresses(rule)
-		if err == nil && rule.Every != "" {
-			_, err = schedule.Parse(rule.Every)
-		}
-		if err == nil {
-			_, err = notice.Filter(conditions(rule.Where), time.Unix(0, 0))
-		}
 		if err != nil {
-			wrong = append(wrong, fmt.Errorf("notices: %s: %w", rule.Name, err))
-			continue
+			return err
 		}
 		desk := n.desks[rule.Corp]
 		switch rule.Kind {
@@ -130,7 +127,52 @@ func (n notices) furnishDesks(cfg *config.Config) error {
 			desk.Leavers, desk.LeaverDetours, desk.SensitiveLeavers = to, fallbacks, !rule.Groups
 		}
 	}
-	return errors.Join(wrong...)
+	return nil
+}
+
+// CheckNotices tells every mistake in the rules of a configuration that its own
+// check cannot know: addresses, times and conditions are read by the rooms that
+// use them. The error is a config.Mistakes.
+func CheckNotices(cfg *config.Config) error {
+	var wrong config.Mistakes
+	for _, rule := range cfg.Notices {
+		_, _, err := addresses(rule)
+		if rule.Every != "" {
+			_, also := schedule.Parse(rule.Every)
+			err = errors.Join(err, also)
+		}
+		_, also := notice.Filter(conditions(rule.Where), time.Unix(0, 0))
+		err = errors.Join(err, also)
+		for _, figure := range rule.Figures {
+			_, also := notice.Filter(conditions(figure.Where), time.Unix(0, 0))
+			err = errors.Join(err, also)
+		}
+		if err != nil {
+			for line := range strings.Lines(err.Error()) { // one of each, as they were joined
+				wrong = append(wrong, "notices: "+rule.Name+": "+strings.TrimSpace(line))
+			}
+		}
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return wrong
+}
+
+// CheckRules is CheckApprovals and CheckNotices in one.
+func CheckRules(cfg *config.Config) error {
+	var all config.Mistakes
+	for _, err := range []error{CheckApprovals(cfg), CheckNotices(cfg)} {
+		if mistakes, ok := errors.AsType[config.Mistakes](err); ok {
+			all = append(all, mistakes...)
+		} else if err != nil {
+			all = append(all, err.Error())
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all
 }
 
 func addresses(rule config.Notice) (to, fallbacks []notice.Address, err error) {
@@ -308,24 +350,78 @@ func (c *Core) troubles(ctx context.Context) ([]notice.Trouble, error) {
 	return list, nil
 }
 
+// outboxAPI is the outbox as commands look at it.
+func (c *Core) outboxAPI() localapi.Outbox {
+	return localapi.Outbox{
+		Deliveries: func(ctx context.Context, f localapi.DeliveryFilter) (notice.Page, error) {
+			box, err := c.box("") // all organisations share one list
+			if err != nil {
+				return notice.Page{}, err
+			}
+			return box.Deliveries(ctx, f.Topic, f.State, f.After, f.Limit)
+		},
+		Try: c.tryNotice,
+	}
+}
+
+// box is the outbox of an organisation, of the first one when corp is empty.
+func (c *Core) box(corp string) (*notice.Outbox, error) {
+	r := c.rooms.Load()
+	if corp == "" && len(r.config.Corps) > 0 {
+		corp = r.config.Corps[0].ID
+	}
+	if box := r.notices.boxes[corp]; box != nil {
+		return box, nil
+	}
+	return nil, identity.Fail(identity.NotFound, identity.CodeForeignCorp, "%q is no organisation of this configuration", corp)
+}
+
+// ActionNoticeTest is a trial message that somebody had sent.
+const ActionNoticeTest audit.Action = "notice.test"
+
+// tryNotice sends a message that says nothing but that it came. Who had it sent
+// is recorded first.
+func (c *Core) tryNotice(ctx context.Context, by jobs.Actor, o localapi.TrialNotice) error {
+	to, err := notice.ParseAddresses(o.To)
+	if err != nil {
+		return identity.Fail(identity.Invalid, identity.CodeBadRequest, "%w", err)
+	}
+	box, err := c.box(o.Corp)
+	if err != nil {
+		return err
+	}
+	event := audit.Event{
+		Action: ActionNoticeTest, Outcome: audit.OK, Actor: by.Name, Source: by.Source, RequestID: by.RequestID, Target: strings.Join(o.To, " "),
+	}
+	if err := (recorder{c.log, c.metrics}).Append(ctx, event); err != nil {
+		return identity.Fail(identity.Unavailable, identity.CodeAuditDown, "record the trial message: %w", err)
+	}
+	return box.Send(ctx, notice.Notice{
+		Key: "test/" + rand.Text(), Topic: "test", To: to, Title: "kdgate 测试消息", Text: "收到这条消息，说明通知渠道正常。", Urgent: true,
+	})
+}
+
 // applicants tells the administrators of requests, and people of decisions.
 type applicants struct{ core *Core }
 
 // Asked implements access.Notifier.
 func (a applicants) Asked(ctx context.Context, r access.Request) {
-	a.told(ctx, a.desk(r).AccessRequested(ctx, requestOf(r)))
+	if desk := a.desk(r); desk != nil {
+		a.told(ctx, desk.AccessRequested(ctx, requestOf(r)))
+	}
 }
 
 // Decided implements access.Notifier.
 func (a applicants) Decided(ctx context.Context, r access.Request) {
-	a.told(ctx, a.desk(r).AccessAnswered(ctx, requestOf(r), r.State == access.Granted, r.Reason))
+	if desk := a.desk(r); desk != nil {
+		a.told(ctx, desk.AccessAnswered(ctx, requestOf(r), r.State == access.Granted, r.Reason))
+	}
 }
 
+// desk is nil for an organisation that is no longer configured: nobody is there
+// to be told.
 func (a applicants) desk(r access.Request) *notice.Desk {
-	if desk := a.core.rooms.Load().notices.desks[r.Corp]; desk != nil {
-		return desk
-	}
-	return &notice.Desk{} // an organisation that is no longer configured has nobody to be told
+	return a.core.rooms.Load().notices.desks[r.Corp]
 }
 
 // told logs what kept somebody from being told: the request itself is safe.

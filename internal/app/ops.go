@@ -45,8 +45,8 @@ func (c *Core) localAPI() localapi.Config {
 	return localapi.Config{
 		Table:  func() localapi.Table { return c.Table() },
 		Keeper: c, Recorder: recorder{c.log, c.metrics}, Doctor: c.checkups,
-		Workshop: c.workshopAPI(),
-		Token:    identity.NewSecret(rand.Text()), Logger: c.options.Logger,
+		Workshop: c.workshopAPI(), Outbox: c.outboxAPI(),
+		Token: identity.NewSecret(rand.Text()), Logger: c.options.Logger,
 	}
 }
 

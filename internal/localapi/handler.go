@@ -24,6 +24,7 @@ type Config struct {
 	Recorder Recorder
 	Doctor   Doctor
 	Workshop Workshop
+	Outbox   Outbox
 	Token    identity.Secret // what a caller must show
 	Logger   *slog.Logger
 }
@@ -46,6 +47,7 @@ func NewHandler(cfg Config) http.Handler {
 	mux.HandleFunc("POST "+Prefix+"console/reset", h.resetConsole)
 	mux.HandleFunc("POST "+Prefix+"audit/look", h.look)
 	mux.HandleFunc("POST "+Prefix+"check", h.check)
+	h.outbox(mux)
 	if cfg.Workshop.Queue != nil {
 		h.workshop(mux)
 	}

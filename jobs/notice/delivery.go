@@ -139,8 +139,8 @@ func (d *Delivery) op(now time.Time) (store.Op, error) {
 
 // Page is one page of deliveries, newest first.
 type Page struct {
-	Deliveries []Delivery
-	After      string // mark of the next page; empty: this was the last
+	Deliveries []Delivery `json:"deliveries"`
+	After      string     `json:"after,omitzero"` // mark of the next page; empty: this was the last
 }
 
 // Deliveries lists what was sent and what became of it. The mark after comes

@@ -79,10 +79,14 @@ type Leaver struct {
 }
 
 // Left tells that somebody has left and that their doors are closed (F72). The
-// same leaving again tells nothing.
+// same person on the same day again tells nothing.
 func (d *Desk) Left(ctx context.Context, l Leaver) error {
 	if len(d.Leavers) == 0 {
 		return nil
+	}
+	at := l.Left
+	if at.IsZero() {
+		at = l.Closed
 	}
 	name := l.Name
 	if name == "" {
@@ -98,7 +102,7 @@ func (d *Desk) Left(ctx context.Context, l Leaver) error {
 	}
 	text += "\n- 访问已全部关闭：" + l.Closed.In(zone()).Format(form)
 	return d.Outbox.Send(ctx, Notice{
-		Key:   fmt.Sprintf("leaver/%s/%s/%d", l.Who.Corp, l.Who.UserID, l.Left.UnixMilli()),
+		Key:   "leaver/" + l.Who.Corp + "/" + l.Who.UserID + "/" + day(at), // an event that comes twice is one leaving
 		Topic: "leaver", To: d.Leavers, Fallbacks: d.LeaverDetours, Title: "员工离职", Text: text, Sensitive: d.SensitiveLeavers,
 	})
 }

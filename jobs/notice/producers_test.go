@@ -294,7 +294,7 @@ func TestDesk(t *testing.T) {
 		t.Errorf("the group has %+v", got)
 	}
 	d.SensitiveLeavers = true
-	left.Left = left.Left.Add(time.Hour)
+	left.Left = left.Left.AddDate(0, 0, 1)
 	if err := d.Left(t.Context(), left); !errors.Is(err, notice.ErrSensitive) {
 		t.Errorf("%v", err)
 	}

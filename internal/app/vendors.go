@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"time"
 
 	"kdgate/dingtalk"
 	"kdgate/gateway"
@@ -92,11 +93,15 @@ func tokenCall(name string) dingtalk.TokenCall {
 func (c *Core) newDingTalk(corp config.Corp) (client[*dingtalk.Client, config.Corp], error) {
 	made := client[*dingtalk.Client, config.Corp]{peer: peer.New(peer.Config{}), section: corp}
 	var err error
+	var zone *time.Location // nil: local
+	if corp.ApprovalTimes == "utc" {
+		zone = time.UTC
+	}
 	made.api, err = dingtalk.New(dingtalk.Config{
 		Corp: corp.ID, AppKey: corp.AppKey, AppSecret: corp.AppSecret, AgentID: corp.AgentID,
 		Endpoints: dingtalk.Endpoints{OAPI: corp.Endpoints.OAPI, API: corp.Endpoints.API, Login: corp.Endpoints.Login},
-		TokenCall: tokenCall(corp.TokenCall),
-		Peer:      made.peer, Egress: c.egress, // a ban hits the address, so every corp behind it pauses
+		TokenCall: tokenCall(corp.TokenCall), ApprovalZone: zone,
+		Peer: made.peer, Egress: c.egress, // a ban hits the address, so every corp behind it pauses
 		Limits: dingtalk.Limits{
 			QPS: float64(corp.Quota.QPS), ReserveLogin: corp.Quota.ReserveLogin,
 			DirectoryPerMinute: corp.Quota.DirectoryPerMinute, Month: int64(corp.Quota.Month), Counter: c.tallies,

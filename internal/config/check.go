@@ -177,6 +177,7 @@ func (c *Config) checkCorps(m *Mistakes) {
 			}
 		}
 		oneOf(m, at+".events", corp.Events, "stream", "callback")
+		oneOf(m, at+".approval_times", corp.ApprovalTimes, "local", "utc")
 		oneOf(m, at+".token_call", corp.TokenCall, "access_token", "gettoken", "corp_token")
 		if corp.Events == "callback" {
 			checkCallback(m, at+".callback", corp.Callback)

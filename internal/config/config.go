@@ -169,6 +169,7 @@ type Corp struct {
 	Callback      Callback        `mapstructure:"callback" doc:"HTTP callback, when events is callback"`
 	Endpoints     Endpoints       `mapstructure:"endpoints" doc:"DingTalk's hosts"`
 	TokenCall     string          `mapstructure:"token_call" default:"access_token" doc:"how the app token is fetched: access_token, gettoken or corp_token"`
+	ApprovalTimes string          `mapstructure:"approval_times" default:"local" doc:"what the Z behind an approval's time means: local (UTC+8) or utc"`
 	Quota         Quota           `mapstructure:"quota" doc:"how much of DingTalk's limits we use"`
 }
 

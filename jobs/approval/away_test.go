@@ -114,3 +114,25 @@ func TestHeldQuota(t *testing.T) {
 	})
 	r.until("the item waits", func() bool { it := r.item(in); return it.State == jobs.Ready && it.Tries == 0 && it.Waits == 1 })
 }
+
+// TestKeptOut: while Kingdee does not let us in nothing is dead, and a form that
+// it does not know is told soon.
+func TestKeptOut(t *testing.T) {
+	r := start(t, 1)
+	r.must(r.king.AddFault(kingdeesim.Fault{Match: ".ExecuteBillQuery.", Kind: kingdeesim.FaultHTMLBan, Times: -1}))
+	in := r.agreed("1001", form("kept out", "12.34", "0.01"))
+	r.take(in)
+	stop := r.pool(r.Booker, r.queue)
+	defer stop()
+	r.until("it waits", func() bool { it := r.item(in); return it.Waits > 0 && it.State == jobs.Ready })
+	if it := r.item(in); it.Tries != 0 || !strings.Contains(it.Failure.Words, "does not let us in") {
+		t.Errorf("%+v", it)
+	}
+	r.king.ClearFaults()
+	r.idle()
+	r.rightly(in)
+	r.must(r.king.AddFault(kingdeesim.Fault{Match: ".ExecuteBillQuery.", Kind: kingdeesim.FaultErrCode, Code: 9, Text: "元数据中标识为FX的字段不存在", Times: -1}))
+	wrong := r.agreed("1001", form("wrong", "1"))
+	r.take(wrong)
+	r.until("it is dead", func() bool { return r.item(wrong).State == jobs.Dead })
+}

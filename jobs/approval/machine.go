@@ -321,7 +321,7 @@ func (b *Booker) advised(err error) error {
 	if wait, ok := dingtalk.RetryAfter(err); ok {
 		return jobs.Throttled(err, b.cfg.Now().Add(wait))
 	}
-	return err
+	return setUp(err)
 }
 
 // short bounds words for people.
@@ -331,4 +331,17 @@ func short(words string) string {
 		return string(runes[:most]) + "…"
 	}
 	return words
+}
+
+// setUp makes a fault of the connection one that waits: a password that has run
+// out or a filter in between says nothing about this approval, and would leave a
+// dead letter of every one. A form or field that Kingdee does not know is the
+// rule's own mistake and is told soon.
+func setUp(err error) error {
+	const rowForm = 20 // of the vendor's decision table
+	fault, ok := errors.AsType[*kingdee.Fault](err)
+	if !ok || identity.KindOf(err) != identity.Misconfigured || fault.Row == rowForm {
+		return err
+	}
+	return jobs.Explain(identity.Fail(identity.Unavailable, identity.CodeOf(err), "approval: Kingdee cannot be asked: %w", err), "Kingdee does not let us in: "+fault.Advice)
 }

@@ -23,14 +23,15 @@ type conn struct {
 
 	// Of the reading side alone.
 	vet     vetter
-	held    []byte // read ahead, beyond the end of a request; only with pipelining
+	held    []byte // read ahead: the first head's beginning, or with pipelining what is beyond a request
 	at      int    // how much of held has been handed on
 	later   bool   // a request went before
 	asked   bool   // the last request asked for an upgrade
 	handled bool   // a handler may run for the faulty request
 
-	raw     atomic.Bool // protocols were switched: nothing is vetted any more
-	mu      sync.Mutex  // guards what follows
+	first   atomic.Int64 // until when the first request may take, in nanoseconds of Unix time; 0: it is in
+	raw     atomic.Bool  // protocols were switched: nothing is vetted any more
+	mu      sync.Mutex   // guards what follows
 	watch   watch
 	refused bool
 }
@@ -93,6 +94,7 @@ func (c *conn) fetch(p []byte) (n int, ahead bool, err error) {
 		c.at += n
 		return n, true, nil
 	}
+	c.held, c.at = nil, 0
 	n, err = c.Conn.Read(p)
 	return n, false, err
 }
@@ -114,6 +116,9 @@ func (c *conn) pass(p []byte, ahead bool) (int, error) {
 		c.mu.Lock()
 		c.watch.begin(c.asked)
 		c.mu.Unlock()
+	}
+	if c.vet.phase == finished {
+		c.first.Store(0)
 	}
 	switch {
 	case n == len(p):

@@ -18,6 +18,11 @@
 // Heads of more than 4 KiB take turns: with too many unfinished, the next is not
 // read on until one is done or the server's deadline ends it (R58).
 //
+// Over TLS a new connection waits in the foyer until its first head is there, or
+// 4 KiB of it and a turn, and is handed on with what was read: a client that
+// dawdles holds none of the server's buffers. Its first request has nine seconds
+// in all, from before the handshake.
+//
 // Bytes are judged in the caller's own buffer. A Read never goes beyond the end
 // of a request: net/http reads one byte ahead while a handler runs, so the first
 // byte of a bad request is handed on and the refusal waits for the next Read,

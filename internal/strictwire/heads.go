@@ -112,6 +112,7 @@ func (c *conn) SetDeadline(at time.Time) error {
 
 // SetReadDeadline is noted for who waits for a turn.
 func (c *conn) SetReadDeadline(at time.Time) error {
+	at = c.within(at)
 	c.turn.until(at)
 	return c.Conn.SetReadDeadline(at)
 }

@@ -27,6 +27,7 @@ type secureListener struct {
 
 	mu      sync.Mutex
 	pending list.List // of net.Conn, the oldest first
+	foyer   list.List // of net.Conn: those whose first head is awaited
 	closed  bool
 }
 
@@ -63,8 +64,10 @@ func (l *secureListener) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
-	for e := l.pending.Front(); e != nil; e = e.Next() {
-		cut(e)
+	for _, row := range []*list.List{&l.pending, &l.foyer} {
+		for e := row.Front(); e != nil; e = e.Next() {
+			cut(e)
+		}
 	}
 	return l.Listener.Close()
 }
@@ -121,7 +124,8 @@ func (l *secureListener) handshake(inner net.Conn, e *list.Element) {
 		l.pending.Remove(e) // nothing, when it was evicted
 		l.mu.Unlock()
 	}()
-	_ = inner.SetDeadline(l.refuser.now().Add(l.timeout))
+	began := l.refuser.now()
+	_ = inner.SetDeadline(began.Add(l.timeout))
 	conn := tls.Server(inner, l.tls)
 	// The deadline above ends it; there is no caller whose context could.
 	if err := conn.HandshakeContext(context.Background()); err != nil {
@@ -129,17 +133,46 @@ func (l *secureListener) handshake(inner net.Conn, e *list.Element) {
 		return
 	}
 	_ = inner.SetDeadline(time.Time{})
-	if !l.deliver(accepted{conn: l.vetted(conn)}) {
-		_ = conn.Close()
+	l.admit(conn, e, began)
+}
+
+// admit hands a connection on: HTTP/2 at once, as it has its own framing, and
+// HTTP/1.x when there is a head to read.
+func (l *secureListener) admit(secure *tls.Conn, e *list.Element, began time.Time) {
+	var next net.Conn = secure
+	if secure.ConnectionState().NegotiatedProtocol != "h2" {
+		c := &secureConn{conn: l.newConn(secure), state: secure.ConnectionState}
+		if !l.wait(c.conn, e, began) {
+			_ = c.Close()
+			return
+		}
+		next = c
+	}
+	if !l.deliver(accepted{conn: next}) {
+		_ = next.Close()
 	}
 }
 
-// vetted wraps what speaks HTTP/1.x. HTTP/2 has its own framing.
-func (l *secureListener) vetted(secure *tls.Conn) net.Conn {
-	if secure.ConnectionState().NegotiatedProtocol == "h2" {
-		return secure
+// wait keeps a connection in the foyer until its first head is there.
+func (l *secureListener) wait(c *conn, e *list.Element, began time.Time) bool {
+	l.mu.Lock()
+	l.pending.Remove(e) // the handshake is over
+	if l.closed {
+		l.mu.Unlock()
+		return false
 	}
-	return &secureConn{conn: l.newConn(secure), state: secure.ConnectionState}
+	place := l.foyer.PushBack(net.Conn(c))
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		l.foyer.Remove(place)
+		l.mu.Unlock()
+	}()
+	c.bound(began.Add(maxFirst))
+	_ = c.SetReadDeadline(l.refuser.now().Add(l.timeout))
+	err := c.await()
+	_ = c.SetReadDeadline(time.Time{})
+	return err == nil
 }
 
 func (l *secureListener) deliver(next accepted) bool {

@@ -359,3 +359,17 @@ func TestRenumbered(t *testing.T) {
 		t.Errorf("%+v %+v", bills, r.ding.Comments(in.ID))
 	}
 }
+
+// TestForeignID: whoever writes another approval's id into their own neither
+// takes its bill nor keeps it from being made.
+func TestForeignID(t *testing.T) {
+	r := start(t, 2)
+	victim := r.agreed("1001", form("mine", "12.34", "0.01"))
+	thief := r.agreed("1002", form("as in ("+victim.ID+")", "12.34", "0.01"))
+	r.take(thief)
+	r.work()
+	r.take(victim)
+	r.work()
+	r.rightly(victim)
+	r.rightly(thief)
+}

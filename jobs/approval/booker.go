@@ -293,8 +293,20 @@ func (b *Booker) named(model kingdee.Model, rule compiled, instance string) king
 			if runes := []rune(text); len(runes) > mostRemark {
 				text = string(runes[:mostRemark])
 			}
-			words = text + " (" + instance + ")"
+			words = text + marked(instance)
 		}
 	}
 	return out.Set(keys.Remark, words)
+}
+
+// marked is how an instance's id stands behind the words of a remark.
+func marked(instance string) string { return " (" + instance + ")" }
+
+// belonging are the bills of an instance among those that a look-up found: those
+// with its number, and those whose remark ends in its id as we write it. People
+// may write the id of another approval into their own.
+func belonging(bills []kingdee.Bill, number, instance string) []kingdee.Bill {
+	return slices.DeleteFunc(slices.Clone(bills), func(b kingdee.Bill) bool {
+		return b.Number != number && b.Remark != instance && !strings.HasSuffix(b.Remark, marked(instance))
+	})
 }

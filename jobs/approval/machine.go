@@ -192,6 +192,7 @@ func (m *machine) save(ctx context.Context, chosen *builder, before state) error
 // is posted (R33).
 func (m *machine) found(ctx context.Context) (bool, error) {
 	bills, err := m.target().FindBill(ctx, m.state.Form, m.state.Number, m.id())
+	bills = belonging(bills, m.state.Number, m.id())
 	switch {
 	case err != nil:
 		return false, err

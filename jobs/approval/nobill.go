@@ -68,7 +68,7 @@ func (m *machine) billOf(ctx context.Context, main string) error {
 		if err != nil {
 			return err
 		}
-		if len(found) > 0 {
+		if found = belonging(found, Number(m.cfg.Corp, main, rule.Form, rule.Version), main); len(found) > 0 {
 			words := fmt.Sprintf("it changes or takes back an approval whose bill %s stands in Kingdee: put that right there, then give this one up", found[0].Number)
 			return jobs.Permanent(jobs.Explain(fmt.Errorf("approval: %s is about %s, bill %s", m.id(), main, found[0].Number), words))
 		}

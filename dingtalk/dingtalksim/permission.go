@@ -22,7 +22,7 @@ const (
 func allPermissions() []string {
 	return []string{
 		permBase, permMember, permDeptMember, permDeptList, permByMobile, permFieldMobile,
-		permFieldEmail, permAppBase, permUserRead, permUserMobile, permLeavers, permInstRead, permInstWrite,
+		permFieldEmail, permAppBase, permUserRead, permUserMobile, permLeavers, permInstRead, permInstWrite, permManage,
 	}
 }
 

@@ -105,6 +105,7 @@ func New(cfg Config) (*Server, error) {
 	s.endpoints = endpoints()
 	maps.Copy(s.endpoints, approvalEndpoints())
 	maps.Copy(s.endpoints, messageEndpoints())
+	maps.Copy(s.endpoints, userWriteEndpoints())
 	s.control = s.controlRoutes()
 	return s, nil
 }

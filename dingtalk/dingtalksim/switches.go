@@ -45,6 +45,8 @@ type Switches struct {
 	RobotDocCodes       bool   `json:"robot_doc_codes"`
 	ApprovalUTC         bool   `json:"approval_utc"`
 	SuccessText         bool   `json:"success_text"`
+	PeopleMustAgree     bool   `json:"people_must_agree"`
+	HRManagesPosts      bool   `json:"hr_manages_posts"`
 }
 
 // Values of Switches.JSAPIMode and Switches.OAuthParam.
@@ -100,6 +102,8 @@ func switchTexts() []SwitchAbout {
 		{Name: "event_reorder", About: "SIM-D76: percentage of events that the next one overtakes"},
 		{Name: "event_quota", About: "SIM-D111: counted events per organisation and Beijing month; negative: no limit"},
 		{Name: "message_per_day", About: "SIM-D101: work notifications to one person from one application on one Beijing day; more are dropped in silence"},
+		{Name: "people_must_agree", About: "5.3: user/create only invites (40103)"},
+		{Name: "hr_manages_posts", About: "5.3: user/update refuses title and department (12150)"},
 		{Name: "message_per_minute", About: "SIM-D101: recipients of one application in a minute; more are dropped in silence"},
 		{Name: "message_long_dropped", About: "SIM-D103: a msg over 2048 bytes is accepted and dropped instead of refused"},
 		{Name: "message_forbidden", About: "SIM-D101: a word that has a message dropped with 1430002; empty: none"},

@@ -54,6 +54,7 @@ func (s *Server) newGateway(r *rooms) (fronts, error) {
 		return fronts{}, err
 	}
 	front.Handle("GET "+jwksPath, issuer.Handler())
+	s.mountHR(r, front)
 	if err := s.mountEvents(r, front); err != nil {
 		return fronts{}, err
 	}

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"kdgate/dingtalk"
@@ -62,7 +63,11 @@ func (c *Core) tasks() ([]schedule.Task, error) {
 	if err != nil {
 		return nil, err
 	}
-	tasks = append(tasks, told...)
+	dropped, err := c.hrTasks()
+	if err != nil {
+		return nil, err
+	}
+	tasks = slices.Concat(tasks, told, dropped)
 	if cfg := c.options.Config.Directory; cfg.On() {
 		spec, err := schedule.Parse(cfg.Every)
 		if err != nil {
@@ -95,7 +100,7 @@ func (c *Core) tasks() ([]schedule.Task, error) {
 // openWorkshop makes what works the list on every replica.
 func (s *Server) openWorkshop() error {
 	var err error
-	s.pool, err = jobs.NewPool(jobs.PoolConfig{Queue: s.queue, Kinds: append(s.directoryKinds(), s.approvalKind(), s.noticeKind()), Log: s.options.Logger})
+	s.pool, err = jobs.NewPool(jobs.PoolConfig{Queue: s.queue, Kinds: slices.Concat(s.directoryKinds(), s.hrKinds(), []jobs.Kind{s.approvalKind(), s.noticeKind()}), Log: s.options.Logger})
 	return err
 }
 

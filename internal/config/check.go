@@ -39,6 +39,7 @@ func (c *Config) check(m *Mistakes) {
 	c.checkAdmins(m)
 	c.checkConsole(m)
 	c.checkDirectory(m)
+	c.checkHR(m)
 	c.checkApprovals(m)
 	c.checkNotices(m)
 	c.checkUnsupported(m)

@@ -28,6 +28,7 @@ type Config struct {
 	Check       Check        `mapstructure:"check" doc:"the self-check: what kdgate check tests, by the clock"`
 	Log         Log          `mapstructure:"log" doc:"the program's own log, on standard error"`
 	Directory   Directory    `mapstructure:"directory" doc:"DingTalk's address book to Kingdee's staff"`
+	HR          HR           `mapstructure:"hr" doc:"an HR system as the master of the people at DingTalk"`
 	Approvals   []Approval   `mapstructure:"approvals" doc:"which approvals become which bills; see docs/approvals.md"`
 	Search      Search       `mapstructure:"approval_search" doc:"how approvals are found whose event never came"`
 	Notices     []Notice     `mapstructure:"notices" doc:"what people are told"`

@@ -1,0 +1,83 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"kdgate/audit/feed"
+	"kdgate/identity"
+)
+
+type signedTaker struct {
+	took []SignedRequest
+	err  error
+}
+
+func (s *signedTaker) Take(_ context.Context, r SignedRequest) error {
+	s.took = append(s.took, r)
+	return s.err
+}
+
+// TestSigned proves F57's endpoint: only who knows the secret is heard, now, and
+// what is wrong with the content is told to nobody else (T127, R59).
+func TestSigned(t *testing.T) {
+	now := time.Unix(1_790_000_000, 0)
+	const secret = "a-shared-secret-of-more-than-32-bytes"
+	taker := &signedTaker{}
+	door := &Signed{Receiver: taker, Secret: identity.NewSecret(secret), Now: func() time.Time { return now }}
+	post := func(stamp, signature, body string) int {
+		t.Helper()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/hr/dingcorp1", strings.NewReader(body))
+		if stamp != "" {
+			r.Header.Set(HeaderTimestamp, stamp)
+		}
+		if signature != "" {
+			r.Header.Set(HeaderSignature, signature)
+		}
+		w := httptest.NewRecorder()
+		door.ServeHTTP(w, r)
+		return w.Code
+	}
+	good := func(stamp, body string) string { return "sha256=" + feed.Sign(secret, stamp, []byte(body)) }
+	at := func(d time.Duration) string { return strconv.FormatInt(now.Add(d).Unix(), 10) }
+	if code := post(at(0), good(at(0), "{}"), "{}"); code != http.StatusAccepted || len(taker.took) != 1 {
+		t.Fatalf("a good one: %d", code)
+	}
+	for name, status := range map[string]int{
+		"no header":    post("", "", "{}"),
+		"no signature": post(at(0), "", "{}"),
+		"other body":   post(at(0), good(at(0), "{}"), "{ }"),
+		"other time":   post(at(time.Second), good(at(0), "{}"), "{}"),
+		"too old":      post(at(-6*time.Minute), good(at(-6*time.Minute), "{}"), "{}"),
+		"too new":      post(at(6*time.Minute), good(at(6*time.Minute), "{}"), "{}"),
+		"milliseconds": post(at(0)+"000", good(at(0)+"000", "{}"), "{}"),
+		"capitals":     post(at(0), strings.ToUpper(good(at(0), "{}")), "{}"),
+		"words":        post("soon", good("soon", "{}"), "{}"),
+	} {
+		if status != http.StatusForbidden {
+			t.Errorf("%s: %d", name, status)
+		}
+	}
+	if len(taker.took) != 1 {
+		t.Errorf("%d requests were heard", len(taker.took))
+	}
+	huge := strings.Repeat("x", MaxEvent+1)
+	if code := post(at(0), good(at(0), huge), huge); code != http.StatusRequestEntityTooLarge {
+		t.Errorf("huge: %d", code)
+	}
+	for err, want := range map[error]int{
+		fmt.Errorf("%w: line 1", ErrSignedContent): http.StatusUnprocessableEntity, errors.New("the store is away"): http.StatusServiceUnavailable,
+	} {
+		taker.err = err
+		if code := post(at(0), good(at(0), "{}"), "{}"); code != want {
+			t.Errorf("%v: %d", err, code)
+		}
+	}
+}

@@ -51,7 +51,7 @@ func TestConsolePeopleAndWork(t *testing.T) {
 			"requests": {"/admin/requests", `a[href="` + request + `"]`}, "request": {request, "#approve"},
 			"people": {"/admin/people?text=" + "KD-201", "#lines"}, "person": {"/admin/people/" + corpID + "/zhaoliu", "#doctor .chain .end"},
 			"sessions": {"/admin/sessions", "#everybody-more"}, "jobs": {"/admin/jobs", "#tasks tbody th"}, "task": {"/admin/jobs/task/directory", "#runs"},
-			"directory": {"/admin/directory", "#runs tbody th a"},
+			"directory": {"/admin/directory", "#runs tbody th a"}, "quota": {"/admin/quota", "#streams"},
 		} {
 			looksSound(t, ctx, tr, name, lang, page)
 		}

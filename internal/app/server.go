@@ -41,6 +41,7 @@ type Server struct {
 	opsAt    net.Listener
 	console  console
 	book     *access.Book // of people who ask for access
+	streams  streams      // of events
 	cert     *certificate // nil without TLS
 	gateway  atomic.Pointer[http.Handler]
 	stopping atomic.Bool

@@ -123,8 +123,10 @@ func (s *Server) listenToEvents(ctx context.Context) {
 		r := s.rooms.Load()
 		inner, stop := context.WithCancel(ctx)
 		var group sync.WaitGroup
+		s.streams.begin()
 		for corp := range r.eventCorps("stream") {
 			stream := r.vendors.dingtalk[corp].api.Stream(dingtalk.StreamConfig{})
+			s.streams.hold(corp, stream)
 			group.Go(func() {
 				if err := stream.Run(inner, func(ctx context.Context, e dingtalk.Event) error { return s.takeEvent(ctx, e) }); err != nil && inner.Err() == nil {
 					s.options.Logger.Error("event stream ended", "corp", corp, "error", err)

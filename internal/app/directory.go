@@ -158,12 +158,16 @@ func (s *Server) directoryKinds() []jobs.Kind {
 			return directory.Persons{Keepers: s.rooms.Load().keepers()}.Handle(ctx, w)
 		})},
 		{Name: directory.KindLeave, Handler: jobs.HandlerFunc(func(ctx context.Context, w *jobs.Work) error {
+			leave := &directory.Leave{Keepers: s.rooms.Load().keepers(), Doors: doors, Recorder: recorder{s.log, s.metrics}, Now: s.options.Now}
+			return leave.Handle(ctx, w)
+		})},
+		{Name: directory.KindForbid, Handler: jobs.HandlerFunc(func(ctx context.Context, w *jobs.Work) error {
 			r := s.rooms.Load()
-			leave := &directory.Leave{
-				Keepers: r.keepers(), Doors: doors, Accounts: r.accounts(), Wave: wave, Spared: r.config.Mapping.PrivilegedUsers,
+			forbid := &directory.Forbid{
+				Keepers: r.keepers(), Accounts: r.accounts(), Wave: wave, Spared: r.config.Mapping.PrivilegedUsers,
 				Recorder: leaverBell{recorder{s.log, s.metrics}, s.Core}, Now: s.options.Now,
 			}
-			return leave.Handle(ctx, w)
+			return forbid.Handle(ctx, w)
 		})},
 	}
 }

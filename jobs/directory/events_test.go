@@ -242,10 +242,11 @@ func (r *rig) happenings(n int, random *rand.Rand) []dingtalk.Event {
 }
 
 // TestWave proves R46 for events: many leavers at once lose our doors at once,
-// and Kingdee's wait for a person.
+// every one of them, and Kingdee's wait for a person, who lets them through.
 func TestWave(t *testing.T) {
 	r := start(t, crowd(40), func(c *directory.Config) { c.Breaker = directory.Breaker{Least: 5} })
-	r.wave = &directory.Wave{Now: time.Now}
+	now := time.Now()
+	r.wave = &directory.Wave{Now: func() time.Time { return now }}
 	r.run(directory.Order{})
 	for _, p := range crowd(40)[:12] {
 		_, err := r.ding.RemovePerson(corp, p.UserID, "leave")
@@ -253,14 +254,70 @@ func TestWave(t *testing.T) {
 		r.take(event("user_leave_org", p.UserID))
 	}
 	r.work()
-	forbidden := 0
-	for _, s := range r.king.Staff() {
-		if s.ForbidStatus == "B" {
-			forbidden++
+	forbidden := func() (n int) {
+		for _, s := range r.king.Staff() {
+			if s.ForbidStatus == "B" {
+				n++
+			}
+		}
+		return n
+	}
+	if forbidden() != 5 || !r.paused(directory.KindForbid) || r.paused(directory.KindLeave) {
+		t.Errorf("%d were forbidden, paused %v", forbidden(), r.paused(directory.KindForbid))
+	}
+	for _, p := range crowd(40)[:12] {
+		if !r.doors.closed(p.UserID) {
+			t.Errorf("our doors are open to %s", p.UserID)
 		}
 	}
-	if forbidden != 5 || !r.paused(directory.KindLeave) {
-		t.Errorf("%d were forbidden, paused %v", forbidden, r.paused(directory.KindLeave))
+	now = now.Add(time.Hour)
+	r.must(r.queue.ResumeKind(t.Context(), cli, directory.KindForbid))
+	r.until("everybody is forbidden after a person let them", func() bool { // those that met the stop come a moment later
+		page, err := r.queue.List(t.Context(), jobs.Filter{State: jobs.Ready}, "", 20)
+		r.must(err)
+		for _, item := range page.Items {
+			_, err := r.queue.Replay(t.Context(), cli, item.ID)
+			r.must(err)
+		}
+		r.work()
+		return forbidden() == 12
+	})
+}
+
+// TestWaveOfARun: leavers whom a person agreed to are not held once more.
+func TestWaveOfARun(t *testing.T) {
+	r := start(t, crowd(40), func(c *directory.Config) { c.Breaker = directory.Breaker{Least: 5} })
+	r.wave = &directory.Wave{Now: time.Now}
+	r.run(directory.Order{})
+	for _, p := range crowd(40)[:12] {
+		_, err := r.ding.RemovePerson(corp, p.UserID, "leave")
+		r.must(err)
+	}
+	r.run(directory.Order{Allow: 12})
+	r.work()
+	if r.paused(directory.KindForbid) || r.staff("u00011").ForbidStatus != "B" {
+		t.Errorf("held: %v, %+v", r.paused(directory.KindForbid), r.staff("u00011"))
+	}
+}
+
+// TestBackBeforeForbidden: whoever is in DingTalk again before Kingdee's doors
+// closed keeps them open, and waits for a person.
+func TestBackBeforeForbidden(t *testing.T) {
+	r := start(t, []dingtalksim.Person{person("z1", "张三", 10)}, nil)
+	r.run(directory.Order{})
+	_, err := r.ding.RemovePerson(corp, "z1", "leave")
+	r.must(err)
+	r.must(r.queue.PauseKind(t.Context(), cli, jobs.Pause{Kind: directory.KindForbid, Until: time.Now().Add(time.Hour)}))
+	r.take(event("user_leave_org", "z1"))
+	r.work()
+	_, err = r.ding.AddPerson(corp, person("z1", "张三", 10))
+	r.must(err)
+	r.must(r.queue.ResumeKind(t.Context(), cli, directory.KindForbid))
+	r.work()
+	waiting, err := r.Waiting(t.Context())
+	r.must(err)
+	if !r.doors.closed("z1") || r.staff("z1").ForbidStatus != "A" || len(waiting) != 1 {
+		t.Errorf("closed %v, %s, %d wait", r.doors.closed("z1"), r.staff("z1").ForbidStatus, len(waiting))
 	}
 }
 

@@ -62,7 +62,7 @@ func (h Persons) Handle(ctx context.Context, work *jobs.Work) error {
 func (k *Keeper) Refresh(ctx context.Context, userid, why string) error {
 	person, err := k.cfg.Source.Person(ctx, userid)
 	if identity.KindOf(err) == identity.NotFound && err != nil {
-		return k.addLeaver(ctx, userid, why)
+		return k.addLeaver(ctx, userid, why, false)
 	}
 	if err != nil {
 		return fmt.Errorf("directory: read %s: %w", userid, err)

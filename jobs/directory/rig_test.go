@@ -176,14 +176,16 @@ func (r *rig) run(o directory.Order) directory.Run {
 func (r *rig) work() {
 	r.t.Helper()
 	keepers := map[string]*directory.Keeper{corp: r.Keeper}
-	leave := &directory.Leave{
-		Keepers: keepers, Doors: r.doors, Accounts: map[string]directory.Accounts{"live": r.kingdee}, Wave: r.wave, Spared: r.spared, Recorder: r.log, Now: time.Now,
+	leave := &directory.Leave{Keepers: keepers, Doors: r.doors, Recorder: r.log, Now: time.Now}
+	forbid := &directory.Forbid{
+		Keepers: keepers, Accounts: map[string]directory.Accounts{"live": r.kingdee}, Wave: r.wave, Spared: r.spared, Recorder: r.log, Now: time.Now,
 	}
 	ctx, stop := context.WithCancel(r.t.Context())
 	defer stop()
 	pool, err := jobs.NewPool(jobs.PoolConfig{Queue: r.queue, Kinds: []jobs.Kind{
 		{Name: directory.KindPerson, Handler: directory.Persons{Keepers: keepers}},
 		{Name: directory.KindLeave, Handler: leave},
+		{Name: directory.KindForbid, Handler: forbid},
 	}})
 	r.must(err)
 	ended := make(chan error, 1)

@@ -419,7 +419,7 @@ func (w *walk) leave(ctx context.Context) error {
 			return err
 		}
 		for _, userid := range chunk.UserIDs {
-			if err := w.addLeaver(ctx, userid, w.run.ID); err != nil {
+			if err := w.addLeaver(ctx, userid, w.run.ID, true); err != nil {
 				return err
 			}
 			done++

@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -225,6 +227,26 @@ func (tr *trial) enterByHTTP(t *testing.T, b *browser, userid string) {
 		}
 	}
 	t.Fatalf("not in the console: %d at %s\n%s", p.status, p.url, p.text)
+}
+
+// TestEventsAreQuick proves R47: from the change in DingTalk to the record in
+// Kingdee, by the stream.
+func TestEventsAreQuick(t *testing.T) {
+	tr := start(t)
+	const changes = 30
+	took := make([]time.Duration, 0, changes)
+	for i := range changes {
+		name := fmt.Sprintf("张三%d号", i)
+		began := time.Now()
+		sim(t, http.MethodPatch, tr.workbench+"/sim/people/zhangsan?event=1", `{"name":"`+name+`"}`)
+		within(t, 20*time.Second, "the change is in Kingdee", func() bool { return tr.kingdeeHas(t, "staff", name) })
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	t.Logf("median %s, slowest of %d: %s", took[changes/2], changes, took[changes-1])
+	if took[changes-1] > 5*time.Second {
+		t.Errorf("the slowest took %s", took[changes-1])
+	}
 }
 
 // TestDirectoryModes: off and preview act on nothing.

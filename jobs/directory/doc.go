@@ -30,6 +30,10 @@
 //	            ▲                                    │ seen again
 //	            └──────────── a person agrees ─── waiting
 //
+// A leaver is two pieces of work: KindLeave closes our own doors and waits for
+// nobody; KindForbid closes Kingdee's, waits for Kingdee, and rests when too many
+// leave at once.
+//
 // # Keys
 //
 //	directory/person/CORP/USERID     what was written of a person, and their state

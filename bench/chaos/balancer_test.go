@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -28,6 +29,7 @@ type balancer struct {
 
 type member struct {
 	ready   bool
+	looked  time.Time // when the balancer last knew
 	forget  context.CancelFunc
 	stopped chan struct{}
 }
@@ -83,7 +85,7 @@ func (b *balancer) probe(ctx context.Context, m *member, ops string) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	m.ready = ready
+	m.ready, m.looked = ready, time.Now()
 }
 
 // remove forgets a replica.
@@ -124,6 +126,20 @@ func (b *balancer) choose() []string {
 	return append(ready, rest...)
 }
 
+// lost says of a request that broke off what the balancer knew: one that has not
+// looked for longer than a replica takes to leave sends people to a closed door,
+// which is not the replica's fault.
+func (b *balancer) lost(address string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m := b.members[address]
+	if m == nil {
+		return "lost by a replica that is gone"
+	}
+	return fmt.Sprintf("lost by a replica (ready: %t when the balancer looked %v ago, every %v)",
+		m.ready, time.Since(m.looked).Round(time.Millisecond), probeEvery)
+}
+
 // RoundTrip implements http.RoundTripper. A replica that takes no connection is
 // passed over; what a replica has begun to answer is its answer.
 func (b *balancer) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -141,7 +157,7 @@ func (b *balancer) RoundTrip(req *http.Request) (*http.Response, error) {
 			return res, nil
 		}
 		if op, ok := errors.AsType[*net.OpError](err); !ok || op.Op != "dial" {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", b.lost(address), err)
 		}
 	}
 	return nil, err

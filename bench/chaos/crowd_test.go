@@ -33,6 +33,7 @@ type attempt struct {
 	from, until time.Time
 	err         error
 	landed      string
+	last        time.Duration // that its last answer took
 }
 
 func newCrowd(e *estate, gate http.RoundTripper, people int) *crowd {
@@ -99,7 +100,7 @@ func (c *crowd) one(ctx context.Context) {
 	}
 	began := time.Now()
 	landed, err := p.signIn(door(turn % 2))
-	c.note(attempt{number, began, time.Now(), err, landed})
+	c.note(attempt{number, began, time.Now(), err, landed, p.last})
 	if err != nil {
 		c.breathe(ctx)
 		return
@@ -109,7 +110,7 @@ func (c *crowd) one(ctx context.Context) {
 	}
 	began = time.Now()
 	landed, err = p.launch(launchPath)
-	c.note(attempt{number, began, time.Now(), err, landed})
+	c.note(attempt{number, began, time.Now(), err, landed, p.last})
 	if err != nil {
 		c.breathe(ctx)
 	}

@@ -37,6 +37,7 @@ type person struct {
 	cookies map[string]string
 	code    string              // the last one got from DingTalk
 	pause   func(time.Duration) // before coming again when told to
+	last    time.Duration       // that the last answer took
 }
 
 func newPerson(v *vendors, gate http.RoundTripper, number int) *person {
@@ -102,7 +103,9 @@ func (p *person) send(target string, form url.Values) (answer, error) {
 	for name, value := range p.cookies {
 		req.AddCookie(&http.Cookie{Name: name, Value: value})
 	}
+	began := time.Now()
 	res, err := p.gate.RoundTrip(req)
+	p.last = time.Since(began)
 	if err != nil {
 		return answer{}, err
 	}

@@ -134,15 +134,15 @@ func (o *office) ended(t *testing.T, n int) directory.Run {
 // what a run wrote is put back.
 func TestDirectoryIsComparedAndUndone(t *testing.T) {
 	o := newOffice(t, 30)
-	o.browser.post("/admin/directory/run", "mode", "whatever").has(t, http.StatusBadRequest)
-	o.browser.post("/admin/directory/run", "mode", "preview").has(t, http.StatusSeeOther)
+	o.post("/admin/directory/run", "mode", "whatever").has(t, http.StatusBadRequest)
+	o.post("/admin/directory/run", "mode", "preview").has(t, http.StatusSeeOther)
 	if run := o.ended(t, 1); !run.Dry || run.Counts.Created != 30 || len(o.king.Staff()) != 1 {
 		t.Fatalf("a preview: %+v, %d staff", run, len(o.king.Staff()))
 	}
-	o.browser.post("/admin/directory/run", "mode", "real").has(t, http.StatusSeeOther)
+	o.post("/admin/directory/run", "mode", "real").has(t, http.StatusSeeOther)
 	run := o.ended(t, 2)
 	path := "/admin/directory/run/" + run.ID
-	page := o.browser.get(path + "?text=员工7")
+	page := o.get(path + "?text=员工7")
 	page.has(t, http.StatusOK, "员工7", "Created", `id="undo"`)
 	if strings.Contains(page.body, "员工8") {
 		t.Error("somebody else is in the search")
@@ -152,60 +152,60 @@ func TestDirectoryIsComparedAndUndone(t *testing.T) {
 		_, err := o.ding.RemovePerson(corp, fmt.Sprintf("u%02d", i), "leave")
 		must(t, err)
 	}
-	o.browser.post("/admin/directory/run", "mode", "real").has(t, http.StatusSeeOther)
+	o.post("/admin/directory/run", "mode", "real").has(t, http.StatusSeeOther)
 	if stopped := o.ended(t, 3); stopped.Ending != directory.Stopped {
 		t.Fatalf("%+v", stopped)
 	}
-	o.browser.get("/admin/directory").has(t, http.StatusOK, `id="override"`, "10 people would be treated as leavers")
-	o.browser.post("/admin/directory/override", "leavers", "9").has(t, http.StatusConflict, "KD-605")
-	o.browser.post("/admin/directory/override", "leavers", "10").has(t, http.StatusSeeOther)
+	o.get("/admin/directory").has(t, http.StatusOK, `id="override"`, "10 people would be treated as leavers")
+	o.post("/admin/directory/override", "leavers", "9").has(t, http.StatusConflict, "KD-605")
+	o.post("/admin/directory/override", "leavers", "10").has(t, http.StatusSeeOther)
 	if through := o.ended(t, 4); through.Ending != directory.Complete || through.Allowed != 10 || through.By != corp+"/manager01" {
 		t.Errorf("%+v", through)
 	}
-	o.browser.post(path+"/undo").has(t, http.StatusSeeOther)
-	o.browser.get(path+"?refused=0").has(t, http.StatusOK, "Kingdee refused 0")
-	o.browser.post(path+"/undo").has(t, http.StatusConflict)
+	o.post(path+"/undo").has(t, http.StatusSeeOther)
+	o.get(path+"?refused=0").has(t, http.StatusOK, "Kingdee refused 0")
+	o.post(path+"/undo").has(t, http.StatusConflict)
 	o.clock.Advance(6 * time.Minute)
-	o.browser.post("/admin/directory/override", "leavers", "10").has(t, http.StatusForbidden, "KD-603")
-	o.browser.post(path+"/undo").has(t, http.StatusForbidden, "KD-603")
+	o.post("/admin/directory/override", "leavers", "10").has(t, http.StatusForbidden, "KD-603")
+	o.post(path+"/undo").has(t, http.StatusForbidden, "KD-603")
 }
 
 // F53: a record that was changed in Kingdee waits for one of three answers; what
 // is held is listed and released.
 func TestDriftIsAnswered(t *testing.T) {
 	o := newOffice(t, 4)
-	o.browser.post("/admin/directory/run", "mode", "real").has(t, http.StatusSeeOther)
+	o.post("/admin/directory/run", "mode", "real").has(t, http.StatusSeeOther)
 	o.ended(t, 1)
 	for i := range 3 {
 		name := fmt.Sprintf("金蝶改的%d", i)
 		must(t, o.king.PatchStaff("61cd78fbc6aa78", fmt.Sprintf("u%02d", i), kingdeesim.StaffPatch{Name: &name}))
 	}
-	o.browser.send(http.MethodPost, "/admin/api/v1/directory/run", `{"preview":false}`).has(t, http.StatusOK)
+	o.send(http.MethodPost, "/admin/api/v1/directory/run", `{"preview":false}`).has(t, http.StatusOK)
 	o.ended(t, 2)
-	page := o.browser.get("/admin/directory")
+	page := o.get("/admin/directory")
 	page.has(t, http.StatusOK, "金蝶改的0", "员工0", "Changed in Kingdee (3)")
 	checkPage(t, "directory with drift", "en", page.body)
-	answer := func(pairs ...string) answer { return o.browser.post("/admin/directory/drift", pairs...) }
+	answer := func(pairs ...string) answer { return o.post("/admin/directory/drift", pairs...) }
 	answer("number", "u00", "answer", "perhaps").has(t, http.StatusBadRequest)
 	answer("number", "u00", "answer", "keep", "until", "someday").has(t, http.StatusBadRequest)
 	answer("number", "u00", "answer", "accept", "until", "").has(t, http.StatusSeeOther)
 	answer("number", "u01", "answer", "keep", "until", "2026-03-09").has(t, http.StatusSeeOther)
 	answer("number", "u02", "answer", "lock", "until", "2026-03-09").has(t, http.StatusSeeOther)
 	answer("number", "u02", "answer", "lock").has(t, http.StatusNotFound)
-	o.browser.get("/admin/directory").has(t, http.StatusOK, "Changed in Kingdee (0)", "2026-03-10 00:00:00", "locked")
+	o.get("/admin/directory").has(t, http.StatusOK, "Changed in Kingdee (0)", "2026-03-10 00:00:00", "locked")
 	var state admin.DirectoryState
-	decode(t, o.browser.get("/admin/api/v1/directory"), &state)
+	decode(t, o.get("/admin/api/v1/directory"), &state)
 	if len(state.Holds) != 2 || len(state.Drift) != 0 || len(state.Runs) != 2 {
 		t.Errorf("%+v", state)
 	}
-	o.browser.post("/admin/directory/release", "number", "u02").has(t, http.StatusSeeOther)
-	o.browser.post("/admin/directory/release", "number", "u02").has(t, http.StatusNotFound)
-	o.browser.post("/admin/directory/agree", "userid", "u03").has(t, http.StatusNotFound)
-	o.browser.send(http.MethodPost, "/admin/api/v1/directory/agree", `{"userid":"u03"}`).has(t, http.StatusNotFound)
-	o.browser.get("/admin/directory/run/no-such-run").has(t, http.StatusNotFound)
-	o.browser.get("/admin/directory/run/..%2F..%2Fx").has(t, http.StatusNotFound)
+	o.post("/admin/directory/release", "number", "u02").has(t, http.StatusSeeOther)
+	o.post("/admin/directory/release", "number", "u02").has(t, http.StatusNotFound)
+	o.post("/admin/directory/agree", "userid", "u03").has(t, http.StatusNotFound)
+	o.send(http.MethodPost, "/admin/api/v1/directory/agree", `{"userid":"u03"}`).has(t, http.StatusNotFound)
+	o.get("/admin/directory/run/no-such-run").has(t, http.StatusNotFound)
+	o.get("/admin/directory/run/..%2F..%2Fx").has(t, http.StatusNotFound)
 	var detail admin.RunDetail
-	decode(t, o.browser.get("/admin/api/v1/directory/runs/"+state.Runs[1].ID), &detail)
+	decode(t, o.get("/admin/api/v1/directory/runs/"+state.Runs[1].ID), &detail)
 	if len(detail.Changes) != 4 || detail.Run.Counts.Created != 4 {
 		t.Errorf("%+v", detail)
 	}

@@ -76,7 +76,9 @@ func (j *Jobs) wishes() map[string]func(v *Visit, task, why string) error {
 }
 
 var wishSummaries = [...][2]string{
-	{"run", "Run a task now."}, {"stop", "Stop the run of a task."}, {"pause", "Keep a task from being run by the clock."},
+	{"run", "Run a task now."},
+	{"stop", "Stop the run of a task."},
+	{"pause", "Keep a task from being run by the clock."},
 	{"resume", "Let a task be run by the clock again."},
 }
 

@@ -187,7 +187,7 @@ type jobsView struct {
 func (jobsView) When(t time.Time) string { return When(t) }
 
 // At is where an item is.
-func (jobsView) At(i jobs.Item) string { return pathJobs + "/item/" + i.ID.String() }
+func (jobsView) At(i jobs.Item) string { return pathJobs + "/item/" + i.String() }
 
 // Filter is the address of the items of a kind in a state.
 func (jobsView) Filter(kind string, state jobs.State) string {
@@ -288,7 +288,7 @@ func (j *Jobs) item(v *Visit) error {
 	if err != nil {
 		return err
 	}
-	here := pathJobs + "/item/" + it.ID.String()
+	here := pathJobs + "/item/" + it.String()
 	waits := it.State == jobs.Dead || it.State == jobs.Ready
 	view := itemView{
 		Item: it, Payload: indented(it.Payload), Here: here, Fresh: v.Fresh(),

@@ -97,7 +97,13 @@ func (m Message) check() error {
 		return errors.New("a userid that cannot be one")
 	case m.Text == "" || !utf8.ValidString(m.Text) || !utf8.ValidString(m.Title):
 		return errors.New("no text, or not UTF-8")
-	case len(m.Buttons) > 0 && (m.Title == "" || utf8.RuneCountInString(m.Title) > MaxCardTitle):
+	}
+	return m.checkButtons()
+}
+
+func (m Message) checkButtons() error {
+	switch title := utf8.RuneCountInString(m.Title); {
+	case len(m.Buttons) > 0 && (title == 0 || title > MaxCardTitle):
 		return fmt.Errorf("a card has a title of 1 to %d characters", MaxCardTitle)
 	case len(m.Buttons) > maxButtons:
 		return fmt.Errorf("%d buttons, at most %d", len(m.Buttons), maxButtons)

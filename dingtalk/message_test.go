@@ -133,7 +133,7 @@ func TestMessagesRefusedHere(t *testing.T) {
 func (u *town) robot(t *testing.T, secret string) *dingtalk.Robot {
 	t.Helper()
 	must(t, u.sim.AddRobot(dingtalksim.Robot{Name: "ops", Token: "robot-token", Secret: "SEC-right"}))
-	r, err := u.Client.Robot(dingtalk.RobotConfig{Token: identity.NewSecret("robot-token"), Secret: identity.NewSecret(secret)})
+	r, err := u.Robot(dingtalk.RobotConfig{Token: identity.NewSecret("robot-token"), Secret: identity.NewSecret(secret)})
 	must(t, err)
 	return r
 }
@@ -181,7 +181,7 @@ func TestRobotBlocked(t *testing.T) {
 		u.robot(t, "SEC-right") // puts it into the group
 		var err error
 		for i := 0; i < 25 && err == nil; i++ { // as five replicas would
-			r, e := u.Client.Robot(dingtalk.RobotConfig{Token: identity.NewSecret("robot-token"), Secret: identity.NewSecret("SEC-right")})
+			r, e := u.Robot(dingtalk.RobotConfig{Token: identity.NewSecret("robot-token"), Secret: identity.NewSecret("SEC-right")})
 			must(t, e)
 			if err = r.Send(ctx, dingtalk.RobotMessage{ID: fmt.Sprint(i), Title: "t", Text: "x"}); err == nil {
 				continue

@@ -76,34 +76,73 @@ func readWorkContent(raw []byte) (content, error) {
 	return c, nil
 }
 
+// errNoContent is a msgtype whose own member is missing.
+var errNoContent = errors.New("缺少msgtype所指的内容")
+
 func (b *workBody) fill(c *content) error {
-	switch {
-	case b.Type == "text" && b.Text != nil:
-		c.text = b.Text.Content
-	case b.Type == "markdown" && b.Markdown != nil:
-		c.title, c.text = b.Markdown.Title, b.Markdown.Text
-		return needs("markdown.title", c.title, "markdown.text", c.text)
-	case b.Type == "action_card" && b.Card != nil:
-		return b.fillCard(c)
-	case b.Type == "link" && b.Link != nil:
-		c.title, c.text = b.Link.Title, b.Link.Text
-		c.links = []Link{{b.Link.Title, b.Link.MessageURL}}
-	case b.Type == "oa" && b.OA != nil:
-		c.title, c.text = b.OA.Body.Title, b.OA.Body.Content
-		for _, row := range b.OA.Body.Form {
-			c.text += "\n" + row.Key + row.Value
-		}
-		c.links = []Link{{b.OA.Body.Title, b.OA.MessageURL}}
-	case (b.Type == "image" && b.Image != nil) || (b.Type == "voice" && b.Voice != nil) || (b.Type == "file" && b.File != nil):
-		c.text = "[" + b.Type + "]"
-	default:
+	read := map[string]func(*content) error{
+		"text": b.fillText, "markdown": b.fillMarkdown, "action_card": b.fillCard, "link": b.fillLink, "oa": b.fillOA,
+		"image": b.fillMedia, "voice": b.fillMedia, "file": b.fillMedia,
+	}[b.Type]
+	if read == nil {
 		return fmt.Errorf("msgtype %q", b.Type)
+	}
+	if err := read(c); err != nil {
+		return err
 	}
 	return needs("content", c.text)
 }
 
+func (b *workBody) fillText(c *content) error {
+	if b.Text == nil {
+		return errNoContent
+	}
+	c.text = b.Text.Content
+	return nil
+}
+
+func (b *workBody) fillMarkdown(c *content) error {
+	if b.Markdown == nil {
+		return errNoContent
+	}
+	c.title, c.text = b.Markdown.Title, b.Markdown.Text
+	return needs("markdown.title", c.title)
+}
+
+func (b *workBody) fillLink(c *content) error {
+	if b.Link == nil {
+		return errNoContent
+	}
+	c.title, c.text = b.Link.Title, b.Link.Text
+	c.links = []Link{{b.Link.Title, b.Link.MessageURL}}
+	return nil
+}
+
+func (b *workBody) fillOA(c *content) error {
+	if b.OA == nil {
+		return errNoContent
+	}
+	c.title, c.text = b.OA.Body.Title, b.OA.Body.Content
+	for _, row := range b.OA.Body.Form {
+		c.text += "\n" + row.Key + row.Value
+	}
+	c.links = []Link{{b.OA.Body.Title, b.OA.MessageURL}}
+	return nil
+}
+
+func (b *workBody) fillMedia(c *content) error {
+	if map[string]bool{"image": b.Image == nil, "voice": b.Voice == nil, "file": b.File == nil}[b.Type] {
+		return errNoContent
+	}
+	c.text = "[" + b.Type + "]"
+	return nil
+}
+
 func (b *workBody) fillCard(c *content) error {
 	k := b.Card
+	if k == nil {
+		return errNoContent
+	}
 	c.title, c.text = k.Title, k.Markdown
 	if err := needs("action_card.title", k.Title, "action_card.markdown", k.Markdown); err != nil {
 		return err
@@ -205,38 +244,68 @@ func readRobotContent(raw []byte) (content, string, *refusal) {
 }
 
 func (b *robotBody) fill(c *content) *refusal {
-	switch {
-	case b.Type == "text" && b.Text != nil:
-		c.text = b.Text.Content
-	case b.Type == "markdown" && b.Markdown != nil:
-		c.title, c.text = b.Markdown.Title, b.Markdown.Text
-		if c.title == "" {
-			return &refusal{400402, "缺少参数 markdown title"}
-		}
-	case b.Type == "link" && b.Link != nil:
-		c.title, c.text = b.Link.Title, b.Link.Text
-		c.links = []Link{{b.Link.Title, b.Link.MessageURL}}
-	case b.Type == "actionCard" && b.Card != nil:
-		c.title, c.text = b.Card.Title, b.Card.Text
-		if b.Card.SingleURL != "" {
-			c.links = []Link{{b.Card.SingleTitle, b.Card.SingleURL}}
-		}
-		for _, button := range b.Card.Buttons {
-			c.links = append(c.links, Link{button.Title, button.URL})
-		}
-		if c.title == "" || len(c.links) == 0 {
-			return &refusal{40035, "缺少参数 actionCard"}
-		}
-	case b.Type == "feedCard" && b.Feed != nil:
-		for _, link := range b.Feed.Links {
-			c.links = append(c.links, Link{link.Title, link.URL})
-			c.text += link.Title + "\n"
-		}
-	default:
+	read := map[string]func(*content) *refusal{
+		"text": b.fillText, "markdown": b.fillMarkdown, "link": b.fillLink, "actionCard": b.fillCard, "feedCard": b.fillFeed,
+	}[b.Type]
+	if read == nil {
 		return &refusal{400105, "unsupported msgtype"}
+	}
+	if bad := read(c); bad != nil {
+		return bad
 	}
 	if c.text == "" {
 		return &refusal{40035, "缺少参数 " + b.Type}
+	}
+	return nil
+}
+
+func (b *robotBody) fillText(c *content) *refusal {
+	if b.Text != nil {
+		c.text = b.Text.Content
+	}
+	return nil
+}
+
+func (b *robotBody) fillMarkdown(c *content) *refusal {
+	if b.Markdown == nil || b.Markdown.Title == "" {
+		return &refusal{400402, "缺少参数 markdown title"}
+	}
+	c.title, c.text = b.Markdown.Title, b.Markdown.Text
+	return nil
+}
+
+func (b *robotBody) fillLink(c *content) *refusal {
+	if b.Link != nil {
+		c.title, c.text = b.Link.Title, b.Link.Text
+		c.links = []Link{{b.Link.Title, b.Link.MessageURL}}
+	}
+	return nil
+}
+
+func (b *robotBody) fillCard(c *content) *refusal {
+	if b.Card == nil {
+		return nil
+	}
+	c.title, c.text = b.Card.Title, b.Card.Text
+	if b.Card.SingleURL != "" {
+		c.links = []Link{{b.Card.SingleTitle, b.Card.SingleURL}}
+	}
+	for _, button := range b.Card.Buttons {
+		c.links = append(c.links, Link{button.Title, button.URL})
+	}
+	if c.title == "" || len(c.links) == 0 {
+		return &refusal{40035, "缺少参数 actionCard"}
+	}
+	return nil
+}
+
+func (b *robotBody) fillFeed(c *content) *refusal {
+	if b.Feed == nil {
+		return nil
+	}
+	for _, link := range b.Feed.Links {
+		c.links = append(c.links, Link{link.Title, link.URL})
+		c.text += link.Title + "\n"
 	}
 	return nil
 }

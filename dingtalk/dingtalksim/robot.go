@@ -100,27 +100,16 @@ func (c *call) robotSend() answer {
 	}
 	c.s.robots.mu.Lock()
 	defer c.s.robots.mu.Unlock()
-	r := c.s.robots.m[c.r.URL.Query().Get("access_token")]
-	switch {
-	case r == nil && c.s.sw().RobotDocCodes:
-		return c.refuse(400101, "access_token不存在")
-	case r == nil:
-		return c.refuse(300005, "token is not exist")
-	case r.Stopped:
-		return c.refuse(400102, "机器人已停用")
+	r, bad := c.robotOf(c.r.URL.Query().Get("access_token"))
+	if bad != nil {
+		return c.refuse(bad.code, bad.text)
 	}
 	content, uuid, bad := readRobotContent(c.body)
 	if bad == nil {
 		bad = c.robotSecurity(r, content)
 	}
-	if bad == nil && !r.mayPass(c.started) {
-		bad = &refusal{660026, "sending too many messages per minute"}
-		if c.s.sw().RobotDocCodes {
-			bad = &refusal{410100, "发送速度太快而限流"}
-		}
-	}
-	if bad == nil && !c.s.eventQuota.month(c.s.sw().EventQuota, r.Corp, c.started) {
-		bad = &refusal{20001, "本月Webhook调用量已超过上限"}
+	if bad == nil {
+		bad = c.robotRate(r)
 	}
 	if bad != nil {
 		return c.refuse(bad.code, bad.text)
@@ -135,6 +124,33 @@ func (c *call) robotSend() answer {
 		c.s.messages.mu.Unlock()
 	}
 	return c.old("0", oldOK{ErrMsg: "ok"})
+}
+
+// robotOf finds the robot of a token (SIM-D105).
+func (c *call) robotOf(token string) (*robot, *refusal) {
+	r := c.s.robots.m[token]
+	switch {
+	case r == nil && c.s.sw().RobotDocCodes:
+		return nil, &refusal{400101, "access_token不存在"}
+	case r == nil:
+		return nil, &refusal{300005, "token is not exist"}
+	case r.Stopped:
+		return nil, &refusal{400102, "机器人已停用"}
+	}
+	return r, nil
+}
+
+// robotRate counts one message against the minute (SIM-D104) and the month.
+func (c *call) robotRate(r *robot) *refusal {
+	switch {
+	case !r.mayPass(c.started) && c.s.sw().RobotDocCodes:
+		return &refusal{410100, "发送速度太快而限流"}
+	case c.started.Before(r.blocked):
+		return &refusal{660026, "sending too many messages per minute"}
+	case !c.s.eventQuota.month(c.s.sw().EventQuota, r.Corp, c.started):
+		return &refusal{20001, "本月Webhook调用量已超过上限"}
+	}
+	return nil
 }
 
 // robotSecurity checks the modes that are on (SIM-D106).

@@ -149,28 +149,36 @@ func (c *Config) checkAddresses(m *Mistakes, n *Notice, at string) {
 	if len(n.To) == 0 {
 		m.add("%s.to: nobody; write userids, dept:ID, role:ROLE, robot:NAME or mail:ADDRESS", at)
 	}
-	for i, text := range append(slices.Clone(n.To), n.Fallbacks...) {
-		way, who, found := strings.Cut(text, ":")
-		if !found {
-			way, who = "user", text
-		}
-		open := way == "robot" || way == "dept"
-		switch {
-		case who == "" || strings.ContainsAny(who, ", \t\r\n"):
-			m.add("%s: %q names nobody", at, text)
-		case open && !n.OpenAllowed():
-			m.add("%s: %q is an open group, and these figures go to people only; set groups (digest, leavers) or leave out sensitive if that is meant", at, text)
-		case way == "robot" && !slices.ContainsFunc(c.Robots, func(r Robot) bool { return r.Name == who }):
-			m.add("%s: %q is the name of none of robots", at, text)
-		case way == "mail" && c.Mail.Host == "":
-			m.add("%s: %q needs the section mail", at, text)
-		case way == "role":
-			oneOf(m, at+": role", who, "admin", "mapping-admin", "auditor")
-		case !slices.Contains([]string{"user", "dept", "robot", "mail"}, way):
-			m.add("%s: %q; write userid, dept:ID, role:ROLE, robot:NAME or mail:ADDRESS", at, text)
-		case i >= len(n.To) && way != "robot" && way != "mail":
+	for _, text := range n.To {
+		c.checkAddress(m, n, at, text)
+	}
+	for _, text := range n.Fallbacks {
+		c.checkAddress(m, n, at, text)
+		if !strings.HasPrefix(text, "robot:") && !strings.HasPrefix(text, "mail:") {
 			m.add("%s.fallbacks: %q; a robot or a mail address", at, text)
 		}
+	}
+}
+
+func (c *Config) checkAddress(m *Mistakes, n *Notice, at, text string) {
+	way, who, found := strings.Cut(text, ":")
+	if !found {
+		way, who = "user", text
+	}
+	open := way == "robot" || way == "dept"
+	switch {
+	case who == "" || strings.ContainsAny(who, ", \t\r\n"):
+		m.add("%s: %q names nobody", at, text)
+	case open && !n.OpenAllowed():
+		m.add("%s: %q is an open group, and these figures go to people only; set groups (digest, leavers) or leave out sensitive if that is meant", at, text)
+	case way == "robot" && !slices.ContainsFunc(c.Robots, func(r Robot) bool { return r.Name == who }):
+		m.add("%s: %q is the name of none of robots", at, text)
+	case way == "mail" && c.Mail.Host == "":
+		m.add("%s: %q needs the section mail", at, text)
+	case way == "role":
+		oneOf(m, at+": role", who, "admin", "mapping-admin", "auditor")
+	case !slices.Contains([]string{"user", "dept", "robot", "mail"}, way):
+		m.add("%s: %q; write userid, dept:ID, role:ROLE, robot:NAME or mail:ADDRESS", at, text)
 	}
 }
 

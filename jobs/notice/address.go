@@ -77,7 +77,7 @@ func (a Address) check() error {
 		}
 		return nil
 	}
-	return errors.New("want user:, dept:, role:, robot: or mail:")
+	return errors.New("want user:, dept:, role:, robot: or mail: in front")
 }
 
 // String is the address as configurations write it.

@@ -39,7 +39,7 @@ func (o *Outbox) deadRows(ctx context.Context) ([]Row, error) {
 		}
 		for _, it := range page.Items {
 			if it.Kind != Kind && len(rows) < mostRows {
-				rows = append(rows, Row{Key: it.ID.String() + "@" + fmt.Sprint(it.Filed.UnixMicro()), Text: deadText(it)})
+				rows = append(rows, Row{Key: it.String() + "@" + fmt.Sprint(it.Filed.UnixMicro()), Text: deadText(it)})
 			}
 		}
 		if after = page.After; after == "" {

@@ -40,8 +40,13 @@ type AccessRequest struct {
 func (d *Desk) AccessRequested(ctx context.Context, q AccessRequest) error {
 	var lines []string
 	for _, pair := range [][2]string{
-		{"姓名", q.Name}, {"钉钉 userid", q.Who.UserID}, {"部门", q.Department}, {"工号", q.StaffNumber},
-		{"数据中心", q.DataCentre}, {"缺少", q.Missing}, {"时间", q.At.In(zone()).Format("01-02 15:04")},
+		{"姓名", q.Name},
+		{"钉钉 userid", q.Who.UserID},
+		{"部门", q.Department},
+		{"工号", q.StaffNumber},
+		{"数据中心", q.DataCentre},
+		{"缺少", q.Missing},
+		{"时间", q.At.In(zone()).Format("01-02 15:04")},
 	} {
 		if pair[1] != "" {
 			lines = append(lines, "- "+pair[0]+"："+escape(pair[1]))

@@ -59,6 +59,10 @@ func (n *Notice) check() error {
 	case len(n.To) == 0:
 		return errors.New("it is to nobody")
 	}
+	return n.checkAddresses()
+}
+
+func (n *Notice) checkAddresses() error {
 	for _, a := range slices.Concat(n.To, n.Fallbacks) {
 		if err := a.check(); err != nil {
 			return err

@@ -75,22 +75,9 @@ func (o *Outbox) Look(ctx context.Context, w Watch, with ...store.Op) (n int, er
 	case len(rows) > mostRows:
 		return 0, identity.Fail(identity.Invalid, identity.CodeBadRequest, "%w", ErrTooMany)
 	}
-	after := told{Rows: make(map[string]string, len(rows)), N: before.N, Unknown: before.Unknown}
-	var news []Row
-	for _, row := range rows {
-		key, text := digest(row.Key), digest(row.Text)
-		if had, known := before.Rows[key]; !known || w.Changed && had != text {
-			news = append(news, row)
-		} else if !w.Changed {
-			text = had
-		}
-		after.Rows[key] = text
-	}
+	after, news := before.compare(rows, w.Changed)
 	if len(news) == 0 && len(after.Rows) == len(before.Rows) {
 		return 0, nil
-	}
-	if len(news) > 0 {
-		after.N++
 	}
 	remember, err := after.op(w.Name, version)
 	if err != nil {
@@ -104,6 +91,22 @@ func (o *Outbox) Look(ctx context.Context, w Watch, with ...store.Op) (n int, er
 		return 0, nil
 	}
 	return len(news), o.Send(ctx, w.notice(news, after.N), with...)
+}
+
+// compare gives what is to be remembered of rows, and which of them are news.
+func (t told) compare(rows []Row, changed bool) (after told, news []Row) {
+	after = told{Rows: make(map[string]string, len(rows)), N: t.N, Unknown: t.Unknown}
+	for _, row := range rows {
+		key, text := digest(row.Key), digest(row.Text)
+		if had, known := t.Rows[key]; !known || changed && had != text {
+			news = append(news, row)
+		}
+		after.Rows[key] = text
+	}
+	if len(news) > 0 {
+		after.N++
+	}
+	return after, news
 }
 
 func (o *Outbox) told(ctx context.Context, name string) (told, store.Version, error) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"kdgate/dingtalk"
@@ -115,18 +116,10 @@ func cut(text string, n int) string {
 // a link nor a picture of its own, nor break a line.
 func escape(text string) string {
 	return strings.Map(func(r rune) rune {
-		switch {
-		case r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' || r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069':
-			return ' '
-		case r == '[':
-			return '［'
-		case r == ']':
-			return '］'
-		case r == '<':
-			return '＜'
-		case r == '>':
-			return '＞'
-		case r == '*' || r == '#' || r == '`' || r == '|' || r == '!' || r == '\\':
+		if wide, ok := map[rune]rune{'[': '［', ']': '］', '<': '＜', '>': '＞'}[r]; ok {
+			return wide
+		}
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || strings.ContainsRune("*#`|!\\\u2028\u2029", r) {
 			return ' '
 		}
 		return r

@@ -8,6 +8,7 @@ import (
 
 	"kdgate/audit"
 	"kdgate/identity"
+	"kdgate/identity/session"
 	"kdgate/mapping"
 )
 
@@ -115,16 +116,22 @@ func (personView) When(t time.Time) string { return When(t) }
 // Trace is where every record of a request is listed.
 func (personView) Trace(id string) string { return traceAddress(id) }
 
-func (p *People) person(v *Visit) error {
-	who := subjectOf(v)
+// past is what we know of the person of the address ourselves: their last
+// sign-ins and their sessions. That somebody looks is on record first.
+func (p *People) past(v *Visit) (who identity.Subject, signIns []LogLine, sessions []session.Info, err error) {
+	who = subjectOf(v)
 	if err := readsLog(v, audit.Person(who)); err != nil {
-		return err
+		return who, nil, nil, err
 	}
-	signIns, err := p.signIns(v.R.Context(), who)
-	if err != nil {
-		return err
+	if signIns, err = p.signIns(v.R.Context(), who); err != nil {
+		return who, nil, nil, err
 	}
-	sessions, err := p.Keeper.List(v.R.Context(), who)
+	sessions, err = p.Keeper.List(v.R.Context(), who)
+	return who, signIns, sessions, err
+}
+
+func (p *People) person(v *Visit) error {
+	who, signIns, sessions, err := p.past(v)
 	if err != nil {
 		return err
 	}
@@ -188,15 +195,7 @@ func (p *People) doctor(v *Visit) error {
 }
 
 func (p *People) personJSON(v *Visit) error {
-	who := subjectOf(v)
-	if err := readsLog(v, audit.Person(who)); err != nil {
-		return err
-	}
-	signIns, err := p.signIns(v.R.Context(), who)
-	if err != nil {
-		return err
-	}
-	sessions, err := p.Keeper.List(v.R.Context(), who)
+	who, signIns, sessions, err := p.past(v)
 	if err != nil {
 		return err
 	}

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	freeErrors   = 1000.0 // errors that one address may have at once …
-	errorsPer    = 200.0  // … and a second, before the next ones are slow
+	freeErrors   = 300.0 // errors that one address may have at once …
+	errorsPer    = 50.0  // … and a second, before the next ones are slow
 	errorDelay   = 250 * time.Millisecond
 	mostDelayed  = 512  // answers held back at once; the rest is answered at once
 	tarpitMemory = 4096 // addresses; a flood from more is the connections' and the openings' to bound
@@ -17,7 +17,8 @@ const (
 
 // tarpit holds answers back that refuse somebody, when an address gets very many
 // of them: one client that asks a thousand times a second for what it does not
-// get then gets it about two hundred times (R62). What succeeds is never held back, so whoever
+// get then gets it fifty times, and four times for each connection it waits on (R62).
+// What succeeds is never held back, and a quarter of a second is little, so whoever
 // else is behind the same address notices nothing.
 type tarpit struct {
 	now func() time.Time

@@ -45,7 +45,6 @@ var schema = []string{
   target  TEXT    AS (json_extract(body, '$.target')) VIRTUAL
 ) STRICT`,
 	`CREATE UNIQUE INDEX record_chain ON record (replica, seq)`,
-	`CREATE INDEX record_actor ON record (actor, at)`,
 	`CREATE INDEX record_target ON record (target, at)`,
 	`CREATE INDEX record_action ON record (action, outcome, at)`,
 	`CREATE INDEX record_outcome ON record (outcome, at)`,
@@ -53,19 +52,34 @@ var schema = []string{
 	`CREATE TABLE trim (replica TEXT PRIMARY KEY, line TEXT NOT NULL) STRICT`,
 }
 
-// second is what version 2 adds: indexes only, over texts that not every record
-// has. The records and their chains are those of version 1.
+// second is what version 2 adds: indexes only. The records and their chains are
+// those of version 1. Two are over texts that not every record has. Where a value
+// may be that of very many records, as the program's own name is, action and
+// outcome stand in the index too: what does not fit is passed over without a look
+// at the record.
 var second = []string{
+	`CREATE INDEX record_actor_act ON record (actor, at, action, outcome)`,
 	`CREATE INDEX record_request ON record (` + requestText + `, at) WHERE ` + requestText + ` IS NOT NULL`,
-	`CREATE INDEX record_reason ON record (` + reasonText + `, at) WHERE ` + reasonText + ` IS NOT NULL`,
+	`CREATE INDEX record_reason ON record (` + reasonText + `, at, action, outcome) WHERE ` + reasonText + ` IS NOT NULL`,
 }
 
-// layout is every statement that a file of a version was laid out with.
+// first is the index of version 1 that record_actor_act stands for.
+const first = `CREATE INDEX record_actor ON record (actor, at)`
+
+// layout is every statement that a file of a version is laid out with.
 func layout(version int) []string {
 	if version < 2 {
-		return schema
+		return append(slices.Clone(schema), first)
 	}
 	return slices.Concat(schema, second)
+}
+
+// steps bring a file of a version to the newest; zero is a new file.
+func steps(version int) []string {
+	if version == 0 {
+		return layout(schemaVersion)
+	}
+	return append([]string{"DROP INDEX record_actor"}, second...)
 }
 
 // dsn is the driver's name for the file, escaped so that a folder's name cannot
@@ -118,11 +132,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("audit: lay out the file: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
-	missing := layout(schemaVersion)
-	if version > 0 {
-		missing = missing[len(layout(version)):] // versions only add
-	}
-	for _, statement := range append(missing, fmt.Sprintf("PRAGMA user_version=%d", schemaVersion)) {
+	for _, statement := range append(steps(version), fmt.Sprintf("PRAGMA user_version=%d", schemaVersion)) {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("audit: lay out the file: %w", err)
 		}

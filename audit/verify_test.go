@@ -201,10 +201,10 @@ func TestRemovedIndexEntryIsFound(t *testing.T) { // a search must not be made b
 	c, _ := written(t, 60)
 	tamper(t, c.Dir,
 		"PRAGMA writable_schema=ON",
-		"UPDATE sqlite_schema SET sql = sql || ' WHERE id <> 20' WHERE name = 'record_actor'",
-		"PRAGMA writable_schema=RESET", "REINDEX record_actor",
+		"UPDATE sqlite_schema SET sql = sql || ' WHERE id <> 20' WHERE name = 'record_actor_act'",
+		"PRAGMA writable_schema=RESET", "REINDEX record_actor_act",
 		"PRAGMA writable_schema=ON",
-		"UPDATE sqlite_schema SET sql = replace(sql, ' WHERE id <> 20', '') WHERE name = 'record_actor'",
+		"UPDATE sqlite_schema SET sql = replace(sql, ' WHERE id <> 20', '') WHERE name = 'record_actor_act'",
 		"PRAGMA writable_schema=RESET")
 	report, err := Verify(t.Context(), verifyConfig(c))
 	if !errors.Is(err, ErrFault) || report.Faults[0].Kind != FaultFile {

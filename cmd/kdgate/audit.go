@@ -147,6 +147,11 @@ func (q *query) parse(cfg *config.Config) (audit.Query, error) {
 		}
 		person = cfg.Corps[0].ID + "/" + person
 	}
+	switch audit.Outcome(q.outcome) {
+	case "", audit.OK, audit.Refused, audit.Failed:
+	default:
+		return audit.Query{}, fmt.Errorf("%w: --outcome %s is none of ok, refused, failed", errUsage, q.outcome)
+	}
 	to, err := parseTime(q.to)
 	return audit.Query{
 		From: from, To: to, Person: person, Action: audit.Action(q.action), Outcome: audit.Outcome(q.outcome), Reason: q.reason, RequestID: q.request,

@@ -179,6 +179,7 @@ func TestAuditExport(t *testing.T) {
 		t.Error("until tomorrow is not everything")
 	}
 	h.run("audit", "export", "--from", "last week").want(t, 2, "2026-01-31")
+	h.run("audit", "export", "--outcome", "maybe").want(t, 2, "ok, refused, failed")
 	h.run("audit", "export", "--format", "pdf").want(t, 2, "csv nor jsonl")
 	h.run("audit", "tail", "--json", "-n", "1").want(t, 0, `"action":"audit.export"`, `"actor":"cli:`)
 	h.run("audit", "verify").want(t, 0, "No fault found") // also with the commands' own chain

@@ -147,8 +147,8 @@ func TestChangedFileIsFound(t *testing.T) { // T112
 		"checkpoint changed":     {FaultSignature, []string{`UPDATE checkpoint SET line = replace(line, '"seq":60', '"seq":59')`}},
 		"checkpoint garbage":     {FaultSignature, []string{`UPDATE checkpoint SET line = 'x'`}},
 		"false trim":             {FaultSignature, []string{`INSERT INTO trim SELECT replica, line FROM checkpoint`}},
-		"index dropped":          {FaultFile, []string{`DROP INDEX record_actor`}},
-		"index over other words": {FaultFile, []string{`DROP INDEX record_actor`, `CREATE INDEX record_actor ON record (actor, at) WHERE id <> 20`}},
+		"index dropped":          {FaultFile, []string{`DROP INDEX record_actor_act`}},
+		"index over other words": {FaultFile, []string{`DROP INDEX record_actor_act`, `CREATE INDEX record_actor_act ON record (actor, at) WHERE id <> 20`}},
 		"trigger added":          {FaultFile, []string{`CREATE TRIGGER hide AFTER INSERT ON record BEGIN DELETE FROM record WHERE id = new.id; END`}},
 		"doubled":                {FaultOrder, []string{`DROP INDEX record_chain`, `INSERT INTO record (id, body, hash, mac) SELECT 1000, body, hash, mac FROM record WHERE id = 60`}},
 	} {

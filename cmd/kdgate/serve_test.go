@@ -118,7 +118,7 @@ func TestTermFinishesWhatIsInFlight(t *testing.T) {
 // TestTermCutsWhatDoesNotEnd: the drain has an end (R52), and it is a good end.
 func TestTermCutsWhatDoesNotEnd(t *testing.T) {
 	if testing.Short() {
-		t.Skip("waits ten seconds")
+		t.Skip("waits eight seconds")
 	}
 	t.Parallel()
 	g := newHouse(t).start()
@@ -134,7 +134,7 @@ func TestTermCutsWhatDoesNotEnd(t *testing.T) {
 	if code := g.ended(); code != 0 {
 		t.Errorf("exit %d\n%s", code, g.log())
 	}
-	if took := time.Since(began); took > 12*time.Second {
+	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("ended after %s", took)
 	}
 }

@@ -25,8 +25,9 @@ import (
 	"kdgate/mapping/access"
 )
 
-// drainTime is how long requests in flight may take after the signal to stop (R52).
-const drainTime = 10 * time.Second
+// drainTime is how long requests in flight may take after the signal to stop. The
+// rest of R52's ten seconds is for the work that is handed back after them.
+const drainTime = 8 * time.Second
 
 // Server is a running gateway: a Core behind its listeners.
 type Server struct {

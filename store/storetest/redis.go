@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -31,6 +32,30 @@ type Redis struct {
 	ready   string // what it says when it is ready
 	cmd     *exec.Cmd
 	exited  chan struct{}
+
+	mu   sync.Mutex
+	said []string // of it, what matters, oldest first
+}
+
+// mostSaid bounds the lines that are kept of what a server says.
+const mostSaid = 1000
+
+// Said are the lines that matter (Redis marks them with #) which the server has
+// said, the last thousand: for telling a slow failover from a slow client.
+func (r *Redis) Said() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.said)
+}
+
+func (r *Redis) hear(line string) {
+	if !strings.Contains(line, " # ") {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.said = append(r.said, line)
+	r.said = r.said[max(0, len(r.said)-mostSaid):]
 }
 
 // startTries bounds the search for a free port: another process may take the
@@ -147,6 +172,7 @@ func (r *Redis) start() error {
 func (r *Redis) watchOutput(cmd *exec.Cmd, out io.Reader, ready, exited chan struct{}) {
 	lines := bufio.NewScanner(out)
 	for told := false; lines.Scan(); {
+		r.hear(lines.Text())
 		if !told && strings.Contains(lines.Text(), r.ready) {
 			told = true
 			close(ready)

@@ -122,14 +122,14 @@ func (w *walk) judgeDrift(ctx context.Context, known Known, record kingdee.Staff
 	}
 	person, err := w.cfg.Source.Person(ctx, known.UserID)
 	if identity.KindOf(err) == identity.NotFound && err != nil {
-		return nil // the next run's leaver
+		return nil //nolint:nilerr // the next run's leaver
 	}
 	if err != nil {
 		return fmt.Errorf("directory: read %s: %w", known.UserID, err)
 	}
 	s, err := w.cfg.Rules.staffOf(person, known.Home, w.given[known.UserID].Number)
 	if err != nil {
-		return nil // set aside already, with its reason
+		return nil //nolint:nilerr // set aside already, with its reason
 	}
 	holds, err := w.holdsOf(ctx, []Staff{s})
 	if err != nil {

@@ -207,8 +207,11 @@ type Diff struct {
 func (s Staff) diffs(r kingdee.StaffRecord) []Diff {
 	var list []Diff
 	for _, d := range []Diff{
-		{"name", r.Name, s.Name}, {"mobile", r.Mobile, s.Mobile}, {"email", r.Email, s.Email},
-		{"department", r.Department, s.Department}, {"position", r.Position, s.Position},
+		{"name", r.Name, s.Name},
+		{"mobile", r.Mobile, s.Mobile},
+		{"email", r.Email, s.Email},
+		{"department", r.Department, s.Department},
+		{"position", r.Position, s.Position},
 	} {
 		if d.After != "" && d.After != d.Before {
 			list = append(list, d)

@@ -47,6 +47,10 @@ type Config struct {
 	Handles      Handles
 	HostAsserter func(origin string) Asserter // for one of them; nil: no signed assertion
 
+	// Doors lists the prefixes of paths that are open; everything else is not
+	// there, and / leads to the first. Empty: all routes are open.
+	Doors []string
+
 	Now  func() time.Time // nil: time.Now
 	Rand io.Reader        // nil: crypto/rand
 

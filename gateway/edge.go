@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -223,6 +224,14 @@ func (g *Gateway) rememberLanguage(w http.ResponseWriter, r *http.Request) {
 
 // route finds the handler, or says 404 or 405 on our own page.
 func (g *Gateway) route(w http.ResponseWriter, r *http.Request) {
+	if !g.isOpen(r.URL.Path) {
+		if r.URL.Path == "/" {
+			seeOther(w, g.cfg.Doors[0])
+			return
+		}
+		g.fail(w, r, notFound())
+		return
+	}
 	if g.proxied != nil && IsProxied(r.URL.Path) {
 		g.passOn(w, r)
 		return
@@ -240,6 +249,11 @@ func (g *Gateway) route(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	g.fail(w, r, notFound())
+}
+
+// isOpen reports a path behind one of the doors.
+func (g *Gateway) isOpen(path string) bool {
+	return len(g.cfg.Doors) == 0 || slices.ContainsFunc(g.cfg.Doors, func(door string) bool { return strings.HasPrefix(path, door) })
 }
 
 // meter counts what goes out. Unwrap lets http.ResponseController through.

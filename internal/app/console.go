@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -53,27 +51,12 @@ func (s *Server) mountConsole(r *rooms, front *gateway.Gateway, settings gateway
 		return nil, err
 	}
 	settings.PublicURL, settings.DevInsecure = public, public.Scheme == "http"
+	settings.Doors = []string{gateway.ConsolePrefix, web.AssetPrefix, "/signin"}
 	own, err := gateway.New(settings)
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
-	return onlyConsole(own), s.handConsole(r, own)
-}
-
-// onlyConsole leaves nothing open but what the console needs.
-func onlyConsole(next *gateway.Gateway) http.Handler {
-	doors := []string{gateway.ConsolePrefix, web.AssetPrefix, "/signin"}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/" {
-			http.Redirect(w, r, gateway.ConsolePrefix, http.StatusSeeOther)
-			return
-		}
-		if !slices.ContainsFunc(doors, func(door string) bool { return strings.HasPrefix(r.URL.Path, door) }) {
-			http.NotFound(w, r)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+	return own, s.handConsole(r, own)
 }
 
 // openConsole makes what outlives a reload.

@@ -9,7 +9,7 @@ import (
 	"kdgate/internal/loopback"
 )
 
-// T107: with an address of its own the console is there and nowhere else, and
+// T59, T107: with an address of its own the console is there and nowhere else, and
 // nothing else of the gateway is there; the secret is in its file.
 func TestConsoleOnItsOwnListener(t *testing.T) {
 	port, err := loopback.Port()
@@ -21,8 +21,14 @@ func TestConsoleOnItsOwnListener(t *testing.T) {
 		"/admin/enter": http.StatusOK, "/admin/": http.StatusSeeOther, "/": http.StatusSeeOther, "/launch/live": http.StatusNotFound, "/handover/x": http.StatusNotFound,
 		"/forward-auth": http.StatusNotFound, "/metrics": http.StatusNotFound, "/K3Cloud/": http.StatusNotFound,
 	} {
-		if status := statusAt(t, address, path); status != want {
+		status, header := answerAt(t, address, path)
+		if status != want {
 			t.Errorf("%s on the console's listener: %d, want %d", path, status, want)
+		}
+		for _, name := range []string{"Content-Security-Policy", "X-Content-Type-Options", "Referrer-Policy", "Cross-Origin-Opener-Policy", "X-Request-Id"} {
+			if header.Get(name) == "" {
+				t.Errorf("%s on the console's listener: no %s", path, name) // T59: refusals too
+			}
 		}
 	}
 	if status, body, err := s.get(s.PublicAddr(), "/admin/enter"); err != nil || status != http.StatusNotFound {
@@ -33,7 +39,7 @@ func TestConsoleOnItsOwnListener(t *testing.T) {
 	}
 }
 
-func statusAt(t *testing.T, address, path string) int {
+func answerAt(t *testing.T, address, path string) (int, http.Header) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, nil)
 	must(t, err)
@@ -41,5 +47,5 @@ func statusAt(t *testing.T, address, path string) int {
 	response, err := client.Do(request)
 	must(t, err)
 	defer response.Body.Close()
-	return response.StatusCode
+	return response.StatusCode, response.Header
 }

@@ -35,7 +35,7 @@ const parcelBytes = 384 << 10
 // most a value's worth. A parcel without lines is the end.
 func (l *Log) Pack(ctx context.Context, after uint64) (Parcel, error) {
 	p := Parcel{Replica: l.config.Replica}
-	rows, err := l.Reader.db.QueryContext(ctx,
+	rows, err := l.db.QueryContext(ctx,
 		"SELECT "+columns+" FROM record WHERE replica = ? AND seq > ? ORDER BY seq LIMIT ?", p.Replica, after, maxLimit)
 	if err != nil {
 		return p, fmt.Errorf("audit: pack: %w", err)
@@ -54,10 +54,10 @@ func (l *Log) Pack(ctx context.Context, after uint64) (Parcel, error) {
 	if len(p.Lines) > 0 {
 		p.First = records[0].Seq
 	}
-	if p.Checkpoint, err = signedOf(ctx, l.Reader.db, "checkpoint", p.Replica); err != nil {
+	if p.Checkpoint, err = signedOf(ctx, l.db, "checkpoint", p.Replica); err != nil {
 		return p, err
 	}
-	p.Trim, err = signedOf(ctx, l.Reader.db, "trim", p.Replica)
+	p.Trim, err = signedOf(ctx, l.db, "trim", p.Replica)
 	return p, err
 }
 

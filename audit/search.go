@@ -151,8 +151,10 @@ func (q Query) filters() []condition {
 		list = append(list, condition{"(+actor = ? OR +target = ?)", []any{person, person}})
 	}
 	for _, one := range [...]struct{ column, value string }{
-		{"action", string(q.Action)}, {"outcome", string(q.Outcome)},
-		{reasonText, clean(q.Reason, maxText)}, {requestText, clean(q.RequestID, maxID)},
+		{"action", string(q.Action)},
+		{"outcome", string(q.Outcome)},
+		{reasonText, clean(q.Reason, maxText)},
+		{requestText, clean(q.RequestID, maxID)},
 	} {
 		if one.value != "" {
 			list = append(list, condition{"+" + one.column + " = ?", []any{one.value}})

@@ -20,7 +20,7 @@
 //
 // Over TLS a new connection waits in the foyer until its first head is there, or
 // 4 KiB of it and a turn, and is handed on with what was read: a client that
-// dawdles holds none of the server's buffers. Its first request has nine seconds
+// dawdles holds none of the server's buffers. Its first request has eight seconds
 // in all, from before the handshake.
 //
 // Bytes are judged in the caller's own buffer. A Read never goes beyond the end

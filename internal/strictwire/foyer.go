@@ -9,8 +9,9 @@ import (
 
 const (
 	// maxFirst is how long the first request of a connection may take to come in
-	// whole, from before the handshake: slow ones are gone within ten seconds (R58).
-	maxFirst = 9 * time.Second
+	// whole, from before the handshake: with an answer and its farewell, slow ones are gone
+	// within ten seconds (R58).
+	maxFirst = 8 * time.Second
 
 	firstPiece = 512 // bytes; what is held grows as it comes, up to freeHead
 )

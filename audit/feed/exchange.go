@@ -30,6 +30,9 @@ type ExchangeConfig struct {
 	Chain   Chain
 	Replica string
 	Logger  *slog.Logger
+	// Renew makes an entry readable again that is older than what was seen, as
+	// store.Sealed does; nil: nothing is renewed.
+	Renew func(ctx context.Context, key string) error
 }
 
 // The exchange's keys. A parcel is named by its last record, so that a scan
@@ -189,9 +192,19 @@ func (x *Exchange) publish(ctx context.Context) error {
 	return nil
 }
 
-// sent is how far this replica's records have been sent, 0 when never.
+// sent is how far this replica's records have been sent, 0 when never. A failover
+// may have lost the last moment, and with it a newer tip (R14): the older one only
+// makes us send again what the others hold, so it is taken; otherwise nobody would
+// be ready again until every replica has been restarted (R6).
 func (x *Exchange) sent(ctx context.Context) (store.Entry, uint64, error) {
-	entry, err := x.config.Store.Get(ctx, tips+x.config.Replica)
+	key := tips + x.config.Replica
+	entry, err := x.config.Store.Get(ctx, key)
+	if errors.Is(err, store.ErrOutdated) && x.config.Renew != nil {
+		if err := x.config.Renew(ctx, key); err != nil {
+			return entry, 0, err
+		}
+		entry, err = x.config.Store.Get(ctx, key)
+	}
 	if errors.Is(err, store.ErrNotFound) {
 		return store.Entry{}, 0, nil
 	}

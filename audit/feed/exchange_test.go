@@ -3,8 +3,10 @@ package feed_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,6 +44,54 @@ func join(t *testing.T, s store.Store, l *audit.Log, replica string) (x *feed.Ex
 	}
 	t.Cleanup(stop)
 	return x, stop
+}
+
+// forgetful is a store after a failover that lost the newest tip: what it has is
+// older than what was seen, until it is renewed.
+type forgetful struct {
+	store.Store
+	renewed atomic.Bool
+}
+
+// Get implements store.Store.
+func (f *forgetful) Get(ctx context.Context, key string) (store.Entry, error) {
+	if strings.HasPrefix(key, "audit/tip/") && !f.renewed.Load() {
+		return store.Entry{}, fmt.Errorf("%w: %q: %w", store.ErrTampered, key, store.ErrOutdated)
+	}
+	return f.Store.Get(ctx, key)
+}
+
+// TestExchangeAfterFailover proves R6 for the exchange: a tip that a failover put
+// back is renewed by whose it is, and records go on; without that it says so.
+func TestExchangeAfterFailover(t *testing.T) {
+	driver, err := sqlitestore.Open(t.Context(), sqlitestore.Config{Path: filepath.Join(t.TempDir(), "s.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = driver.Close() })
+	s := sealed(t, driver)
+	for name, renews := range map[string]bool{"renewed": true, "left": false} {
+		lossy, chain := &forgetful{Store: s}, openLog(t, name)
+		var renewed atomic.Value
+		config := feed.ExchangeConfig{Store: lossy, Chain: chain, Replica: name}
+		if renews {
+			config.Renew = func(_ context.Context, key string) error {
+				renewed.Store(key)
+				lossy.renewed.Store(true)
+				return nil
+			}
+		}
+		x := feed.NewExchange(config)
+		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		_ = x.Run(ctx) // ends with its context
+		cancel()
+		if failed := errors.Is(x.Err(), store.ErrOutdated); failed == renews {
+			t.Errorf("%s: %v", name, x.Err())
+		}
+		if key := renewed.Load(); renews && key != "audit/tip/"+name {
+			t.Errorf("%s: renewed %v", name, key)
+		}
+	}
 }
 
 // holds waits until a replica holds so much of another's chain.

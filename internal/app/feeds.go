@@ -93,7 +93,7 @@ func (c *Core) newFeeds() (feeds, error) {
 	}
 	if c.options.Config.Store.Driver != "sqlite" {
 		list = append(list, namedFeed{"audit exchange", feed.NewExchange(feed.ExchangeConfig{
-			Store: c.store, Chain: c.log, Replica: c.options.Replica, Logger: c.options.Logger,
+			Store: c.store, Chain: c.log, Replica: c.options.Replica, Logger: c.options.Logger, Renew: c.sealed.Renew,
 		})})
 	}
 	return list, nil

@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"golang.org/x/net/html"
+
+	"kdgate/internal/loopback"
 )
 
 // trial is a running demo with everything it said.
@@ -49,10 +51,11 @@ func (b *lockedBuffer) String() string {
 func start(t *testing.T, args ...string) *trial {
 	t.Helper()
 	tr := &trial{log: &lockedBuffer{}, data: t.TempDir()}
-	args = append([]string{
-		"--gateway", "localhost:0", "--dingtalk", "localhost:0", "--kingdee", "localhost:0",
-		"--ops", "localhost:0", "--data", tr.data,
-	}, args...)
+	own := []string{"--data", tr.data}
+	for _, name := range []string{"--gateway", "--dingtalk", "--kingdee", "--ops"} {
+		own = append(own, name, "localhost:"+must(loopback.Port()))
+	}
+	args = append(own, args...)
 	ctx, cancel := context.WithCancel(context.Background())
 	reader, writer := io.Pipe()
 	ended := make(chan error, 1)

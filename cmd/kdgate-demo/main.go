@@ -273,7 +273,7 @@ func (d *demo) configure(folder, dingSecret, kingdeeSecret string) (*config.Conf
 		return nil, err
 	}
 	for name, text := range map[string]string{
-		"dingtalk.secret": dingSecret, "kingdee.secret": kingdeeSecret, "robot.token": robotToken(dingSecret), "robot.secret": robotSecret(dingSecret),
+		"dingtalk.secret": dingSecret, "kingdee.secret": kingdeeSecret, "robot-token.secret": robotToken(dingSecret), "robot.secret": robotSecret(dingSecret),
 	} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 			return nil, err
@@ -353,7 +353,7 @@ forms:
   - {name: approvals, form_id: WF_AssignmentBill, types: [list]}
   - {name: stock, form_id: STK_Inventory, types: [list, bill]}
 robots:
-  - {name: ops, token_file: robot.token, secret_file: robot.secret}
+  - {name: ops, token_file: robot-token.secret, secret_file: robot.secret}
 notices:
   - {name: low-stock, kind: low_stock, to: ["role:mapping-admin"], fallbacks: ["robot:ops"], link: stock}
   - {name: dead-letters, kind: dead_letters, to: ["role:admin"], fallbacks: ["robot:ops"]}

@@ -241,7 +241,7 @@ func (l *lane) fail(ctx context.Context, w *Work, cause error) {
 	}
 	result, err := w.Fail(ctx, cause, l.kind.Retry)
 	if err == nil {
-		l.pool.cfg.Log.InfoContext(ctx, "jobs: attempt failed", "kind", l.kind.Name, "item", w.Item().ID.String(),
+		l.pool.cfg.Log.InfoContext(ctx, "jobs: attempt failed", "kind", l.kind.Name, "item", w.Item().String(),
 			"result", string(result), "code", string(identity.CodeOf(cause)), "err", private(cause))
 	}
 	l.settle(w, err)

@@ -451,7 +451,9 @@ func TestPoolConfig(t *testing.T) {
 	r := newRig(t, sqliteStore(t))
 	work := bill(func(context.Context, *jobs.Work) error { return nil })
 	for _, cfg := range []jobs.PoolConfig{
-		{}, {Queue: r.Queue, Kinds: []jobs.Kind{work, work}}, {Queue: r.Queue, Kinds: []jobs.Kind{{Name: "x"}}},
+		{},
+		{Queue: r.Queue, Kinds: []jobs.Kind{work, work}},
+		{Queue: r.Queue, Kinds: []jobs.Kind{{Name: "x"}}},
 		{Queue: r.Queue, Kinds: []jobs.Kind{{Name: "A/b", Handler: work.Handler}}},
 	} {
 		if _, err := jobs.NewPool(cfg); err == nil {

@@ -188,7 +188,7 @@ func (it *Item) fail(said hint, retry Retry, result Result, now time.Time) {
 	}
 	it.Failure = &failure
 	it.ended(now, result, failure)
-	delay := time.Duration(0)
+	var delay time.Duration
 	switch result {
 	case ResultDead:
 		it.Tries++
@@ -221,7 +221,7 @@ func (q *Queue) recordDead(ctx context.Context, it Item, said hint) error {
 	}
 	err := q.cfg.Recorder.Append(ctx, audit.Event{
 		Action: audit.ActionQueueDead, Outcome: audit.Failed, Actor: audit.System,
-		Target: it.ID.String(), Reason: reason,
+		Target: it.String(), Reason: reason,
 		Detail: map[string]string{
 			"cause": failure.Private, "step": it.Step.Name,
 			"tries": fmt.Sprint(it.Tries + 1), "created": it.Created.Format(time.RFC3339),

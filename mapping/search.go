@@ -110,15 +110,15 @@ func (q Query) choose(rows []*indexed, n int) (page []*indexed, total int) {
 }
 
 func (q Query) fits(row *indexed, want string) bool {
-	return (q.DataCentre == "" || q.DataCentre == row.dataCentre) &&
-		(q.Corp == "" || q.Corp == row.corp) &&
-		(q.Status == "" || q.Status == row.status) &&
-		(q.Owner == "" || q.Owner == row.owner) &&
-		(q.Code == "" || q.Code == row.code) &&
+	return wanted(q.DataCentre, row.dataCentre) && wanted(q.Corp, row.corp) && wanted(q.Status, row.status) &&
+		wanted(q.Owner, row.owner) && wanted(q.Code, row.code) &&
 		(!q.Shared || row.flags&flagShared != 0) &&
 		(!q.Privileged || row.flags&flagPrivileged != 0) &&
 		(want == "" || strings.Contains(row.text, want))
 }
+
+// wanted reports whether a filter that may be empty admits a value.
+func wanted[T ~string](filter, value T) bool { return filter == "" || filter == value }
 
 // compare orders two rows; never zero for two different ones.
 func (q Query) compare(a, b *indexed) int {

@@ -77,6 +77,13 @@ func (op Op) check() error {
 		return op.checkPut()
 	case op.Lifetime != 0 || op.Value != nil || op.Told != nil:
 		return fmt.Errorf("%w: value, lifetime or question for the version without a put of %q", ErrInvalid, op.Key)
+	}
+	return op.checkBare()
+}
+
+// checkBare looks at an op without a value.
+func (op Op) checkBare() error {
+	switch {
 	case op.Kind == OpDelete && op.Absent:
 		return fmt.Errorf("%w: delete of %q, expected absent", ErrInvalid, op.Key)
 	case op.Kind == OpCheck && !op.Absent && op.Expect == 0:

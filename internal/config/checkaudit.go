@@ -21,26 +21,34 @@ func (c *Config) checkAudit(m *Mistakes) {
 
 // checkFeeds looks at what leaves for receivers (T119, T121).
 func (c *Config) checkFeeds(m *Mistakes) {
-	for name, address := range map[string]string{"audit.anchor.webhook": c.Audit.Anchor.Webhook, "audit.webhook.url": c.Audit.Webhook.URL} {
-		if at, err := url.Parse(address); address != "" && (err != nil || at.Scheme != "https" || at.Host == "" || at.User != nil) {
-			m.add("%s: not https://HOST/PATH", name)
-		}
-	}
+	checkWebhook(m, "audit.anchor.webhook", c.Audit.Anchor.Webhook)
+	checkWebhook(m, "audit.webhook.url", c.Audit.Webhook.URL)
 	if c.Audit.Webhook.URL != "" {
 		checkSecret(m, "audit.webhook.secret", c.Audit.Webhook.Secret)
 	}
-	if address := c.Audit.Syslog; address != "" {
-		at, err := url.Parse(address)
-		switch {
-		case err != nil || at.Port() == "" || at.User != nil || !slices.Contains([]string{"udp", "tcp", "tls"}, at.Scheme):
-			m.add("audit.syslog: %q is not udp://HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT", address)
-		case at.Scheme != "tls" && !isLoopback(at.Hostname()):
-			c.warn("audit.syslog: %s sends names and addresses in the clear; use tls where the receiver can", at.Scheme)
-		}
+	if c.Audit.Syslog != "" {
+		c.checkSyslog(m, c.Audit.Syslog)
 	}
 	for i, network := range c.Outbound.Private {
 		if _, err := ParsePrefix(network); err != nil {
 			m.add("outbound.private[%d]: %q is neither an address nor a network such as 10.0.0.0/24", i, network)
 		}
+	}
+}
+
+func checkWebhook(m *Mistakes, name, address string) {
+	at, err := url.Parse(address)
+	if address != "" && (err != nil || at.Scheme != "https" || at.Host == "" || at.User != nil) {
+		m.add("%s: not https://HOST/PATH", name)
+	}
+}
+
+func (c *Config) checkSyslog(m *Mistakes, address string) {
+	at, err := url.Parse(address)
+	switch {
+	case err != nil || at.Port() == "" || at.User != nil || !slices.Contains([]string{"udp", "tcp", "tls"}, at.Scheme):
+		m.add("audit.syslog: %q is not udp://HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT", address)
+	case at.Scheme != "tls" && !isLoopback(at.Hostname()):
+		c.warn("audit.syslog: %s sends names and addresses in the clear; use tls where the receiver can", at.Scheme)
 	}
 }

@@ -66,12 +66,7 @@ func (c *Config) checkRedisShape(m *Mistakes) {
 	if s.URL != "" && len(s.URLs) > 0 {
 		m.add("store: url and urls are both there; keep one")
 	}
-	switch {
-	case s.WaitReplicas < 0 || s.WaitReplicas > 9:
-		m.add("store.wait_replicas: %d; 0 waits for none, 1 is what two replicas beside the master are for", s.WaitReplicas)
-	case s.WaitReplicas > 0 && s.Cluster:
-		m.add("store.wait_replicas: nodes of a cluster cannot be waited for; remove it and set min-replicas-to-write there")
-	}
+	s.checkWait(m)
 	switch {
 	case s.Sentinel != "" && s.Cluster:
 		m.add("store: sentinel and cluster are two ways to run Redis; keep the one yours runs")
@@ -85,6 +80,15 @@ func (c *Config) checkRedisShape(m *Mistakes) {
 		m.add("store.url: missing; write redis://host:6379/0, rediss://… for TLS, or unix:///path/to/redis.sock")
 	}
 	c.checkSentinel(m)
+}
+
+func (s *Store) checkWait(m *Mistakes) {
+	switch {
+	case s.WaitReplicas < 0 || s.WaitReplicas > 9:
+		m.add("store.wait_replicas: %d; 0 waits for none, 1 is what two replicas beside the master are for", s.WaitReplicas)
+	case s.WaitReplicas > 0 && s.Cluster:
+		m.add("store.wait_replicas: nodes of a cluster cannot be waited for; remove it and set min-replicas-to-write there")
+	}
 }
 
 // checkSentinel: the master's name, and nothing of the sentinels without it.

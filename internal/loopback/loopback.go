@@ -8,6 +8,7 @@
 package loopback
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -63,7 +64,7 @@ func Port() (string, error) {
 }
 
 func free(port string) bool {
-	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", net.JoinHostPort("127.0.0.1", port))
 	if err != nil {
 		return false
 	}

@@ -67,10 +67,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.asked && c.vet.fresh() {
 		p = p[:1] // the rest may be of another protocol, and is not ours to judge yet
 	}
-	if c.vet.size >= freeHead && c.vet.inHead() {
-		if err := c.turn.take(c.refuser.now); err != nil {
-			return 0, &net.OpError{Op: "read", Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
-		}
+	if err := c.awaitTurn(); err != nil {
+		return 0, err
 	}
 	n, ahead, err := c.fetch(p)
 	switch {
@@ -85,6 +83,17 @@ func (c *conn) Read(p []byte) (int, error) {
 	default: // a failure that came with bytes comes again without them
 		return c.pass(p[:n], ahead)
 	}
+}
+
+// awaitTurn lets only some long heads be read at a time.
+func (c *conn) awaitTurn() error {
+	if c.vet.size < freeHead || !c.vet.inHead() {
+		return nil
+	}
+	if err := c.turn.take(c.refuser.now); err != nil {
+		return &net.OpError{Op: "read", Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+	}
+	return nil
 }
 
 // fetch reads what was held, or else from the wire.

@@ -3,6 +3,7 @@ package turnstile
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -99,7 +100,7 @@ func ask(conn net.Conn, path string) error {
 
 func isClosed(conn net.Conn) bool {
 	_, err := conn.Read(make([]byte, 1))
-	return err == io.EOF || err != nil && !strings.Contains(err.Error(), "timeout")
+	return errors.Is(err, io.EOF) || err != nil && !strings.Contains(err.Error(), "timeout")
 }
 
 func (g *gate) until(t *testing.T, what string, so func() bool) {
@@ -260,7 +261,7 @@ func TestNoDescriptors(t *testing.T) {
 			now = now.Add(time.Second)
 		}
 	}
-	if _, err := l.Accept(); err != net.ErrClosed {
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("closed: %v", err)
 	}
 	if log.count() != 3 || !strings.Contains(log.text.String(), "left_out=9") {

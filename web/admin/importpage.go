@@ -243,15 +243,20 @@ func (m *Mapping) proposalView(v *Visit) (proposalView, error) {
 		_, view.Code = verdict(state.Err)
 		view.Refusal = mapping.RefusalOf(state.Err)
 	}
-	if plan != nil {
-		view.Writes = plan.Create + plan.Change
-		view.Many = view.Writes > fourEyesRows
-		ready := view.Phase == "ready" && plan.Refused == 0 && view.Writes > 0 && u.Run == ""
-		view.MayApply = ready && view.Mine && !u.Waiting
-		view.MayAgree = ready && u.Waiting && mayAgree(v.Who, u) == nil
-		return view, view.choose(query["from"])
+	if plan == nil {
+		return view, nil
 	}
-	return view, nil
+	view.weigh(plan, u, mayAgree(v.Who, u) == nil)
+	return view, view.choose(query["from"])
+}
+
+// weigh says what a plan comes to, and who may do what with it.
+func (p *proposalView) weigh(plan *mapping.Plan, u Upload, mayAgree bool) {
+	p.Writes = plan.Create + plan.Change
+	p.Many = p.Writes > fourEyesRows
+	ready := p.Phase == "ready" && plan.Refused == 0 && p.Writes > 0 && u.Run == ""
+	p.MayApply = ready && p.Mine && !u.Waiting
+	p.MayAgree = ready && u.Waiting && mayAgree
 }
 
 // choose takes the lines of one page: those of one verdict, or all, the refused first.

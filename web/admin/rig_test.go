@@ -239,7 +239,7 @@ func (h *house) build(pages ...admin.Page) {
 		http.Redirect(w, r, r.URL.Query().Get("next"), http.StatusSeeOther)
 	})
 	h.Server = httptest.NewServer(h.sessions.Wrap(mux))
-	h.Cleanup(h.Server.Close)
+	h.Cleanup(h.Close)
 	h.URL = strings.Replace(h.URL, "127.0.0.1", "localhost", 1)
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -70,29 +71,38 @@ func (rt *Router) check() error {
 	var errs []error
 	seen := map[string]bool{}
 	for _, route := range rt.routes {
-		wrong := func(why string) { errs = append(errs, fmt.Errorf("admin: route %q: %s", route.Pattern, why)) }
-		unsafe := route.method() == http.MethodPost || route.method() == http.MethodPut || route.method() == http.MethodDelete
-		switch {
-		case seen[route.Pattern]:
-			wrong("mounted twice")
-		case !unsafe && route.method() != http.MethodGet:
-			wrong("the method is none of GET, POST, PUT, DELETE")
-		case !strings.HasPrefix(route.path(), prefix):
-			wrong("outside " + prefix)
-		case route.Access == 0:
-			wrong("nobody is named who may use it")
-		case route.Summary == "" || route.Serve == nil:
-			wrong("no summary, or nothing that serves it")
-		case route.Danger && (!unsafe || route.Access&Anyone != 0):
-			wrong("only acts of a proven person can be dangerous")
-		case route.Live && unsafe:
-			wrong("an act is a use of the session")
-		case route.Body != nil && !route.isAPI():
-			wrong("a JSON body belongs below " + apiPrefix)
+		why := route.mistake()
+		if seen[route.Pattern] {
+			why = "mounted twice"
+		}
+		if why != "" {
+			errs = append(errs, fmt.Errorf("admin: route %q: %s", route.Pattern, why))
 		}
 		seen[route.Pattern] = true
 	}
 	return errors.Join(errs...)
+}
+
+// mistake is what is wrong with a route, empty when nothing is.
+func (r *Route) mistake() string {
+	unsafe := slices.Contains([]string{http.MethodPost, http.MethodPut, http.MethodDelete}, r.method())
+	switch {
+	case !unsafe && r.method() != http.MethodGet:
+		return "the method is none of GET, POST, PUT, DELETE"
+	case !strings.HasPrefix(r.path(), prefix):
+		return "outside " + prefix
+	case r.Access == 0:
+		return "nobody is named who may use it"
+	case r.Summary == "" || r.Serve == nil:
+		return "no summary, or nothing that serves it"
+	case r.Danger && (!unsafe || r.Access&Anyone != 0):
+		return "only acts of a proven person can be dangerous"
+	case r.Live && unsafe:
+		return "an act is a use of the session"
+	case r.Body != nil && !r.isAPI():
+		return "a JSON body belongs below " + apiPrefix
+	}
+	return ""
 }
 
 // Routes lists what is mounted, in order. It is for the role matrix and for tests.

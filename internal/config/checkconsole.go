@@ -6,6 +6,9 @@ import (
 )
 
 func (c *Config) checkConsole(m *Mistakes) {
+	if len(c.Admins) == 0 && !c.Console.BreakGlass {
+		c.warn("admins: nobody is named and console.break_glass is off: the console opens for nobody")
+	}
 	for i, network := range c.Console.Allow {
 		if prefix, err := ParsePrefix(network); err != nil {
 			m.add("console.allow[%d]: %q is neither an address nor a network such as 10.0.0.0/24", i, network)

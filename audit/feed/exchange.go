@@ -2,7 +2,6 @@ package feed
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -314,7 +313,7 @@ func (x *Exchange) take(ctx context.Context, replica string, held uint64) (bool,
 		if err != nil {
 			return false, err
 		}
-		if cmp.Or(parcel.Replica, "-") != replica {
+		if parcel.Replica != replica {
 			return false, fmt.Errorf("%s holds a parcel of another replica", entry.Key)
 		}
 		if err := x.config.Chain.Unpack(ctx, parcel); err != nil {

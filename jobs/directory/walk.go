@@ -25,9 +25,8 @@ type walk struct {
 	drifted  map[string]bool  // staff numbers whose drift waits
 
 	mu   sync.Mutex
-	seen map[string]bool   // userids of this run
-	held map[string]string // staff number → userid that claims it
-	next int               // number of the next page
+	seen map[string]bool // userids of this run
+	next int             // number of the next page
 }
 
 // page is what one page of the address book came to: who was seen, and whose
@@ -143,7 +142,7 @@ func (w *walk) look(ctx context.Context) error {
 // takeUp reads the pages that this run has kept already and gives how far each
 // department is.
 func (w *walk) takeUp(ctx context.Context) (map[int64]page, error) {
-	w.seen, w.held = map[string]bool{}, map[string]string{}
+	w.seen = map[string]bool{}
 	done := map[int64]page{}
 	err := scan(ctx, w.cfg.Store, pagePrefix+w.cfg.Corp+"/"+w.run.ID+"/", func(entry store.Entry) error {
 		p, err := decode[page](entry)

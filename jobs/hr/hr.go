@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -189,17 +190,8 @@ func (c Change) holds(p dingtalk.Person) bool {
 	same := func(told, is string) bool { return told == "" || told == is }
 	departments := len(c.Departments) == 0 || len(c.Departments) == len(p.Departments)
 	for _, id := range c.Departments {
-		departments = departments && contains(p.Departments, id)
+		departments = departments && slices.Contains(p.Departments, id)
 	}
 	hired := c.Hired == "" || !p.HiredAt.IsZero() && p.HiredAt.In(china).Format(time.DateOnly) == c.Hired
 	return departments && hired && same(c.Name, p.Name) && same(c.JobNumber, p.JobNumber) && same(c.Title, p.Title) && same(c.Email, p.Email)
-}
-
-func contains(list []int64, id int64) bool {
-	for _, one := range list {
-		if one == id {
-			return true
-		}
-	}
-	return false
 }

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -54,6 +56,7 @@ type Config struct {
 	People   People
 	Recorder Recorder
 	Rules    []Rule
+	Versions Versions // keeps what bills were made by; nil: nobody does
 
 	Now    func() time.Time
 	Logger *slog.Logger
@@ -64,7 +67,8 @@ type Config struct {
 type Booker struct {
 	cfg   Config
 	queue *jobs.Queue
-	rules []compiled
+	rules atomic.Pointer[[]compiled] // in force; Use replaces them
+	kept  sync.Map                   // prints of the versions that are known to be kept
 }
 
 // New checks the rules and makes a Booker; all mistakes are reported at once.
@@ -73,17 +77,10 @@ func New(cfg Config, queue *jobs.Queue) (*Booker, error) {
 	if cfg.Corp == "" || cfg.Source == nil || cfg.People == nil || cfg.Recorder == nil || queue == nil {
 		wrong = append(wrong, errors.New("approval: corp, source, people, recorder and queue are required"))
 	}
-	rules, err := compileAll(cfg.Rules)
+	b := &Booker{queue: queue}
+	rules, err := compileFor(cfg.Targets, cfg.Rules)
 	wrong = append(wrong, err)
-	for _, rule := range rules {
-		switch target := cfg.Targets[rule.DataCentre]; {
-		case target == nil && rule.Name != "":
-			wrong = append(wrong, fmt.Errorf("rule %q: data centre %q is not known", rule.Name, rule.DataCentre))
-		case target != nil && rule.Form != "" && target.BillForm(rule.Form).Remark == "":
-			// Without it a bill whose number Kingdee changed would be made twice (R33).
-			wrong = append(wrong, fmt.Errorf("rule %q: %s has no field for the approval's id: name one as remark under data_centres.forms.bills", rule.Name, rule.Form))
-		}
-	}
+	b.rules.Store(&rules)
 	if err := errors.Join(wrong...); err != nil {
 		return nil, err
 	}
@@ -93,7 +90,8 @@ func New(cfg Config, queue *jobs.Queue) (*Booker, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Booker{cfg: cfg, queue: queue, rules: rules}, nil
+	b.cfg = cfg
+	return b, nil
 }
 
 // errand is the payload of an item. A person who edits it may put values in the
@@ -120,7 +118,7 @@ func (b *Booker) Take(ctx context.Context, e dingtalk.Event) error {
 
 // has reports whether any rule acts on a process.
 func (b *Booker) has(process string) bool {
-	return slices.ContainsFunc(b.rules, func(rule compiled) bool { return rule.Process == process && !rule.Preview })
+	return slices.ContainsFunc(b.inForce(), func(rule compiled) bool { return rule.Process == process && !rule.Preview })
 }
 
 // add puts an approval on the list, and reports whether that made a difference.
@@ -183,7 +181,7 @@ func (b *Booker) Sweep(ctx context.Context, back time.Duration) (Swept, error) {
 // rules that are only previewed too.
 func (b *Booker) processes(all bool) map[string]time.Time {
 	out := map[string]time.Time{}
-	for _, rule := range b.rules {
+	for _, rule := range b.inForce() {
 		if rule.Preview && !all {
 			continue
 		}
@@ -206,6 +204,7 @@ type Preview struct {
 	Model    kingdee.Model `json:"model,omitempty"`
 	Passed   string        `json:"passed,omitempty"`   // why there would be no bill
 	Mistakes Mistakes      `json:"mistakes,omitempty"` // what a person has to mend first
+	Fields   []Filled      `json:"fields,omitempty"`   // field by field, in the order of posting
 }
 
 // Preview reads an approval and makes the model that would be posted, and posts
@@ -220,36 +219,22 @@ func (b *Booker) Preview(ctx context.Context, process, instance string) (Preview
 			return Preview{}, identity.Fail(identity.Invalid, identity.CodeBadRequest, "approval: the rules are about %d processes: name one", len(all))
 		}
 	}
-	in, err := b.cfg.Source.Instance(ctx, instance)
+	in, p, err := b.read(ctx, instance)
 	if err != nil {
-		return Preview{}, err
-	}
-	p := Preview{Instance: in.ID, Title: in.Title, Agreed: in.Agreed()}
-	if in.Finished.IsZero() {
-		in.Finished = b.cfg.Now() // as if it ended now
+		return p, err
 	}
 	chosen, why, err := b.choose(process, in, nil, true)
-	switch {
-	case err != nil:
-		return p, err
-	case chosen == nil:
+	if err != nil || chosen == nil {
 		p.Passed = why
-		return p, nil
+		return p, err
 	}
-	rule := chosen.rule
-	p.Rule, p.Print, p.Form, p.Number = rule.Name, rule.print, rule.Form, Number(b.cfg.Corp, in.ID, rule.Form, rule.Version)
-	model, err := chosen.model(ctx)
-	if mistakes, ok := errors.AsType[Mistakes](err); ok {
-		p.Mistakes, err = mistakes, nil
-	}
-	p.Model = b.named(model, rule, in.ID)
-	return p, err
+	return b.shown(ctx, p, chosen)
 }
 
 // choose is the first rule that wants the approval, or why none does.
 func (b *Booker) choose(process string, in dingtalk.Instance, set map[string]string, preview bool) (*builder, string, error) {
 	why := "no rule is about its process"
-	for _, rule := range b.rules {
+	for _, rule := range b.inForce() {
 		if rule.Process != process || rule.Preview && !preview {
 			continue
 		}

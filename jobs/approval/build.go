@@ -28,6 +28,7 @@ type builder struct {
 	set      map[string]string    // what a person put in the place of a header field's value
 	row      dingtalk.Row         // at hand; nil outside of tables
 	inRow    bool
+	trace    *[]Filled // of a preview; nil: nobody looks
 }
 
 // Mistake is a field of the bill that cannot be filled.
@@ -153,6 +154,7 @@ func (b *builder) filled(ctx context.Context, list []compiledField, at string, s
 	model := kingdee.Model{}
 	for _, f := range list {
 		value, there, err := b.value(ctx, f, set)
+		b.note(at, f, value, err)
 		switch {
 		case err != nil && unasked(err):
 			return nil, err

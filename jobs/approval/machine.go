@@ -40,6 +40,9 @@ type state struct {
 	Bill       kingdee.Bill `json:"bill,omitzero"`
 	Looks      int          `json:"looks,omitzero"`
 	Why        string       `json:"why,omitzero"`
+	Title      string       `json:"title,omitzero"`
+	Originator string       `json:"originator,omitzero"`
+	Trail      []Mark       `json:"trail,omitempty"` // when the steps were committed
 }
 
 // Bills is the Handler of KindBill.
@@ -110,11 +113,16 @@ func (m *machine) id() string     { return m.work.Item().Key }
 func (m *machine) target() Target { return m.cfg.Targets[m.state.DataCentre] }
 
 func (m *machine) step(ctx context.Context, name string) error {
+	m.state.Trail = trailed(m.state.Trail, name, m.cfg.Now())
 	data, err := json.Marshal(m.state)
 	if err != nil {
 		return fmt.Errorf("approval: %w", err)
 	}
-	return m.work.Step(ctx, name, data)
+	record, err := m.record(name)
+	if err != nil {
+		return err
+	}
+	return m.work.Step(ctx, name, data, record...)
 }
 
 // pass ends the item without a bill.
@@ -135,6 +143,7 @@ func (m *machine) make(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	m.instance = &in
+	m.state.Title, m.state.Originator = in.Title, in.Originator
 	switch {
 	case !in.Over():
 		return false, m.notYet(ctx)
@@ -160,6 +169,7 @@ func (m *machine) save(ctx context.Context, chosen *builder, before state) error
 	m.state = state{
 		Rule: rule.Name, Print: rule.print, DataCentre: rule.DataCentre, Form: rule.Form, Audit: rule.Audit,
 		Number: Number(m.cfg.Corp, m.id(), rule.Form, rule.Version), Commenter: orText(rule.CommentAs, m.instance.Originator),
+		Title: m.instance.Title, Originator: m.instance.Originator, Trail: before.Trail,
 	}
 	if rule.NoComment {
 		m.state.Commenter = ""
@@ -182,6 +192,9 @@ func (m *machine) save(ctx context.Context, chosen *builder, before state) error
 		return jobs.Explain(identity.Fail(identity.Invalid, identity.CodeRefusedInput, "approval: %w", mistakes), short(mistakes.Error()))
 	}
 	if err != nil {
+		return err
+	}
+	if err := m.keep(ctx, rule); err != nil {
 		return err
 	}
 	return m.post(ctx, m.named(model, rule, m.id()))

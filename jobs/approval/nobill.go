@@ -60,7 +60,7 @@ func (m *machine) billOf(ctx context.Context, main string) error {
 	if !dingtalk.ValidInstance(main) {
 		return nil
 	}
-	for _, rule := range m.rules {
+	for _, rule := range m.inForce() {
 		if rule.Process != m.errand.Process {
 			continue
 		}

@@ -226,12 +226,14 @@ func (c *checker) formula(where, text string, truth bool) *formula {
 	return f
 }
 
-// printOf tells one state of a rule from another.
+// printOf tells one version of a rule from another. Whether it is switched on is
+// no part of a version.
 func printOf(rule Rule) string {
+	rule.Preview = false
 	text, err := json.Marshal(rule, json.Deterministic(true))
 	if err != nil {
 		text = fmt.Append(nil, rule) // a rule is texts and lists; this cannot happen
 	}
 	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:6])
+	return hex.EncodeToString(sum[:16])
 }

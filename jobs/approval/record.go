@@ -1,0 +1,109 @@
+package approval
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"kdgate/jobs"
+	"kdgate/store"
+)
+
+// RecordPrefix is where the records stand in the store, one for an approval:
+// approval/bill/CORP/INSTANCE.
+const RecordPrefix = "approval/bill/"
+
+// KeepRecord is how long a record is kept after its last change: a year of bills
+// and the time to close it. The work list forgets what is done much sooner.
+const KeepRecord = 400 * 24 * time.Hour
+
+// Mark is a step and when it was last committed.
+type Mark struct {
+	Step string    `json:"step"`
+	At   time.Time `json:"at"`
+}
+
+// Record is what became of an approval: its bill and how far that came, or why
+// there is none. It is written in the Commit of the step that it tells of.
+type Record struct {
+	Corp       string    `json:"corp"`
+	Process    string    `json:"process"`
+	Instance   string    `json:"instance"`
+	Title      string    `json:"title,omitzero"`
+	Originator string    `json:"originator,omitzero"` // userid
+	Rule       string    `json:"rule,omitzero"`
+	Print      string    `json:"print,omitzero"` // of the version that made the bill
+	DataCentre string    `json:"data_centre,omitzero"`
+	Form       string    `json:"form,omitzero"`
+	Number     string    `json:"number,omitzero"`
+	Bill       string    `json:"bill,omitzero"` // id in Kingdee
+	Commented  bool      `json:"commented,omitzero"`
+	Why        string    `json:"why,omitzero"` // no bill
+	Received   time.Time `json:"received"`
+	Trail      []Mark    `json:"trail,omitempty"`
+}
+
+// RecordKey is where the record of an approval of an organisation stands.
+func RecordKey(corp, instance string) string {
+	return RecordPrefix + url.PathEscape(corp) + "/" + url.PathEscape(instance)
+}
+
+// record is what is written beside a step: nothing before a bill stands, unless
+// there will be none.
+func (m *machine) record(step string) ([]store.Op, error) {
+	if m.state.Bill.ID == "" && step != stepPassed {
+		return nil, nil
+	}
+	text, err := json.Marshal(m.state.record(m.work.Item(), m.errand))
+	if err != nil {
+		return nil, fmt.Errorf("approval: record: %w", err)
+	}
+	return []store.Op{store.Put(RecordKey(m.cfg.Corp, m.id()), text).For(KeepRecord)}, nil
+}
+
+func (s state) record(it jobs.Item, e errand) Record {
+	r := Record{
+		Corp: e.Corp, Process: e.Process, Instance: it.Key, Title: s.Title, Originator: s.Originator, Rule: s.Rule, Print: s.Print,
+		DataCentre: s.DataCentre, Form: s.Form, Number: s.Number, Bill: s.Bill.ID, Commented: s.Commenter != "", Why: s.Why,
+		Received: it.Created, Trail: s.Trail,
+	}
+	if s.Bill.Number != "" {
+		r.Number = s.Bill.Number
+	}
+	return r
+}
+
+// RecordOf is the record of an item of the work list as it stands there, also
+// before a bill does.
+func RecordOf(it jobs.Item) (Record, error) {
+	var e errand
+	if err := json.Unmarshal(it.Payload, &e); err != nil {
+		return Record{Instance: it.Key, Received: it.Created}, fmt.Errorf("approval: an item: %w", err)
+	}
+	var s state
+	if len(it.Step.Data) > 0 {
+		if err := json.Unmarshal(it.Step.Data, &s); err != nil {
+			return s.record(it, e), fmt.Errorf("approval: a step: %w", err)
+		}
+	}
+	return s.record(it, e), nil
+}
+
+// ReadRecord reads a stored record.
+func ReadRecord(value []byte) (Record, error) {
+	var r Record
+	if err := json.Unmarshal(value, &r); err != nil {
+		return r, fmt.Errorf("approval: record: %w", err)
+	}
+	return r, nil
+}
+
+// trailed puts a step at the end of a trail; of one that comes again the last
+// time counts.
+func trailed(trail []Mark, step string, at time.Time) []Mark {
+	out := slices.DeleteFunc(slices.Clone(trail), func(m Mark) bool { return m.Step == step })
+	return append(out, Mark{Step: step, At: at.UTC().Truncate(time.Microsecond)})
+}

@@ -14,6 +14,7 @@ import (
 
 	"kdgate/identity"
 	"kdgate/store"
+	"kdgate/web"
 )
 
 // Config is everything a Gateway needs. New checks it and changes nothing in it.
@@ -32,6 +33,7 @@ type Config struct {
 	Recorder Recorder
 	Observer Observer     // nil: nothing is counted
 	Logger   *slog.Logger // nil: slog.Default
+	Pages    *web.Pages   // nil: some of its own; they are large
 
 	Secret identity.Secret // key of claims, nonces and session tokens, 32 bytes or more, the same on every replica
 	Limits Limits

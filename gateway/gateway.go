@@ -34,13 +34,15 @@ func New(cfg Config) (*Gateway, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	pages, err := web.New()
-	if err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
-	}
 	cfg = cfg.withDefaults()
+	if cfg.Pages == nil {
+		var err error
+		if cfg.Pages, err = web.New(); err != nil {
+			return nil, fmt.Errorf("gateway: %w", err)
+		}
+	}
 	g := &Gateway{
-		cfg: cfg, pages: pages, imprints: newImprints(), keys: keys{secret: cfg.Secret}, mux: http.NewServeMux(),
+		cfg: cfg, pages: cfg.Pages, imprints: newImprints(), keys: keys{secret: cfg.Secret}, mux: http.NewServeMux(),
 		corps: map[string]Corp{}, centres: map[string]DataCentre{}, forms: map[string]Form{},
 		limiter: newLimiter(cfg.Limits, cfg.Now), openings: newOpenings(cfg.Limits, cfg.Now), tarpit: newTarpit(cfg.Now),
 	}

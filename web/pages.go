@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"sync"
 
 	"kdgate/identity"
 )
@@ -20,7 +21,7 @@ var embedded embed.FS
 type Pages struct {
 	assets    *Assets
 	catalogue *Catalogue
-	templates map[string]*template.Template
+	templates map[string]func() (*template.Template, error)
 }
 
 // View is what every template is given.
@@ -32,7 +33,9 @@ type View struct {
 	Shell     any    // what stands around a page of the console; nil on employees' pages
 }
 
-// New reads the embedded templates, words and assets and fails on the first mistake in them.
+// New reads the embedded words and assets and fails on the first mistake in
+// them. A page's template is read when it is first shown: all of them together
+// are five times what the rest of an idle gateway holds.
 func New() (*Pages, error) {
 	catalogue, err := loadCatalogue(embedded)
 	if err != nil {
@@ -42,14 +45,15 @@ func New() (*Pages, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pages{assets: assets, catalogue: catalogue, templates: map[string]*template.Template{}}
-	if err := p.parse(); err != nil {
+	p := &Pages{assets: assets, catalogue: catalogue, templates: map[string]func() (*template.Template, error){}}
+	if err := p.list(); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-func (p *Pages) parse() error {
+// list names the pages there are.
+func (p *Pages) list() error {
 	files, err := fs.Glob(embedded, "templates/*.html")
 	if err != nil {
 		return fmt.Errorf("web: templates: %w", err)
@@ -60,18 +64,21 @@ func (p *Pages) parse() error {
 	}
 	for _, file := range append(files, console...) {
 		name := strings.TrimSuffix(strings.TrimPrefix(file, "templates/"), ".html")
-		if path.Base(name) == "layout" {
-			continue
+		if path.Base(name) != "layout" {
+			p.templates[name] = sync.OnceValues(func() (*template.Template, error) { return p.parse(name, file) })
 		}
-		t, err := template.New("layout.html").Option("missingkey=error").
-			Funcs(functions(p.assets)).
-			ParseFS(embedded, path.Dir(file)+"/layout.html", file)
-		if err != nil {
-			return fmt.Errorf("web: template %s: %w", name, err)
-		}
-		p.templates[name] = t
 	}
 	return nil
+}
+
+func (p *Pages) parse(name, file string) (*template.Template, error) {
+	t, err := template.New("layout.html").Option("missingkey=error").
+		Funcs(functions(p.assets)).
+		ParseFS(embedded, path.Dir(file)+"/layout.html", file)
+	if err != nil {
+		return nil, fmt.Errorf("web: template %s: %w", name, err)
+	}
+	return t, nil
 }
 
 // Render writes one page, or nothing when the template fails.
@@ -80,9 +87,13 @@ func (p *Pages) Render(w io.Writer, view View) error { return p.RenderPart(w, vi
 // RenderPart writes one block of a page by the name of its define, for a script
 // that puts it in the place of the old one.
 func (p *Pages) RenderPart(w io.Writer, view View, part string) error {
-	t, ok := p.templates[view.Page]
+	read, ok := p.templates[view.Page]
 	if !ok {
 		return fmt.Errorf("web: no page %q", view.Page)
+	}
+	t, err := read()
+	if err != nil {
+		return err
 	}
 	var page bytes.Buffer
 	if err := t.ExecuteTemplate(&page, part, view); err != nil {

@@ -236,6 +236,19 @@ func samples() map[string]any {
 	}
 }
 
+// A template is read when its page is first shown, so this is where a mistake in one is met.
+func TestTemplatesAreRead(t *testing.T) {
+	p := newPages(t)
+	if len(p.templates) < 20 {
+		t.Errorf("only %d pages", len(p.templates))
+	}
+	for name, read := range p.templates {
+		if made, err := read(); err != nil || made.Lookup("layout.html") == nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // Every template is among the samples, so none escapes the checks.
 func TestSamplesAreComplete(t *testing.T) {
 	all := samples()

@@ -63,6 +63,7 @@ func (p *program) serveUntilDone(ctx context.Context, server *app.Server, logger
 	defer signal.Stop(hangup)
 	done, reloader := make(chan struct{}), sync.WaitGroup{}
 	reloader.Go(func() {
+		debug.FreeOSMemory() // what the start needed, the hash of the console's emergency secret above all, is not kept
 		for {
 			select {
 			case <-done:

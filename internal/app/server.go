@@ -23,6 +23,7 @@ import (
 	"kdgate/internal/strictwire"
 	"kdgate/jobs"
 	"kdgate/mapping/access"
+	"kdgate/web"
 )
 
 // drainTime is how long requests in flight may take after the signal to stop. The
@@ -44,6 +45,7 @@ type Server struct {
 	book     *access.Book // of people who ask for access
 	streams  streams      // of events
 	cert     *certificate // nil without TLS
+	pages    *web.Pages
 	gateway  atomic.Pointer[http.Handler]
 	stopping atomic.Bool
 	token    identity.Secret // opens the local API
@@ -89,6 +91,9 @@ func (s *Server) assemble(ctx context.Context) error {
 		return err
 	}
 	if s.book, err = s.newBook(); err != nil {
+		return err
+	}
+	if s.pages, err = web.New(); err != nil {
 		return err
 	}
 	if err := s.openWorkshop(); err != nil {

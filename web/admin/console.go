@@ -53,6 +53,7 @@ type Config struct {
 	SignIn   SignIn
 	Recorder Recorder
 	Logger   *slog.Logger // nil: slog.Default
+	Pages    *web.Pages   // nil: some of its own; they are large
 
 	Admins map[identity.Subject]Role // who may enter, as configured now
 	// Barred says that somebody may not enter whatever their role: a leaver
@@ -89,11 +90,13 @@ func New(cfg Config, pages ...Page) (*Console, error) {
 		return nil, fmt.Errorf("admin: configuration: %w", err)
 	}
 	cfg = cfg.withDefaults()
-	templates, err := web.New()
-	if err != nil {
-		return nil, fmt.Errorf("admin: %w", err)
+	if cfg.Pages == nil {
+		var err error
+		if cfg.Pages, err = web.New(); err != nil {
+			return nil, fmt.Errorf("admin: %w", err)
+		}
 	}
-	c := &Console{cfg: cfg, pages: templates, router: &Router{}, mux: http.NewServeMux(), cursors: cursors{cfg.Secret}}
+	c := &Console{cfg: cfg, pages: cfg.Pages, router: &Router{}, mux: http.NewServeMux(), cursors: cursors{cfg.Secret}}
 	c.desk = &desk{Console: c}
 	if cfg.BreakGlass {
 		c.breakGlass = &breakGlass{Console: c, turn: make(chan struct{}, 1), limiter: limiter{c}}

@@ -1,11 +1,16 @@
 package jobs
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/audit"
@@ -156,6 +161,9 @@ func (q *Queue) act(ctx context.Context, by Actor, action audit.Action, id ID, e
 	}
 	e := by.event(action, id.String())
 	e.Before, e.After = before.summary(), after.summary()
+	if changed := changedMembers(before.Payload, after.Payload); changed != "" {
+		e.Detail = map[string]string{"changed": changed}
+	}
 	if err := q.record(ctx, e); err != nil {
 		return before, err
 	}
@@ -192,9 +200,50 @@ func (a Actor) event(action audit.Action, target string) audit.Event {
 	}
 }
 
-// summary is the item in an audit record.
+// summary is the item in an audit record: what was done, never what stands in
+// the payload. A notice holds the words that somebody is told, an approval what
+// people wrote; the log is read by others and kept for longer than either. The
+// digest tells whether two payloads are the same one.
 func (it *Item) summary() string {
-	return fmt.Sprintf("state=%s tries=%d step=%s payload=%s", it.State, it.Tries, it.Step.Name, it.Payload)
+	sum := sha256.Sum256(it.Payload)
+	return fmt.Sprintf("state=%s tries=%d step=%s payload=%d bytes, sha256 %x", it.State, it.Tries, it.Step.Name, len(it.Payload), sum[:8])
+}
+
+// mostChanged bounds the names of an edit that its record tells.
+const mostChanged = 20
+
+// changedMembers names the members of the payload that an edit changed, without
+// their values. A payload that is no object is named as a whole.
+func changedMembers(before, after jsontext.Value) string {
+	if bytes.Equal(before, after) {
+		return ""
+	}
+	var was, is map[string]jsontext.Value
+	if json.Unmarshal(before, &was) != nil || json.Unmarshal(after, &is) != nil {
+		return "payload"
+	}
+	var names []string
+	for name, value := range is {
+		if had, there := was[name]; !there || !sameJSON(had, value) {
+			names = append(names, name)
+		}
+	}
+	for name := range was {
+		if _, there := is[name]; !there {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	if more := len(names) - mostChanged; more > 0 {
+		names = append(names[:mostChanged], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(names, " ")
+}
+
+// sameJSON reports values that differ in nothing but how they are written.
+func sameJSON(a, b jsontext.Value) bool {
+	a, b = a.Clone(), b.Clone()
+	return a.Canonicalize() == nil && b.Canonicalize() == nil && bytes.Equal(a, b)
 }
 
 // resultOf is how an act is named in the item's history.

@@ -89,8 +89,36 @@ func TestEdit(t *testing.T) {
 	_, err = r.Edit(t.Context(), admin, id("x"), leased.Version, []byte(`{}`))
 	wantErr(t, err, jobs.ErrState)
 	last := r.log.events[1]
-	if last.Action != jobs.ActionEdit || last.Actor != admin.Name || last.RequestID != "req-1" || !strings.Contains(last.Before, `{"n":1}`) || !strings.Contains(last.After, `{"n":2}`) {
+	if last.Action != jobs.ActionEdit || last.Actor != admin.Name || last.RequestID != "req-1" || last.Before == last.After || last.Detail["changed"] != "n" {
 		t.Errorf("recorded %+v", last)
+	}
+}
+
+// TestRecordsHoldNoText: the log says what was done to an item and which
+// members changed, and nothing of what stands in its payload (F73, T111).
+func TestRecordsHoldNoText(t *testing.T) {
+	r := newRig(t, sqliteStore(t))
+	r.kill("x")
+	edit := func(payload string) {
+		t.Helper()
+		seen := r.get("x")
+		_, err := r.Edit(t.Context(), admin, id("x"), seen.Version, []byte(payload))
+		must(t, err)
+	}
+	edit(`{"title":"日报","text":"利润 -1,234.50 元","to":["boss01"]}`)
+	edit(`{"to":["boss01"],  "title":"日报","text":"利润 9.99 元", "link":"x"}`)
+	edit(`["利润"]`)
+	_, err := r.Replay(t.Context(), admin, id("x"))
+	must(t, err)
+	var changed []string
+	for _, e := range r.log.events {
+		changed = append(changed, e.Detail["changed"])
+		if told := fmt.Sprint(e.Before, e.After, e.Detail); strings.Contains(told, "1,234") || strings.Contains(told, "利润") || strings.Contains(told, "boss01") {
+			t.Errorf("%s holds the text: %s", e.Action, told)
+		}
+	}
+	if got := strings.Join(changed, "; "); got != "; n text title to; link text; payload; " {
+		t.Errorf("changed: %s", got)
 	}
 }
 

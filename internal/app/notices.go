@@ -81,7 +81,7 @@ func newMailer(cfg config.Mail) (notice.Mailer, error) {
 		return nil, fmt.Errorf("mail.ca_file: %w", err)
 	}
 	smtp, err := notice.NewSMTP(notice.SMTPConfig{
-		Host: cfg.Host, Port: cfg.Port, User: cfg.User, Password: cfg.Password, From: cfg.From, TLS: secure,
+		Host: cfg.Host, Port: cfg.Port, User: cfg.User, Password: cfg.Password, From: cfg.From, Envelope: cfg.EnvelopeFrom, TLS: secure,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("mail: %w", err)

@@ -76,6 +76,7 @@ type Mail struct {
 	Password     identity.Secret `mapstructure:"password" secret:"true" doc:"its password"`
 	PasswordFile string          `mapstructure:"password_file" doc:"file whose content is the password"`
 	From         string          `mapstructure:"from" doc:"sender" example:"kdgate@example.com"`
+	EnvelopeFrom string          `mapstructure:"envelope_from" doc:"envelope sender, to which mail servers send what they cannot deliver later (bounces); from when empty" example:"kdgate-bounces@example.com"`
 	CAFile       string          `mapstructure:"ca_file" doc:"PEM roots instead of the system's"`
 }
 
@@ -246,6 +247,9 @@ func (c *Config) checkMail(m *Mistakes) {
 	}
 	if _, err := mail.ParseAddress(c.Mail.From); err != nil {
 		m.add("mail.from: %q is no mail address", c.Mail.From)
+	}
+	if bare, err := mail.ParseAddress(c.Mail.EnvelopeFrom); c.Mail.EnvelopeFrom != "" && (err != nil || bare.Address != c.Mail.EnvelopeFrom) {
+		m.add("mail.envelope_from: %q is no bare mail address", c.Mail.EnvelopeFrom)
 	}
 	if (c.Mail.User == "") != c.Mail.Password.IsZero() {
 		m.add("mail: user and password_file belong together")

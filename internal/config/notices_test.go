@@ -84,6 +84,7 @@ func TestRobotsAndMailMistakes(t *testing.T) {
 		"robots[0].token_file": {"token_file: robot.token, ", ""},
 		"begins with SEC":      {"secret_file: robot.secret", "secret_file: robot.token"},
 		"mail.from":            {"from: kdgate@example.com", "from: kdgate"},
+		"mail.envelope_from":   {"from: kdgate@example.com", "from: kdgate@example.com, envelope_from: 'B <b@example.com>'"},
 		"belong together":      {"user: kdgate, ", ""},
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -36,7 +36,17 @@ type Recipient struct {
 	Why   string `json:"why,omitzero"` // of a drop, in words
 	Code  int64  `json:"code,omitzero"`
 	By    string `json:"by,omitzero"` // the fallback that told them
+	Read  Read   `json:"read,omitzero"`
 }
+
+// Read is whether a person had opened a notification when DingTalk was asked.
+type Read string
+
+// What DingTalk tells; empty: it did not.
+const (
+	Opened   Read = "read"
+	Unopened Read = "unread"
+)
 
 // Dispatch is one message that left, or may have.
 type Dispatch struct {
@@ -45,6 +55,19 @@ type Dispatch struct {
 	Task  int64     `json:"task,omitzero"`  // DingTalk's number
 	Again bool      `json:"again,omitzero"` // the same bytes once more, after no answer
 	Try   int       `json:"try,omitzero"`   // other words, so often
+
+	// What DingTalk, or the mail server, said became of it.
+	Asked time.Time `json:"asked,omitzero"` // when; zero: it was not asked, or gave no answer
+	Got   int       `json:"got,omitzero"`   // people who have it
+	Read  int       `json:"read,omitzero"`  // of these, who had opened it by then
+	Drops []Drop    `json:"drops,omitempty"`
+}
+
+// Drop is somebody whom a message that left was not given to.
+type Drop struct {
+	Who  string `json:"who"` // as an Address is written
+	Code int64  `json:"code"`
+	Why  string `json:"why"`
 }
 
 // Delivery is the truth about one letter. It holds no text.
@@ -53,6 +76,9 @@ type Delivery struct {
 	Corp       string      `json:"corp"`
 	Topic      string      `json:"topic"`
 	Title      string      `json:"title"`
+	Sensitive  bool        `json:"sensitive,omitzero"` // figures that only people are told (F73)
+	Roles      []string    `json:"roles,omitempty"`    // that named people of it
+	Again      string      `json:"again,omitzero"`     // the letter that was sent to those whom this one missed
 	State      State       `json:"state"`
 	Into       string      `json:"into,omitzero"`    // the letter that took it along
 	With       int         `json:"with,omitzero"`    // letters that it took along
@@ -81,7 +107,7 @@ func logKey(created time.Time, id string) string {
 }
 
 func newDelivery(l *letter) Delivery {
-	d := Delivery{ID: l.ID, Corp: l.Corp, Topic: l.Topic, Title: l.Title, State: Waiting, Created: l.Created, Updated: l.Created}
+	d := Delivery{ID: l.ID, Corp: l.Corp, Topic: l.Topic, Title: l.Title, Sensitive: l.Sensitive, Roles: l.Roles, State: Waiting, Created: l.Created, Updated: l.Created}
 	first := l.Route[0]
 	for _, who := range first.Who {
 		d.Recipients = append(d.Recipients, Recipient{Who: string(first.Way) + ":" + who, State: Waiting})

@@ -34,6 +34,8 @@ type receiver struct {
 	cut    bool   // drops the connection instead of answering to the data
 
 	mu    sync.Mutex
+	rcpt  map[string]string // answers to recipients; 250 when there is none
+	said  []string          // MAIL and RCPT lines
 	mails []string
 	auths []string
 	clear bool // MAIL was heard without TLS
@@ -99,7 +101,7 @@ func (r *receiver) serve(conn net.Conn) {
 		verb, rest, _ := strings.Cut(line, " ")
 		switch strings.ToUpper(verb) {
 		case "EHLO":
-			lines := []string{"250-localhost", "250-8BITMIME", "250-SMTPUTF8"}
+			lines := []string{"250-localhost", "250-8BITMIME", "250-SMTPUTF8", "250-DSN"}
 			if secure {
 				lines = append(lines, "250-AUTH PLAIN LOGIN")
 			} else if !r.plain {
@@ -126,13 +128,52 @@ func (r *receiver) serve(conn net.Conn) {
 		case "QUIT":
 			_ = text.PrintfLine("221 bye")
 			return
+		case "MAIL", "RCPT":
+			_ = text.PrintfLine("%s", r.envelope(line, secure))
 		default:
-			if strings.HasPrefix(strings.ToUpper(line), "MAIL") && !secure {
-				r.note(func() { r.clear = true })
-			}
 			_ = text.PrintfLine("250 ok")
 		}
 	}
+}
+
+// envelope answers to MAIL and RCPT.
+func (r *receiver) envelope(line string, secure bool) (answer string) {
+	r.note(func() {
+		r.said = append(r.said, line)
+		r.clear = r.clear || !secure
+		_, rest, _ := strings.Cut(line, "<")
+		who, _, _ := strings.Cut(rest, ">")
+		if answer = r.rcpt[who]; answer == "" || !strings.HasPrefix(line, "RCPT") {
+			answer = "250 ok"
+		}
+	})
+	return answer
+}
+
+// refuses sets the answers to recipients: address, answer, …
+func (r *receiver) refuses(pairs ...string) {
+	r.note(func() {
+		r.rcpt = map[string]string{}
+		for i := 0; i < len(pairs); i += 2 {
+			r.rcpt[pairs[i]] = pairs[i+1]
+		}
+	})
+}
+
+// recipients are those of the mails that were taken so far, told by the RCPT
+// lines that had a good answer; it forgets them.
+func (r *receiver) recipients() (list []string, mails int) {
+	r.note(func() {
+		for _, line := range r.said {
+			_, rest, _ := strings.Cut(line, "<")
+			who, _, _ := strings.Cut(rest, ">")
+			if strings.HasPrefix(line, "RCPT") && r.rcpt[who] == "" {
+				list = append(list, who)
+			}
+		}
+		mails, r.said, r.mails = len(r.mails), nil, nil
+	})
+	return list, mails
 }
 
 // data takes a mail in; false when the connection is cut after it.
@@ -161,10 +202,12 @@ func (r *receiver) note(f func()) {
 	f()
 }
 
+func (r *receiver) port() int { return r.at.Addr().(*net.TCPAddr).Port }
+
 func (r *receiver) smtp(password string, secure *tls.Config) *notice.SMTP {
 	r.t.Helper()
 	s, err := notice.NewSMTP(notice.SMTPConfig{
-		Host: "localhost", Port: r.at.Addr().(*net.TCPAddr).Port, User: "kdgate", Password: identity.NewSecret(password),
+		Host: "localhost", Port: r.port(), User: "kdgate", Password: identity.NewSecret(password),
 		From: "kdgate@example.com", TLS: secure, Timeout: 5 * time.Second, Implicit: r.at465,
 	})
 	if err != nil {

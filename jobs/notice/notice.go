@@ -89,6 +89,8 @@ type letter struct {
 	Link      string    `json:"link,omitempty"`
 	LinkTitle string    `json:"link_title,omitempty"`
 	Route     []hop     `json:"route"` // the first is meant, the others are fallbacks
+	Sensitive bool      `json:"sensitive,omitzero"`
+	Roles     []string  `json:"roles,omitempty"` // that named people of the first hop
 	Created   time.Time `json:"created"`
 }
 
@@ -101,6 +103,7 @@ func (n *Notice) letters(corp string, roles map[string][]string, now time.Time) 
 		list = append(list, letter{
 			ID: letterID(corp, n.Key, i), Corp: corp, Topic: n.Topic, Title: n.Title, Text: n.Text, Link: n.Link, LinkTitle: n.LinkTitle,
 			Route: append([]hop{first}, n.detours(first)...), Created: now.UTC().Truncate(time.Microsecond),
+			Sensitive: n.Sensitive, Roles: n.rolesOf(first, roles),
 		})
 	}
 	return list
@@ -137,6 +140,18 @@ func (n *Notice) hops(roles map[string][]string) []hop {
 	if len(mails) > 0 {
 		slices.Sort(mails)
 		list = append(list, hop{Way: WayMail, Who: slices.Compact(mails)})
+	}
+	return list
+}
+
+// rolesOf are the roles by which people of a hop were named.
+func (n *Notice) rolesOf(h hop, roles map[string][]string) []string {
+	var list []string
+	for _, a := range n.To {
+		named := func(userid string) bool { return slices.Contains(roles[a.Who], userid) }
+		if a.Way == WayRole && h.Way == WayPerson && slices.ContainsFunc(h.Who, named) {
+			list = append(list, a.Who)
+		}
 	}
 	return list
 }

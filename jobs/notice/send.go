@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"kdgate/dingtalk"
@@ -125,6 +127,7 @@ func (r *run) ask(ctx context.Context) (bool, error) {
 	var again []string
 	if err == nil {
 		again, open = r.judge(result)
+		r.told(result)
 	}
 	if r.course.Asked++; (err != nil || open) && r.course.Asked < mostAsked && r.now().Sub(r.course.At) < dingtalk.ResultLife {
 		if err := r.commit(ctx, stepSent); err != nil {
@@ -152,7 +155,11 @@ func (r *run) judge(result dingtalk.SendResult) (again []string, open bool) {
 		code, dropped := result.Dropped[userid]
 		switch {
 		case got || dropped && code == dingtalk.DropSame && r.course.Doubt: // the first one came
-			r.delivery.mark(who, Recipient{State: Delivered})
+			one := Recipient{State: Delivered}
+			if read, told := result.Got[userid]; told {
+				one.Read = map[bool]Read{true: Opened, false: Unopened}[read]
+			}
+			r.delivery.mark(who, one)
 		case dropped && r.course.Try < mostTries && (code == dingtalk.DropSame || code.Passing()):
 			again = append(again, userid)
 		case dropped:
@@ -165,6 +172,24 @@ func (r *run) judge(result dingtalk.SendResult) (again []string, open bool) {
 		r.judgeDepartments(result)
 	}
 	return again, open
+}
+
+// told keeps DingTalk's own result beside the message that it is about.
+func (r *run) told(result dingtalk.SendResult) {
+	if len(r.delivery.Sent) == 0 {
+		return
+	}
+	sent := &r.delivery.Sent[len(r.delivery.Sent)-1]
+	sent.Asked, sent.Got, sent.Read, sent.Drops = r.now(), len(result.Got), 0, nil
+	for _, read := range result.Got {
+		if read {
+			sent.Read++
+		}
+	}
+	for _, userid := range slices.Sorted(maps.Keys(result.Dropped)) {
+		code := result.Dropped[userid]
+		sent.Drops = append(sent.Drops, Drop{Who: string(WayPerson) + ":" + userid, Code: int64(code), Why: code.String()})
+	}
 }
 
 // judgeDepartments enters what a result says of departments: how many got it.
@@ -223,12 +248,15 @@ func (r *run) detour(ctx context.Context) (bool, error) {
 	}
 	h := r.letter.Route[r.course.Hop]
 	if err := r.speak(ctx, h); err != nil {
+		if also := r.partly(ctx, h, err); also != nil {
+			return false, also
+		}
 		last := r.course.Hop+1 >= len(r.letter.Route)
 		switch {
 		case ctx.Err() != nil:
 			return false, err
 		case !last && (r.impatient() || !passing(err, r.cfg.Patience)):
-			r.delivery.markAll(Waiting, Recipient{State: Failed, Why: identity.KindOf(err).String()})
+			r.delivery.markAll(Waiting, Recipient{State: Failed, Why: jobs.FailureOf(err, r.now()).Words})
 			return r.nextWay(ctx)
 		case identity.KindOf(err) == identity.Invalid:
 			return false, jobs.Permanent(err)
@@ -238,6 +266,7 @@ func (r *run) detour(ctx context.Context) (bool, error) {
 	r.delivery.Sent = append(r.delivery.Sent, Dispatch{At: r.now(), By: h.String(), Try: r.course.Try})
 	if r.course.Hop == 0 {
 		r.delivery.markAll(Waiting, Recipient{State: Delivered})
+		r.delivery.markAll(Failed, Recipient{State: Delivered}) // a person had it tried again
 	}
 	for _, state := range []State{Dropped, Failed, Unclear} {
 		r.delivery.markAll(state, Recipient{State: Detoured, By: h.String()})
@@ -262,7 +291,11 @@ func (r *run) speak(ctx context.Context, h hop) error {
 		if r.cfg.Mailer == nil {
 			return identity.Fail(identity.Misconfigured, "", "%w: mail", errNoWay)
 		}
-		return r.cfg.Mailer.Send(ctx, w.mail(id, h.Who, r.letter.Created))
+		only := h.Who
+		if r.course.Hop == 0 {
+			only = r.course.Left
+		}
+		return r.cfg.Mailer.Send(ctx, w.mail(id, h.Who, only, r.letter.Created))
 	}
 	return identity.Fail(identity.Internal, identity.CodeInternal, "notice: %q is no detour", h.Way)
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -19,25 +18,12 @@ const randomSize = 32 // bytes of every id, ticket and cookie (T37 asks for 16)
 // keys derives everything that has to be the same on every replica.
 type keys struct{ secret identity.Secret }
 
-// mac is HMAC-SHA-256 over the purpose and its parts, each with its length in
-// front, so that no two lists of parts can read alike (T24).
-func (k keys) mac(purpose string, parts ...string) []byte {
-	h := hmac.New(sha256.New, []byte(k.secret.Reveal()))
-	for _, part := range append([]string{purpose}, parts...) {
-		var size [8]byte
-		binary.BigEndian.PutUint64(size[:], uint64(len(part)))
-		h.Write(size[:])
-		h.Write([]byte(part))
-	}
-	return h.Sum(nil)
-}
-
 func (k keys) hex(purpose string, parts ...string) string {
-	return hex.EncodeToString(k.mac(purpose, parts...))
+	return hex.EncodeToString(k.secret.MAC(purpose, parts...))
 }
 
 func (k keys) text(purpose string, parts ...string) string {
-	return base64.RawURLEncoding.EncodeToString(k.mac(purpose, parts...))
+	return base64.RawURLEncoding.EncodeToString(k.secret.MAC(purpose, parts...))
 }
 
 // sameText compares in constant time (T127).

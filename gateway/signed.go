@@ -2,9 +2,7 @@ package gateway
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
 	"net/http"
@@ -12,13 +10,6 @@ import (
 	"time"
 
 	"kdgate/identity"
-)
-
-// The headers of a request that another system signs: Unix seconds, and
-// "sha256=" with the hexadecimal HMAC-SHA-256 of timestamp, a dot and the body.
-const (
-	HeaderTimestamp = "X-Kdgate-Timestamp"
-	HeaderSignature = "X-Kdgate-Signature"
 )
 
 // signedWindow is how far the signed time may be from ours.
@@ -66,7 +57,7 @@ func (s *Signed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	err = s.Receiver.Take(r.Context(), SignedRequest{
-		Body: body, Digest: sha256.Sum256([]byte(r.Header.Get(HeaderSignature))), Source: SourceOf(r.Context()), RequestID: RequestIDOf(r.Context()),
+		Body: body, Digest: sha256.Sum256([]byte(r.Header.Get(identity.HeaderSignature))), Source: SourceOf(r.Context()), RequestID: RequestIDOf(r.Context()),
 	})
 	switch {
 	case err == nil:
@@ -80,15 +71,11 @@ func (s *Signed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // proven compares in constant time, also where the header is malformed (T127).
 func (s *Signed) proven(header http.Header, body []byte) bool {
-	if len(header.Values(HeaderTimestamp)) != 1 || len(header.Values(HeaderSignature)) != 1 {
+	if len(header.Values(identity.HeaderTimestamp)) != 1 || len(header.Values(identity.HeaderSignature)) != 1 {
 		return false
 	}
-	stamp := header.Get(HeaderTimestamp)
-	mac := hmac.New(sha256.New, []byte(s.Secret.Reveal()))
-	mac.Write([]byte(stamp))
-	mac.Write([]byte{'.'})
-	mac.Write(body)
-	good := hmac.Equal([]byte("sha256="+hex.EncodeToString(mac.Sum(nil))), []byte(header.Get(HeaderSignature)))
+	stamp := header.Get(identity.HeaderTimestamp)
+	good := sameText(s.Secret.SignMessage(stamp, body), header.Get(identity.HeaderSignature))
 	seconds, err := strconv.ParseInt(stamp, 10, 64)
 	if err != nil || len(stamp) != 10 {
 		return false

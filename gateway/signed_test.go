@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"kdgate/audit/feed"
 	"kdgate/identity"
 )
 
@@ -36,16 +35,16 @@ func TestSigned(t *testing.T) {
 		t.Helper()
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/hr/dingcorp1", strings.NewReader(body))
 		if stamp != "" {
-			r.Header.Set(HeaderTimestamp, stamp)
+			r.Header.Set(identity.HeaderTimestamp, stamp)
 		}
 		if signature != "" {
-			r.Header.Set(HeaderSignature, signature)
+			r.Header.Set(identity.HeaderSignature, signature)
 		}
 		w := httptest.NewRecorder()
 		door.ServeHTTP(w, r)
 		return w.Code
 	}
-	good := func(stamp, body string) string { return "sha256=" + feed.Sign(secret, stamp, []byte(body)) }
+	good := func(stamp, body string) string { return identity.NewSecret(secret).SignMessage(stamp, []byte(body)) }
 	at := func(d time.Duration) string { return strconv.FormatInt(now.Add(d).Unix(), 10) }
 	if code := post(at(0), good(at(0), "{}"), "{}"); code != http.StatusAccepted || len(taker.took) != 1 {
 		t.Fatalf("a good one: %d", code)

@@ -231,7 +231,7 @@ func hook(t *testing.T, status *atomic.Int32) (*httptest.Server, <-chan string) 
 		if err != nil {
 			t.Error(err)
 		}
-		if sum := r.Header.Get(feed.HeaderSignature); sum != "" && sum != "sha256="+feed.Sign("shared", r.Header.Get(feed.HeaderTimestamp), body) {
+		if sum := r.Header.Get(identity.HeaderSignature); sum != "" && sum != identity.NewSecret("shared").SignMessage(r.Header.Get(identity.HeaderTimestamp), body) {
 			t.Errorf("signature %q", sum)
 		}
 		if code := int(status.Load()); code != 200 {

@@ -3,10 +3,7 @@ package feed
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -27,13 +24,6 @@ type WebhookConfig struct {
 	Private []netip.Prefix  // addresses inside the network that may be called (T119)
 	Now     func() time.Time
 }
-
-// The headers of a delivery. The signature is "sha256=" and the hexadecimal
-// HMAC-SHA-256 of timestamp, a dot and the body, under the shared secret.
-const (
-	HeaderTimestamp = "X-Kdgate-Timestamp" // Unix seconds
-	HeaderSignature = "X-Kdgate-Signature"
-)
 
 // hookTime bounds one delivery.
 const hookTime = 5 * time.Second
@@ -81,10 +71,10 @@ func (w *Webhook) post(ctx context.Context, body []byte) error {
 	}
 	req.Header.Set("Content-Type", "application/x-ndjson")
 	req.Header.Set("User-Agent", "kdgate")
-	if secret := w.config.Secret.Reveal(); secret != "" {
+	if secret := w.config.Secret; !secret.IsZero() {
 		at := strconv.FormatInt(w.config.Now().Unix(), 10)
-		req.Header.Set(HeaderTimestamp, at)
-		req.Header.Set(HeaderSignature, "sha256="+Sign(secret, at, body))
+		req.Header.Set(identity.HeaderTimestamp, at)
+		req.Header.Set(identity.HeaderSignature, secret.SignMessage(at, body))
 	}
 	res, err := w.client.Do(ctx, req)
 	if err != nil {
@@ -94,13 +84,4 @@ func (w *Webhook) post(ctx context.Context, body []byte) error {
 		return fmt.Errorf("webhook: the receiver answered %d", res.Status)
 	}
 	return nil
-}
-
-// Sign is the hexadecimal signature of a delivery, for receivers written in Go.
-func Sign(secret, timestamp string, body []byte) string {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte(timestamp))
-	mac.Write([]byte{'.'})
-	mac.Write(body)
-	return hex.EncodeToString(mac.Sum(nil))
 }

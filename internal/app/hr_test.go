@@ -7,8 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"kdgate/audit/feed"
-	"kdgate/gateway"
+	"kdgate/identity"
 )
 
 // TestHRByRequest proves F57 end to end: a signed request makes a person at
@@ -23,8 +22,8 @@ func TestHRByRequest(t *testing.T) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.PublicAddr().String()+"/hr/dingcorp1", strings.NewReader(body))
 		must(t, err)
 		req.Host = "localhost:8080"
-		req.Header.Set(gateway.HeaderTimestamp, stamp)
-		req.Header.Set(gateway.HeaderSignature, "sha256="+feed.Sign(secret, stamp, []byte(body)))
+		req.Header.Set(identity.HeaderTimestamp, stamp)
+		req.Header.Set(identity.HeaderSignature, identity.NewSecret(secret).SignMessage(stamp, []byte(body)))
 		res, err := http.DefaultClient.Do(req)
 		must(t, err)
 		must(t, res.Body.Close())

@@ -2,9 +2,7 @@ package admin
 
 import (
 	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 
 	"kdgate/identity"
 )
@@ -33,14 +31,7 @@ func (v *Visit) OpenCursor(list, cursor string) (string, error) {
 }
 
 func (c cursors) mac(list, place string) []byte {
-	h := hmac.New(sha256.New, []byte(c.secret.Reveal()))
-	for _, part := range [...]string{"console cursor", list, place} {
-		var size [8]byte
-		binary.BigEndian.PutUint64(size[:], uint64(len(part)))
-		h.Write(size[:])
-		h.Write([]byte(part))
-	}
-	return h.Sum(nil)[:cursorMAC]
+	return c.secret.MAC("console cursor", list, place)[:cursorMAC]
 }
 
 func (c cursors) seal(list, place string) string {

@@ -3,8 +3,10 @@ package audit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -46,16 +48,28 @@ func TestChainsTellWhereEachStands(t *testing.T) { // F42
 	}
 }
 
-// TestOldFileIsBroughtForward: a file of version 1 verifies as it lies, is taken
-// up by this program with its chain unbroken, and verifies again (R54, F42).
+// TestOldFileIsBroughtForward: a file of an older version verifies as it lies, is
+// taken up by this program with its chain unbroken, and verifies again (R54, F42).
 func TestOldFileIsBroughtForward(t *testing.T) {
+	for version := 1; version < schemaVersion; version++ {
+		t.Run(fmt.Sprint(version), func(t *testing.T) { bringForward(t, version) })
+	}
+}
+
+func bringForward(t *testing.T, version int) {
 	c := setup(t)
 	l := open(t, c)
 	appendMany(t, l, 20)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	tamper(t, c.Dir, "DROP INDEX record_request", "DROP INDEX record_reason", "DROP INDEX record_actor_act", first, "PRAGMA user_version=1")
+	var back []string
+	for _, statement := range third {
+		name, _, _ := strings.Cut(strings.TrimPrefix(statement, "CREATE INDEX "), " ")
+		back = append(back, "DROP INDEX "+name)
+	}
+	back = append(append(back, earlier(version)...), fmt.Sprintf("PRAGMA user_version=%d", version))
+	tamper(t, c.Dir, back...)
 	mustVerify(t, verifyConfig(c))
 	old, err := OpenReader(t.Context(), c.Dir)
 	if err != nil {
@@ -63,7 +77,7 @@ func TestOldFileIsBroughtForward(t *testing.T) {
 	}
 	before, err := old.Search(t.Context(), Query{Reason: "none such", From: time.Unix(0, 0)})
 	if err != nil || len(before) != 0 {
-		t.Errorf("a search in a file of version 1: %v %v", before, err)
+		t.Errorf("a search in an older file: %v %v", before, err)
 	}
 	if err := old.Close(); err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ import (
 const (
 	fileName      = "audit.db"
 	lockName      = "audit.lock"
-	schemaVersion = 2
+	schemaVersion = 3
 )
 
 // The texts that have no column of their own, as searches and indexes name them.
@@ -45,33 +45,51 @@ var schema = []string{
   target  TEXT    AS (json_extract(body, '$.target')) VIRTUAL
 ) STRICT`,
 	`CREATE UNIQUE INDEX record_chain ON record (replica, seq)`,
-	`CREATE INDEX record_target ON record (target, at)`,
-	`CREATE INDEX record_action ON record (action, outcome, at)`,
-	`CREATE INDEX record_outcome ON record (outcome, at)`,
+	actionIndex,
 	`CREATE TABLE checkpoint (replica TEXT PRIMARY KEY, line TEXT NOT NULL) STRICT`,
 	`CREATE TABLE trim (replica TEXT PRIMARY KEY, line TEXT NOT NULL) STRICT`,
 }
 
-// second is what version 2 adds: indexes only. The records and their chains are
-// those of version 1. Two are over texts that not every record has. Where a value
-// may be that of very many records, as the program's own name is, action and
-// outcome stand in the index too: what does not fit is passed over without a look
-// at the record.
-var second = []string{
-	`CREATE INDEX record_actor_act ON record (actor, at, action, outcome)`,
-	`CREATE INDEX record_request ON record (` + requestText + `, at) WHERE ` + requestText + ` IS NOT NULL`,
-	`CREATE INDEX record_reason ON record (` + reasonText + `, at, action, outcome) WHERE ` + reasonText + ` IS NOT NULL`,
+// actionIndex answers what is asked of everybody.
+const actionIndex = `CREATE INDEX record_action ON record (action, outcome, at)`
+
+// requestIndex came with version 2. Its text, as a reason and a target, is one
+// that not every record has.
+const requestIndex = `CREATE INDEX record_request ON record (` + requestText + `, at) WHERE ` + requestText + ` IS NOT NULL`
+
+// third is what version 3 adds: indexes only, like version 2. The records and
+// their chains are those of version 1. Each begins with what a question names and
+// goes on with action and outcome, so that every question has a place in one of
+// them that holds nothing else (branch.go); what fails for a reason is found by
+// person too without a look at the record.
+var third = []string{
+	requestIndex,
+	`CREATE INDEX record_actor_did ON record (actor, action, outcome, at) WHERE actor IS NOT NULL`,
+	`CREATE INDEX record_target_did ON record (target, action, outcome, at) WHERE target IS NOT NULL`,
+	`CREATE INDEX record_reason_did ON record (` + reasonText + `, action, outcome, at, actor, target) WHERE ` + reasonText + ` IS NOT NULL`,
 }
 
-// first is the index of version 1 that record_actor_act stands for.
-const first = `CREATE INDEX record_actor ON record (actor, at)`
+// earlier are the indexes of an older version that those of version 3 stand for,
+// nil when there is no such version.
+func earlier(version int) []string {
+	both := []string{`CREATE INDEX record_target ON record (target, at)`, `CREATE INDEX record_outcome ON record (outcome, at)`}
+	switch version {
+	case 1:
+		return append(both, `CREATE INDEX record_actor ON record (actor, at)`)
+	case 2:
+		return append(both, requestIndex, `CREATE INDEX record_actor_act ON record (actor, at, action, outcome)`,
+			`CREATE INDEX record_reason ON record (`+reasonText+`, at, action, outcome) WHERE `+reasonText+` IS NOT NULL`)
+	default:
+		return nil
+	}
+}
 
 // layout is every statement that a file of a version is laid out with.
 func layout(version int) []string {
-	if version < 2 {
-		return append(slices.Clone(schema), first)
+	if older := earlier(version); older != nil {
+		return slices.Concat(schema, older)
 	}
-	return slices.Concat(schema, second)
+	return slices.Concat(schema, third)
 }
 
 // steps bring a file of a version to the newest; zero is a new file.
@@ -79,7 +97,12 @@ func steps(version int) []string {
 	if version == 0 {
 		return layout(schemaVersion)
 	}
-	return append([]string{"DROP INDEX record_actor"}, second...)
+	var list []string
+	for _, statement := range earlier(version) {
+		name, _, _ := strings.Cut(strings.TrimPrefix(statement, "CREATE INDEX "), " ")
+		list = append(list, "DROP INDEX "+name)
+	}
+	return append(list, third...)
 }
 
 // dsn is the driver's name for the file, escaped so that a folder's name cannot

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -60,10 +61,30 @@ func (r *Reader) Search(ctx context.Context, q Query) ([]Record, error) {
 		q.Limit = defaultLimit
 	}
 	q.Limit = min(q.Limit, maxLimit)
-	statement, args := q.statement()
-	rows, err := r.db.QueryContext(ctx, statement, args...)
+	tx, err := r.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // the places and their records of one moment
 	if err != nil {
 		return nil, fmt.Errorf("audit: search: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // read only: nothing can be lost
+	places, err := q.newest(ctx, tx)
+	if err != nil || len(places) == 0 {
+		return nil, err
+	}
+	records, err := byID(ctx, tx, places)
+	slices.SortFunc(records, func(a, b Record) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.ID, a.ID)) })
+	return records, err
+}
+
+// byID reads records by their ids, in the order of the file.
+func byID(ctx context.Context, db querier, ids []uint64) ([]Record, error) {
+	args := make([]any, len(ids))
+	for i, id := range ids {
+		args[i] = id
+	}
+	places := strings.TrimSuffix(strings.Repeat("?,", len(ids)), ",")
+	rows, err := db.QueryContext(ctx, "SELECT "+columns+" FROM record WHERE id IN ("+places+") ORDER BY id", args...)
+	if err != nil {
+		return nil, fmt.Errorf("audit: read: %w", err)
 	}
 	return collect(rows)
 }
@@ -92,54 +113,6 @@ func collect(rows *sql.Rows) (records []Record, err error) {
 type condition struct {
 	text string
 	args []any
-}
-
-// statement asks each index for its newest rows and merges them, so that a page
-// costs the same in a file of millions. A person is looked for in two indexes;
-// without an outcome an action is looked for in three places of one.
-func (q Query) statement() (text string, args []any) {
-	var selects []string
-	leads, rest := q.leads()
-	for _, lead := range leads {
-		where, values := join(slices.Concat(lead, rest.filters(), q.span()))
-		selects = append(selects, "SELECT * FROM (SELECT "+columns+", at FROM record"+where+
-			" ORDER BY at DESC, id DESC LIMIT ?)")
-		args = append(append(args, values...), q.Limit)
-	}
-	text = "SELECT " + columns + " FROM (" + strings.Join(selects, " UNION ") + ") ORDER BY at DESC, id DESC LIMIT ?"
-	return text, append(args, q.Limit)
-}
-
-// leads are the conditions that pick the index of each branch: what few records
-// share comes first. rest is what the lead leaves to be compared row by row.
-func (q Query) leads() (leads [][]condition, rest Query) {
-	is := func(column, value string) condition { return condition{column + " = ?", []any{value}} }
-	rest = q
-	switch {
-	case q.RequestID != "":
-		rest.RequestID = ""
-		return [][]condition{{is(requestText, clean(q.RequestID, maxID))}}, rest
-	case q.Person != "":
-		rest.Person = ""
-		person := clean(q.Person, maxText)
-		return [][]condition{{is("actor", person)}, {is("target", person)}}, rest
-	case q.Reason != "":
-		rest.Reason = ""
-		return [][]condition{{is(reasonText, clean(q.Reason, maxText))}}, rest
-	}
-	rest.Action, rest.Outcome = "", ""
-	outcomes := []Outcome{OK, Refused, Failed}
-	if q.Outcome != "" {
-		outcomes = []Outcome{q.Outcome}
-	}
-	for _, outcome := range outcomes {
-		lead := []condition{is("outcome", string(outcome))}
-		if q.Action != "" {
-			lead = append(lead, is("action", string(q.Action)))
-		}
-		leads = append(leads, lead)
-	}
-	return leads, rest
 }
 
 // filters compare row by row: the plus signs keep SQLite from an index whose

@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
-	"flag"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -16,8 +13,6 @@ import (
 	"testing"
 	"time"
 )
-
-var mutations = flag.Int("mutations", 1000, "random mutations of the log to try; the full run of T112 takes 10000")
 
 // row is a record as the file holds it.
 type row struct{ body, hash, mac []byte }
@@ -55,14 +50,13 @@ func rowsOf(t testing.TB, dir string) (rows []row) {
 	return rows
 }
 
-// walked gives the faults of rows under the key and the checkpoints of c.
-func walked(t testing.TB, c Config, rows []row) faults {
+// anchored are the checkpoints of c's anchor, each by our key.
+func anchored(t testing.TB, c Config) (lines []signedLine) {
 	t.Helper()
 	keys, err := deriveKeys(c.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	checker := newChecker(keys.mac)
 	text, err := os.ReadFile(c.AnchorFile)
 	if err != nil {
 		t.Fatal(err)
@@ -72,61 +66,21 @@ func walked(t testing.TB, c Config, rows []row) faults {
 		if err != nil || !line.verified(keys.public()) {
 			t.Fatalf("anchor line %s: %v", raw, err)
 		}
-		checker.swear([]signedLine{line})
+		lines = append(lines, line)
 	}
+	return lines
+}
+
+// walked gives the faults of rows under the key of the records and checkpoints.
+func walked(mac []byte, checkpoints []signedLine, rows []row) faults {
+	checker := newChecker(mac)
+	checker.swear(checkpoints)
 	checker.settle()
 	for _, r := range rows {
 		checker.record(r.body, r.hash, r.mac)
 	}
 	checker.end()
 	return checker.faults
-}
-
-// mutate makes one random change to rows: what T112 lists, short of a rewrite.
-func mutate(rng *rand.Rand, rows []row) (what string, out []row) {
-	out = slices.Clone(rows)
-	i, j := rng.IntN(len(rows)), rng.IntN(len(rows))
-	switch rng.IntN(8) {
-	case 0, 1, 2:
-		field := rng.IntN(3)
-		part := []*[]byte{&out[i].body, &out[i].hash, &out[i].mac}[field]
-		bit := rng.IntN(len(*part) * 8)
-		*part = bytes.Clone(*part)
-		(*part)[bit/8] ^= 1 << (bit % 8)
-		return fmt.Sprintf("bit %d of part %d of row %d", bit, field, i), out
-	case 3:
-		return fmt.Sprintf("delete %d", i), slices.Delete(out, i, i+1)
-	case 4:
-		j = min(j+1, len(rows))
-		return fmt.Sprintf("cut to %d", min(i, j)), out[:min(i, j)]
-	case 5:
-		return fmt.Sprintf("copy %d to %d", i, j), slices.Insert(out, j, rows[i])
-	case 6:
-		if i == j {
-			j = (i + 1) % len(rows)
-		}
-		out[i], out[j] = out[j], out[i]
-		return fmt.Sprintf("swap %d and %d", i, j), out
-	default: // a changed record with a fitting hash, by somebody without the key
-		out[i].body = bytes.Replace(rows[i].body, []byte(`"outcome":"ok"`), []byte(`"outcome":"failed"`), 1)
-		sum := sha256.Sum256(out[i].body)
-		out[i].hash = sum[:]
-		return fmt.Sprintf("forge %d", i), out
-	}
-}
-
-func TestEveryRandomMutationIsFound(t *testing.T) { // T112
-	c, rows := written(t, 60)
-	if f := walked(t, c, rows); f.total != 0 {
-		t.Fatalf("untouched: %v", f.list)
-	}
-	rng := rand.New(rand.NewPCG(1, 2))
-	for range *mutations {
-		what, changed := mutate(rng, rows)
-		if f := walked(t, c, changed); f.total == 0 {
-			t.Errorf("%s: not found", what)
-		}
-	}
 }
 
 // TestChangedFileIsFound changes the file itself and asks the whole verifier.
@@ -147,8 +101,8 @@ func TestChangedFileIsFound(t *testing.T) { // T112
 		"checkpoint changed":     {FaultSignature, []string{`UPDATE checkpoint SET line = replace(line, '"seq":60', '"seq":59')`}},
 		"checkpoint garbage":     {FaultSignature, []string{`UPDATE checkpoint SET line = 'x'`}},
 		"false trim":             {FaultSignature, []string{`INSERT INTO trim SELECT replica, line FROM checkpoint`}},
-		"index dropped":          {FaultFile, []string{`DROP INDEX record_actor_act`}},
-		"index over other words": {FaultFile, []string{`DROP INDEX record_actor_act`, `CREATE INDEX record_actor_act ON record (actor, at) WHERE id <> 20`}},
+		"index dropped":          {FaultFile, []string{`DROP INDEX record_actor_did`}},
+		"index over other words": {FaultFile, []string{`DROP INDEX record_actor_did`, `CREATE INDEX record_actor_did ON record (actor, at) WHERE id <> 20`}},
 		"trigger added":          {FaultFile, []string{`CREATE TRIGGER hide AFTER INSERT ON record BEGIN DELETE FROM record WHERE id = new.id; END`}},
 		"doubled":                {FaultOrder, []string{`DROP INDEX record_chain`, `INSERT INTO record (id, body, hash, mac) SELECT 1000, body, hash, mac FROM record WHERE id = 60`}},
 	} {
@@ -201,10 +155,10 @@ func TestRemovedIndexEntryIsFound(t *testing.T) { // a search must not be made b
 	c, _ := written(t, 60)
 	tamper(t, c.Dir,
 		"PRAGMA writable_schema=ON",
-		"UPDATE sqlite_schema SET sql = sql || ' WHERE id <> 20' WHERE name = 'record_actor_act'",
-		"PRAGMA writable_schema=RESET", "REINDEX record_actor_act",
+		"UPDATE sqlite_schema SET sql = sql || ' AND id <> 20' WHERE name = 'record_actor_did'",
+		"PRAGMA writable_schema=RESET", "REINDEX record_actor_did",
 		"PRAGMA writable_schema=ON",
-		"UPDATE sqlite_schema SET sql = replace(sql, ' WHERE id <> 20', '') WHERE name = 'record_actor_act'",
+		"UPDATE sqlite_schema SET sql = replace(sql, ' AND id <> 20', '') WHERE name = 'record_actor_did'",
 		"PRAGMA writable_schema=RESET")
 	report, err := Verify(t.Context(), verifyConfig(c))
 	if !errors.Is(err, ErrFault) || report.Faults[0].Kind != FaultFile {

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -9,6 +11,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // AssetPrefix is where the assets are served.
@@ -23,6 +26,7 @@ type Assets struct {
 type asset struct {
 	content []byte
 	kind    string
+	packed  func() []byte // content by gzip, made at the first request; gives nil where that saves nothing
 }
 
 // loadAssets reads assets/**. A type that is not listed here is not served,
@@ -52,7 +56,7 @@ func loadAssets(files fs.FS) (*Assets, error) {
 		name := strings.TrimPrefix(file, "assets/")
 		address := AssetPrefix + strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(sum[:8]) + ext
 		a.paths[name] = address
-		a.files[address] = asset{content: content, kind: kind}
+		a.files[address] = asset{content: content, kind: kind, packed: sync.OnceValue(func() []byte { return pack(content) })}
 		return nil
 	})
 	if err != nil {
@@ -77,8 +81,45 @@ func (a *Assets) Has(address string) bool {
 	return ok
 }
 
+// pack compresses an asset as well as gzip can, nil when that saves nothing.
+func pack(content []byte) []byte {
+	var out bytes.Buffer
+	zip, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
+	if err != nil {
+		return nil
+	}
+	if _, err := zip.Write(content); err != nil || zip.Close() != nil || out.Len() >= len(content) {
+		return nil
+	}
+	return out.Bytes()
+}
+
+// takesGzip reports whether a request's Accept-Encoding names gzip or all
+// encodings, and does not refuse it by a weight of zero (RFC 9110, 12.5.3).
+func takesGzip(header http.Header) bool {
+	takes := false
+	for part := range strings.SplitSeq(strings.Join(header.Values("Accept-Encoding"), ","), ",") {
+		coding, weight, _ := strings.Cut(part, ";")
+		weight = strings.ReplaceAll(strings.ToLower(weight), " ", "")
+		refused := strings.HasPrefix(weight, "q=0") && strings.Trim(weight[len("q=0"):], ".0") == ""
+		switch strings.ToLower(strings.TrimSpace(coding)) {
+		case "gzip":
+			return !refused
+		case "*":
+			takes = !refused
+		}
+	}
+	return takes
+}
+
 // ServeHTTP serves exactly the addresses that Path gives, cached for ever;
 // everything else is a plain 404 (T60).
+//
+// Assets are compressed, pages and answers of the API are not: an asset is public and
+// the same for everybody, while a page holds what only its reader may know (a
+// sign-in's state, names, cursors) beside words out of its address, and the length of
+// both compressed together tells of the one to whoever chooses the other (BREACH). The
+// pages are small enough without.
 func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	file, ok := a.files[r.URL.Path]
 	if !ok {
@@ -86,11 +127,19 @@ func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	header := w.Header()
+	content := file.content
+	if packed := file.packed(); packed != nil {
+		header.Add("Vary", "Accept-Encoding")
+		if takesGzip(r.Header) {
+			content = packed
+			header.Set("Content-Encoding", "gzip")
+		}
+	}
 	header.Set("Content-Type", file.kind)
-	header.Set("Content-Length", strconv.Itoa(len(file.content)))
+	header.Set("Content-Length", strconv.Itoa(len(content)))
 	header.Set("Cache-Control", "public, max-age=31536000, immutable")
 	if r.Method == http.MethodHead {
 		return
 	}
-	_, _ = w.Write(file.content) // the reader has gone: nobody is left to tell
+	_, _ = w.Write(content) // the reader has gone: nobody is left to tell
 }

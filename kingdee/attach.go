@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	jsonv2 "github.com/go-json-experiment/json"
 
@@ -19,6 +20,7 @@ type Attachment struct {
 	RecordID string // internal id
 	Number   string // of the bill
 	Name     string // file name
+	Alias    string // what FindAttachments tells files of one name apart by; Name when empty
 }
 
 // attachPart is how much of a file goes in one call: as Base64 it is 4 MiB, below
@@ -47,7 +49,8 @@ func (c *Client) Attach(ctx context.Context, a Attachment, content io.Reader) (s
 	if err := checkKey(a.Form); err != nil {
 		return "", err
 	}
-	if !cleanToken(a.RecordID) || !plainText(a.Name, 200) {
+	a.Alias = orText(a.Alias, a.Name)
+	if !cleanToken(a.RecordID) || !plainText(a.Name, 200) || !plainText(a.Alias, 200) {
 		return "", identity.Fail(identity.Invalid, identity.CodeKingdeeSetup, "kingdee: an attachment needs a record id and a file name without control characters")
 	}
 	reader := bufio.NewReaderSize(content, 1)
@@ -69,10 +72,45 @@ func (c *Client) Attach(ctx context.Context, a Attachment, content io.Reader) (s
 	}
 }
 
+// mostAttachments bounds what is read about one record.
+const mostAttachments = 1000
+
+// Filed is a file that stands at a record.
+type Filed struct{ Name, Alias string }
+
+// FindAttachments lists the files that stand at a record. None is an empty
+// result and means that Kingdee was asked; after any error nobody knows. A file
+// of which the last part has not come is not among them.
+func (c *Client) FindAttachments(ctx context.Context, form, recordID string) ([]Filed, error) {
+	if !cleanToken(recordID) {
+		return nil, refusedFilter("an internal id holds more than letters, digits, _ and -")
+	}
+	keys := c.cfg.Forms.Attachment
+	rows, err := c.Query(ctx, Query{
+		Form: keys.Form, Fields: []string{keys.ID, keys.Bill, keys.Record, keys.Name, keys.Alias},
+		Filter: Where(Equals(keys.Bill, form), Equals(keys.Record, recordID)), Page: Page{Limit: mostAttachments},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) >= mostAttachments { // the filter was not applied; none of it is believed
+		fault := newFault(implausible, keys.Form, fmt.Sprintf("%d files and more at one record", len(rows)))
+		c.alarm.raise(fault)
+		return nil, fault.public()
+	}
+	var list []Filed
+	for _, row := range rows {
+		if strings.EqualFold(row[1], form) && row[2] == recordID {
+			list = append(list, Filed{Name: row[3], Alias: row[4]})
+		}
+	}
+	return list, nil
+}
+
 func (c *Client) attachPart(ctx context.Context, a Attachment, fileID string, part []byte, last bool) (string, error) {
 	got, err := c.perform(ctx, "AttachmentUpLoad", envelopeC{where: a.Form, Data: attachData{
 		FileName: a.Name, FormId: a.Form, IsLast: last, InterId: a.RecordID, EntryinterId: "-1", BillNO: a.Number,
-		AliasFileName: a.Name, FileId: fileID, SendByte: base64.StdEncoding.EncodeToString(part),
+		AliasFileName: a.Alias, FileId: fileID, SendByte: base64.StdEncoding.EncodeToString(part),
 	}})
 	if err != nil {
 		return "", err

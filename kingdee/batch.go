@@ -43,6 +43,7 @@ type saveData struct {
 	IsAutoAdjustField     string
 	InterationFlags       string // sic
 	IgnoreInterationFlag  string
+	ValidateRepeatJson    string `json:",omitempty"` //nolint:revive // the vendor's spelling
 	Model                 any
 }
 

@@ -195,7 +195,11 @@ func (c *Client) save(ctx context.Context, method, form string, model Model) (Bi
 	if _, err := json.Marshal(model); err != nil {
 		return Bill{}, identity.Fail(identity.Invalid, identity.CodeKingdeeSetup, "kingdee: %s: %w", form, err)
 	}
-	got, err := c.perform(ctx, method, envelopeC{FormID: form, Data: newSaveData(model)})
+	data := newSaveData(model)
+	if c.billForm(form).Runs && method == "Save" {
+		data.ValidateRepeatJson = "true" // nothing else would tell a second one from the first
+	}
+	got, err := c.perform(ctx, method, envelopeC{FormID: form, Data: data})
 	if err != nil {
 		return Bill{}, err
 	}

@@ -23,6 +23,9 @@ type FormsConfig struct {
 	// known are there by default.
 	Bills map[string]BillForm
 
+	// Attachment are the keys of the files that stand at records.
+	Attachment AttachmentForm
+
 	// SafetyStock is the material's lower bound as seen from STK_Inventory, and
 	// Stock the form itself.
 	Stock StockForm
@@ -84,7 +87,24 @@ type BillForm struct {
 	ID     string // primary key, default FID
 	Number string // default FBillNo
 	Remark string // where the id of the approval stands; empty: looked up by number only
+	Entry  string // the entry that Remark is a field of; empty: it is one of the head
 	Status string // default FDocumentStatus
+
+	// Runs says that Kingdee numbers such documents itself, one after the other:
+	// their number names them only within a period, and no Save sends one. A Save
+	// then asks Kingdee to refuse the same data twice (SIM-K65).
+	Runs bool
+}
+
+// AttachmentForm are the keys of the form that lists files at records. The
+// reference does not have it; public clients query it by these.
+type AttachmentForm struct {
+	Form   string // BOS_Attachment
+	ID     string // FID
+	Bill   string // form of the record, FBillType
+	Record string // internal id of the record, FInterID
+	Name   string // FAttachmentName
+	Alias  string // FaliasFileName
 }
 
 // StockForm are the keys of the stock on hand.
@@ -128,6 +148,10 @@ func formsDefaults(f FormsConfig) FormsConfig {
 	})
 	f.Stock = stockDefaults(f.Stock)
 	f.Bills = billDefaults(f.Bills)
+	a := &f.Attachment
+	orKeys(map[*string]string{
+		&a.Form: "BOS_Attachment", &a.ID: "FID", &a.Bill: "FBillType", &a.Record: "FInterID", &a.Name: "FAttachmentName", &a.Alias: "FaliasFileName",
+	})
 	return f
 }
 
@@ -149,7 +173,7 @@ func billDefaults(given map[string]BillForm) map[string]BillForm {
 		"ER_ExpenseRequest":          {Remark: "FReason"},
 		"PUR_Requisition":            {Remark: "FNote"},
 		"SAL_SaleOrder":              {Remark: "FNote"},
-		"GL_VOUCHER":                 {ID: "FVoucherID", Number: "FNumber"},
+		"GL_VOUCHER":                 {ID: "FVoucherID", Number: "FNumber", Remark: "FEXPLANATION", Entry: "FEntity", Runs: true},
 	}
 	maps.Copy(out, given)
 	for form, keys := range out {
@@ -170,9 +194,9 @@ func orKeys(defaults map[*string]string) {
 func (p *problems) forms(f FormsConfig) {
 	p.check(f.BatchRows >= 1 && f.BatchRows <= 20, "forms.batch_rows: %d is not 1–20", f.BatchRows)
 	p.check(cleanToken(f.Organisation), "forms.organisation: %q is not letters, digits, _ and -", f.Organisation)
-	s, d, h, o, k := f.Staff, f.Department, f.Position, f.Post, f.Stock
+	s, d, h, o, k, a := f.Staff, f.Department, f.Position, f.Post, f.Stock, f.Attachment
 	keys := []string{
-		f.ModifyDate,
+		f.ModifyDate, a.Form, a.ID, a.Bill, a.Record, a.Name, a.Alias,
 		s.SaveNumber, s.Mobile, s.Email, s.JoinDate, s.CreateOrg, s.UseOrg, s.LoginUser, s.CreateUser, s.Department, s.Position,
 		s.Entries, s.EntryID, s.EntryOrg, s.EntryDept, s.EntryPost, s.EntryStart, s.EntryPrimary,
 		d.Form, d.ID, d.Number, d.Name, d.FullName, d.Parent, d.CreateOrg, d.UseOrg, d.ForbidStatus, d.DocumentStatus,
@@ -185,6 +209,7 @@ func (p *problems) forms(f FormsConfig) {
 		b := f.Bills[form]
 		keys = append(keys, form, b.ID, b.Number, b.Status)
 		p.check(b.Remark == "" || formKey(b.Remark), "forms.bills.%s: %q is not a field key", form, b.Remark)
+		p.check(b.Entry == "" || formKey(b.Entry), "forms.bills.%s: %q is not an entry's key", form, b.Entry)
 	}
 	for _, key := range keys {
 		p.check(formKey(key), "forms: %q is not a form id or field key", key)

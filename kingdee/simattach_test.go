@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
+	"strings"
 	"testing"
 	"testing/iotest"
 
@@ -11,6 +13,44 @@ import (
 	"kdgate/kingdee"
 	"kdgate/kingdee/kingdeesim"
 )
+
+// TestFindAttachments lists what stands at one record: by alias where files share
+// a name, nothing that is not whole, and no silence where Kingdee does not answer.
+func TestFindAttachments(t *testing.T) {
+	s := newStage(t, nil)
+	c := s.client(t, nil).Background()
+	var ids []string
+	for _, number := range []string{"DD-F", "DD-G"} {
+		bill, err := c.SaveBill(t.Context(), expense, reimbursement(number, "p"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, bill.ID)
+		for _, alias := range []string{"", number + "-1"} {
+			if _, err := c.Attach(t.Context(), kingdee.Attachment{Form: expense, RecordID: bill.ID, Number: number, Name: "发票.pdf", Alias: alias}, strings.NewReader("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	broken := io.MultiReader(bytes.NewReader(make([]byte, 4<<20)), iotest.ErrReader(io.ErrClosedPipe))
+	if _, err := c.Attach(t.Context(), kingdee.Attachment{Form: expense, RecordID: ids[0], Number: "DD-F", Name: "half.pdf"}, broken); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("a file that breaks off: %v", err)
+	}
+	if last := s.sim.Attachments()[4]; last.Size == 0 || last.Done {
+		t.Errorf("the half that was sent: %+v", last)
+	}
+	list, err := c.FindAttachments(t.Context(), expense, ids[0])
+	if want := []kingdee.Filed{{Name: "发票.pdf", Alias: "发票.pdf"}, {Name: "发票.pdf", Alias: "DD-F-1"}}; err != nil || !slices.Equal(list, want) {
+		t.Errorf("%v %v", list, err)
+	}
+	if list, err := c.FindAttachments(t.Context(), expense, "77"); err != nil || len(list) != 0 {
+		t.Errorf("%v %v", list, err)
+	}
+	s.sim.SetSwitches(kingdeesim.Switches{AttachmentsHidden: true})
+	if _, err := c.FindAttachments(t.Context(), expense, ids[0]); err == nil {
+		t.Error("a question that Kingdee cannot answer has an answer")
+	}
+}
 
 // TestAttach uploads files of no part, one part and several (SIM-K74).
 func TestAttach(t *testing.T) {

@@ -303,7 +303,7 @@ func TestVoucher(t *testing.T) {
 			{Key: "FVOUCHERGROUPID", Value: kingdee.Number("PRE001")},
 			{Key: "FEntity", Value: []kingdee.Model{
 				{
-					{Key: "FEXPLANATION", Value: "报销"},
+					{Key: "FEXPLANATION", Value: "报销 (inst-1)"},
 					{Key: "FACCOUNTID", Value: kingdee.Number("6602")},
 					{Key: "FDetailID", Value: kingdee.Model{{Key: "FDETAILID__FFLEX7", Value: kingdee.Number("1001")}}},
 					{Key: "FDEBIT", Value: kingdee.Decimal("0.30")},
@@ -321,5 +321,11 @@ func TestVoucher(t *testing.T) {
 	}
 	if found, err := c.FindBill(t.Context(), "GL_VOUCHER", bill.Number, ""); err != nil || len(found) != 1 || found[0].ID != bill.ID {
 		t.Errorf("%v %v", found, err)
+	}
+	if found, err := c.FindBill(t.Context(), "GL_VOUCHER", "", "inst-1"); err != nil || len(found) != 1 || found[0].ID != bill.ID {
+		t.Errorf("by the summary of its first row: %v %v", found, err)
+	}
+	if _, err := c.SaveBill(t.Context(), "GL_VOUCHER", voucher("0.30")); refusal(err) == nil || !refusal(err).Repeated() {
+		t.Errorf("the same voucher again: %v", err)
 	}
 }

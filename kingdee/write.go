@@ -53,6 +53,17 @@ func (r *Refusal) Duplicate() bool {
 	return false
 }
 
+// Repeated reports that Kingdee has been given this very data before
+// (ValidateRepeatJson): by its text again, and whoever acts on it looks first.
+func (r *Refusal) Repeated() bool {
+	for _, e := range r.Errors {
+		if strings.Contains(e.Message, "重复") {
+			return true
+		}
+	}
+	return false
+}
+
 // InUse reports that somebody holds the record open (MsgCode 13): try later.
 func (r *Refusal) InUse() bool { return r.MsgCode == "13" }
 

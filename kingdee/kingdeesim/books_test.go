@@ -158,6 +158,74 @@ func TestAttachments(t *testing.T) {
 	if a, b := down(0), down(4<<20); !strings.Contains(a, `"IsLast":false`) || !strings.Contains(b, `"IsLast":true,"FileSize":4194309`) || !strings.Contains(b, `"FilePart":"AAAAAAA="`) {
 		t.Errorf("%.200s / %.200s", a, b)
 	}
+	for name, more := range map[string]string{
+		"no file name": `"FormId":"` + bill + `"`, "another's number": `"FileName":"a","BillNO":"A2"`, "a row without its entry": `"FileName":"a","EntryinterId":"7"`,
+	} {
+		if got := w.post(forms+"AttachmentUpLoad"+tail, fmt.Sprintf(`{"data":{"FormId":%q,"InterId":"%d","IsLast":true,%s}}`, bill, id, more), session).body; !strings.Contains(got, `"MsgCode":8`) {
+			t.Errorf("%s: %.300s", name, got)
+		}
+	}
+	up("", part[:1], false) // begun and never ended
+	list := func() string {
+		return w.query(session, ask("BOS_Attachment", "FAttachmentName,FaliasFileName,FBillNo", fmt.Sprintf("FBillType='%s' and FInterID='%d'", bill, id), `,"OrderString":"FID"`))
+	}
+	if got := list(); got != `[["a.pdf",null,"A1"]]` {
+		t.Errorf("what stands at the record: %s", got)
+	}
+	w.sim.SetSwitches(kingdeesim.Switches{AttachmentsHidden: true})
+	if got := list(); !strings.Contains(got, `"MsgCode":6`) {
+		t.Errorf("hidden: %s", got)
+	}
+}
+
+// TestVouchers proves what a voucher is refused for, and that its number runs
+// within its book, period and group.
+func TestVouchers(t *testing.T) {
+	w := startOffice(t)
+	session := w.session()
+	if err := w.sim.ClosePeriods(centreID, "2026-03"); err != nil {
+		t.Fatal(err)
+	}
+	good := `{"FNumber":"77","FDate":"2026-05-04","FYear":2026,"FPeriod":5,"FAccountBookID":{"FNumber":"001"},"FVOUCHERGROUPID":{"FNumber":"PRE001"},"FEntity":[` +
+		`{"FEXPLANATION":"报销 (x-1)","FACCOUNTID":{"FNumber":"6602"},"FDC":1,"FDEBIT":0.30,"FDetailID":{"FDETAILID__FFLEX7":{"FNumber":"1001"}}},` +
+		`{"FACCOUNTID":{"FNumber":"2241"},"FDC":"2","FCREDIT":0.30}]}`
+	for name, swap := range map[string][3]string{
+		"unbalanced":          {`"FCREDIT":0.30`, `"FCREDIT":0.29`, "借贷不平衡"},
+		"closed":              {"2026-05-04\",\"FYear\":2026,\"FPeriod\":5", "2026-03-31\",\"FYear\":2026,\"FPeriod\":3", "已结账"},
+		"year":                {`"FYear":2026`, `"FYear":2025`, "不一致"},
+		"period":              {`"FPeriod":5`, `"FPeriod":6`, "不一致"},
+		"both sides":          {`"FDEBIT":0.30`, `"FDEBIT":0.30,"FCREDIT":0.30`, "只能录入一个"},
+		"no side":             {`"FCREDIT":0.30`, `"FCREDIT":0`, "只能录入一个"},
+		"wrong side":          {`"FDC":1`, `"FDC":2`, "不一致"},
+		"a third of a cent":   {`"FDEBIT":0.30`, `"FDEBIT":0.303`, "精度"},
+		"no book":             {`"FAccountBookID":{"FNumber":"001"},`, ``, "FAccountBookID"},
+		"no group":            {`"FVOUCHERGROUPID":{"FNumber":"PRE001"},`, ``, "FVOUCHERGROUPID"},
+		"dimension cut off":   {`"FDETAILID__FFLEX7"`, `"FFLEX7"`, "核算维度"},
+		"dimension no object": {`{"FDETAILID__FFLEX7":{"FNumber":"1001"}}`, `"1001"`, "核算维度"},
+	} {
+		model := strings.Replace(good, strings.ReplaceAll(swap[0], `\"`, `"`), strings.ReplaceAll(swap[1], `\"`, `"`), 1)
+		got := w.write(session, "Save", "GL_VOUCHER", `{"Model":`+model+`}`)
+		if status := got.Result.ResponseStatus; model == good || status.IsSuccess || status.MsgCode != 11 || !strings.Contains(got.texts(), swap[2]) {
+			t.Errorf("%s: %d %s", name, status.MsgCode, got.texts())
+		}
+	}
+	june := strings.NewReplacer("2026-05-04", "2026-06-01", `"FPeriod":5`, `"FPeriod":6`).Replace(good)
+	for i, step := range [][2]string{{good, "1"}, {good, "2"}, {june, "1"}, {good, "3"}} {
+		if got := w.write(session, "Save", "GL_VOUCHER", `{"Model":`+step[0]+`}`); got.Result.Number != step[1] {
+			t.Errorf("voucher %d: %+v", i, got.Result)
+		}
+	}
+	rows := w.query(session, ask("GL_VOUCHER", "FNumber,FEXPLANATION", "FEXPLANATION like '%x-1%'", `,"OrderString":"FVoucherID"`))
+	if rows != `[["1","报销 (x-1)"],["2","报销 (x-1)"],["1","报销 (x-1)"],["3","报销 (x-1)"]]` {
+		t.Errorf("by a part of the summary: %s", rows)
+	}
+	if got := w.query(session, ask("GL_VOUCHER", "FBillNo", "", "")); !strings.Contains(got, `"MsgCode":9`) {
+		t.Errorf("a voucher has no FBillNo: %s", got)
+	}
+	w.sim.SetSwitches(kingdeesim.Switches{VoucherNumbersSent: true})
+	if got := w.write(session, "Save", "GL_VOUCHER", `{"Model":`+good+`}`); got.Result.Number != "77" {
+		t.Errorf("a number that is taken: %+v", got.Result)
+	}
 }
 
 // TestConcurrencyLimit proves MsgCode 14 for too many operations at once.

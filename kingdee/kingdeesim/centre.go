@@ -27,7 +27,8 @@ type centre struct {
 	open    map[openRecord]string
 	bodies  map[[32]byte]bool // what ValidateRepeatJson has seen
 	files   []*Attachment
-	closed  string // the last closed period, 2026-01; "" means none
+	filed   []*Attachment // those of files that are whole
+	closed  string        // the last closed period, 2026-01; "" means none
 
 	staffByNumber map[string][]int
 	staffByID     map[int64]int

@@ -1,6 +1,7 @@
 package kingdeesim
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,8 @@ type docField struct {
 	kind kind
 	form string // what a kindRef points at
 	must bool
+
+	searched bool // look-ups ask for a part of its text
 }
 
 // docForm describes a form whose records are kept as documents: bills, and base
@@ -42,6 +45,7 @@ type docForm struct {
 	readOnly        bool
 	dated           string // the field that a closed period is compared with
 	check           func(f *fields, d *document)
+	series          func(d *document) string // what numbers run within that Kingdee gives itself; nil: a number is the caller's
 }
 
 // document is one record of such a form.
@@ -64,10 +68,15 @@ type docTable struct {
 	list     []*document
 	byID     map[int64]int
 	byNumber map[string][]int
+	searched map[string]grams // by lower-case key
 }
 
-func newDocTable() *docTable {
-	return &docTable{byID: map[int64]int{}, byNumber: map[string][]int{}}
+func newDocTable(searched []string) *docTable {
+	t := &docTable{byID: map[int64]int{}, byNumber: map[string][]int{}, searched: map[string]grams{}}
+	for _, key := range searched {
+		t.searched[key] = grams{}
+	}
+	return t
 }
 
 func (t *docTable) add(d *document) int {
@@ -75,7 +84,15 @@ func (t *docTable) add(d *document) int {
 	at := len(t.list) - 1
 	t.byID[d.id] = at
 	t.byNumber[d.number] = append(t.byNumber[d.number], at)
+	t.mark(at)
 	return at
+}
+
+// replace puts a changed document in the place of the old one.
+func (t *docTable) replace(at int, d *document, number string) {
+	t.list[at] = d
+	t.renumber(at, number)
+	t.mark(at)
 }
 
 func (t *docTable) renumber(at int, number string) {
@@ -90,7 +107,7 @@ func (t *docTable) renumber(at int, number string) {
 
 func (t *docTable) remove(at int) {
 	list := slices.Delete(t.list, at, at+1)
-	*t = *newDocTable()
+	*t = *newDocTable(slices.Collect(maps.Keys(t.searched)))
 	for _, d := range list {
 		t.add(d)
 	}
@@ -106,7 +123,7 @@ const (
 func (c *centre) table(formID string) *docTable {
 	key := strings.ToLower(formID)
 	if c.docs[key] == nil {
-		c.docs[key] = newDocTable()
+		c.docs[key] = newDocTable(c.schemas[key].searchedFields())
 	}
 	return c.docs[key]
 }
@@ -131,7 +148,8 @@ func (d *docForm) build() *form {
 			"fcreatedate":             func(c *centre, row int) any { return moment(at(c, row).created) },
 			"fmodifydate":             func(c *centre, row int) any { return moment(at(c, row).modified) },
 		},
-		lines: func(c *centre, row int) int { return len(at(c, row).lines) },
+		lines:   func(c *centre, row int) int { return len(at(c, row).lines) },
+		holding: func(c *centre, pieces map[string]string) ([]int, bool) { return c.docs[id].holding(pieces) },
 	}
 	d.addColumns(f, at)
 	f.indexes = map[string]index{

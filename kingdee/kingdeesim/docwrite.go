@@ -49,15 +49,9 @@ func (d *docForm) store(f *fields, row int) int {
 		}
 	}
 	number := doc.number
-	f.text(d.number, &number, false)
-	if number == "" {
-		number = f.centre.nextNumber(d, table)
-	}
-	for _, i := range table.byNumber[number] {
-		if row < 0 || i != at {
-			f.duplicate(d.number, number)
-			break
-		}
+	runs := d.series != nil && !f.server.Switches().VoucherNumbersSent
+	if !runs {
+		number = d.ownNumber(f, table, number, at, row < 0)
 	}
 	f.readAll(d.head, doc.values)
 	d.storeLines(f, doc)
@@ -68,13 +62,31 @@ func (d *docForm) store(f *fields, row int) int {
 	if len(f.errors) > 0 {
 		return 0
 	}
+	if runs && row < 0 {
+		number = table.nextInSeries(d, doc)
+	}
 	if row < 0 {
 		doc.id, doc.number = f.centre.tables.next(), number
 		return table.add(doc) << lineBits
 	}
-	table.list[at] = doc
-	table.renumber(at, number)
+	table.replace(at, doc, number)
 	return row
+}
+
+// ownNumber is the number that was sent, or one that the coding rule gives; one
+// that another document has is refused.
+func (d *docForm) ownNumber(f *fields, table *docTable, number string, at int, fresh bool) string {
+	f.text(d.number, &number, false)
+	if number == "" {
+		number = f.centre.nextNumber(d, table)
+	}
+	for _, i := range table.byNumber[number] {
+		if fresh || i != at {
+			f.duplicate(d.number, number)
+			break
+		}
+	}
+	return number
 }
 
 // nextNumber is what the coding rule gives to a record that came without one.

@@ -34,7 +34,7 @@ func reimbursement(id, prefix, shown string) *docForm {
 		head: []docField{
 			{key: "FBillTypeID", kind: kindRef, form: "BOS_BillType"},
 			{key: "FDate", kind: kindDate, must: true},
-			{key: "FCausa"},
+			{key: "FCausa", searched: true},
 			{key: "FRemark"},
 			{key: "FProposerID", kind: kindRef, form: formStaff, must: true},
 			{key: "FRequestDeptID", kind: kindRef, form: formDepartment, must: true},
@@ -97,48 +97,11 @@ func expenseRequest(id, prefix string) *docForm {
 			{key: "FDeptID", kind: kindRef, form: formDepartment},
 			{key: "FOrgID", kind: kindRef, form: formOrganisation, must: true},
 			{key: "FExpenseItemID", kind: kindRef, form: "BD_Expense"},
-			{key: "FReason"},
+			{key: "FReason", searched: true},
 			{key: "FIsBorrow", kind: kindFlag},
 			{key: "FCloseStatus"},
 			{key: "FOrgAmount", kind: kindDecimal},
 			{key: "FCheckedOrgAmount", kind: kindDecimal},
-		},
-	}
-}
-
-func voucher() *docForm {
-	return &docForm{
-		id: "GL_VOUCHER", key: "FVoucherID", number: "FNumber", prefix: "PZ", dated: "FDate",
-		head: []docField{
-			{key: "FDate", kind: kindDate, must: true},
-			{key: "FBUSDATE", kind: kindDate},
-			{key: "FYear"},
-			{key: "FPeriod"},
-			{key: "FVOUCHERGROUPID", kind: kindRef, form: "BD_VOUCHERGROUP", must: true},
-			{key: "FAccountBookID", kind: kindRef, form: "BD_AccountBook", must: true},
-			{key: "FACCBOOKORGID", kind: kindRef, form: formOrganisation},
-		},
-		entry: "FEntity",
-		lines: []docField{
-			{key: "FEXPLANATION"},
-			{key: "FACCOUNTID", kind: kindRef, form: "BD_Account", must: true},
-			{key: "FDetailID", kind: kindObject},
-			{key: "FDC"},
-			{key: "FCURRENCYID", kind: kindRef, form: formCurrency},
-			{key: "FEXCHANGERATETYPE", kind: kindRef, form: "BD_RateType"},
-			{key: "FEXCHANGERATE", kind: kindDecimal},
-			{key: "FAMOUNTFOR", kind: kindDecimal},
-			{key: "FDEBIT", kind: kindDecimal},
-			{key: "FCREDIT", kind: kindDecimal},
-		},
-		check: func(f *fields, d *document) {
-			debit, credit := total(d, "fdebit"), total(d, "fcredit")
-			if filter.Compare(debit, credit) != 0 {
-				f.fail("FEntity", "凭证借贷不平衡：借方%s，贷方%s", debit, credit)
-			}
-			if day, _ := d.values["fdate"].(string); len(day) >= 7 {
-				d.values["fyear"], d.values["fperiod"] = day[:4], strings.TrimLeft(day[5:7], "0")
-			}
 		},
 	}
 }

@@ -18,11 +18,12 @@ type form struct {
 	rows    func(*centre) int
 	columns map[string]column // by lower-case field key
 	hidden  map[string]func(Switches) bool
-	indexes map[string]index       // by lower-case field key
-	shift   uint                   // how far the number of a record stands from the right in a row number
-	wide    map[string]bool        // fields of an entry: asking for one gives a row for each entry row
-	lines   func(*centre, int) int // entry rows of a record
-	write   *writing               // how records are made and changed; nil: they are not
+	indexes map[string]index                               // by lower-case field key
+	shift   uint                                           // how far the number of a record stands from the right in a row number
+	wide    map[string]bool                                // fields of an entry: asking for one gives a row for each entry row
+	lines   func(*centre, int) int                         // entry rows of a record
+	holding func(*centre, map[string]string) ([]int, bool) // records that may hold pieces of text, by lower-case key; nil: no index
+	write   *writing                                       // how records are made and changed; nil: they are not
 	// card is what View shows
 	card func(c *centre, row int) card
 	// status is the FForbidStatus cell, for forms that Forbid and Enable work on
@@ -71,7 +72,23 @@ func one(positions map[int64]int, id int64) []int {
 	return nil
 }
 
-// candidates narrows the rows by an index when the filter allows it.
+// found narrows the rows by an index when the filter allows it.
+func (f *form) found(c *centre, q *filter.Filter) []int {
+	equals := q.Equals()
+	for key := range f.indexes {
+		if _, asked := equals[key]; asked {
+			return f.candidates(c, equals)
+		}
+	}
+	if f.holding != nil {
+		if rows, ok := f.holding(c, q.Pieces()); ok {
+			return rows
+		}
+	}
+	return f.candidates(c, equals)
+}
+
+// candidates narrows the rows by an index of whole values when there is one.
 func (f *form) candidates(c *centre, equals map[string]any) []int {
 	for key, find := range f.indexes {
 		if value, asked := equals[key]; asked {
@@ -102,7 +119,7 @@ func (f *form) spread(c *centre, records []int) []int {
 // newForms builds the forms, by lower-case id.
 func newForms() (map[string]*form, map[string]*docForm) {
 	out, schemas := map[string]*form{}, map[string]*docForm{}
-	for _, f := range []*form{empinfo(), newStaff(), secUser(), department(), position(), currency(), organisations()} {
+	for _, f := range []*form{empinfo(), newStaff(), secUser(), department(), position(), currency(), organisations(), attachments()} {
 		out[strings.ToLower(f.id)] = f
 	}
 	for _, d := range append(financeForms(), tradeForms()...) {

@@ -137,6 +137,9 @@ func (c caller) readQuery(data loose.Object, args arguments) (query, *opError) {
 	if q.form, bad = c.form(orElse(data.Text("FormId"), args.text(-1, "formid"))); bad != nil {
 		return q, bad
 	}
+	if q.form.id == formAttachment && c.server.Switches().AttachmentsHidden {
+		return q, failed(codeDatabase, "数据库执行异常，请联系系统管理员")
+	}
 	if q.blind = !c.mayRead(q.form); q.blind && c.server.Switches().NoRightsIsError {
 		return q, failed(codeNoRight, "您没有该功能的操作权限")
 	}
@@ -322,7 +325,7 @@ func (c caller) readPage(q *query, data loose.Object) *opError {
 // purpose (K53): whoever pages without an order must notice.
 func (c caller) run(q query) []int {
 	var rows []int
-	found := q.form.candidates(c.centre, q.filter.Equals())
+	found := q.form.found(c.centre, q.filter)
 	if q.wide {
 		found = q.form.spread(c.centre, found)
 	}

@@ -17,6 +17,7 @@ const (
 	codeNoOperation = 3
 	codeException   = 4
 	codeNoForm      = 5
+	codeDatabase    = 6
 	codeBadArgument = 8
 	codeNoField     = 9
 	codeNoData      = 10

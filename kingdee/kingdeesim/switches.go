@@ -44,6 +44,8 @@ type Switches struct {
 	NoAntiTampering     bool   `json:"noAntiTampering"`     // K99: a server before V9.1, without pvfgsdhsfg
 	CompressReplies     bool   `json:"compressReplies"`     // K100: every reply to a page call is compressed, not only when asked for
 	RigidBaseData       bool   `json:"rigidBaseData"`       // base data under audit or audited cannot be saved either, only after UnAudit
+	VoucherNumbersSent  bool   `json:"voucherNumbersSent"`  // a voucher takes the FNumber that is sent instead of the next of its book, period and group
+	AttachmentsHidden   bool   `json:"attachmentsHidden"`   // BOS_Attachment cannot be queried: MsgCode 6, as one source reports
 	BatchLimitIsError   bool   `json:"batchLimitIsError"`   // K69: more than 20 bills or BatchCount above 10 is MsgCode 14 instead of slow
 	MaxConcurrent       int    `json:"maxConcurrent"`       // operations at once before MsgCode 14; 0 means no limit
 	NoWebSocket         bool   `json:"noWebSocket"`         // the reference leaves WebSocket unknown; the simulator offers one

@@ -36,7 +36,7 @@ func purchaseRequest() *docForm {
 			{key: "FApplicationDeptId", kind: kindRef, form: formDepartment},
 			{key: "FApplicantId", kind: kindRef, form: formStaff},
 			{key: "FRequestType"},
-			{key: "FNote"},
+			{key: "FNote", searched: true},
 		},
 		entry: "FEntity", shown: "ReqEntry",
 		lines: []docField{
@@ -59,7 +59,7 @@ func salesOrder() *docForm {
 			{key: "FCustId", kind: kindRef, form: "BD_Customer", must: true},
 			{key: "FSalerId", kind: kindRef, form: formStaff},
 			{key: "FSaleDeptId", kind: kindRef, form: formDepartment},
-			{key: "FNote"},
+			{key: "FNote", searched: true},
 		},
 		entry: "FSaleOrderEntry", shown: "SaleOrderEntry",
 		lines: []docField{

@@ -250,3 +250,30 @@ func collect(n node, out map[string]any) {
 		}
 	}
 }
+
+// Pieces returns, by lower-case field name, the longest piece of text that the
+// field must hold in every match, from conditions "field like '%piece%'".
+func (f *Filter) Pieces() map[string]string {
+	out := map[string]string{}
+	pieces(f.root, out)
+	return out
+}
+
+func pieces(n node, out map[string]string) {
+	switch n := n.(type) {
+	case *both:
+		pieces(n.left, out)
+		pieces(n.right, out)
+	case *like:
+		pattern, ok := n.pattern.value.(string)
+		if n.left.name == "" || n.pattern.name != "" || !ok {
+			return
+		}
+		key := strings.ToLower(n.left.name)
+		for piece := range strings.FieldsFuncSeq(pattern, func(r rune) bool { return r == '%' || r == '_' }) {
+			if len(piece) > len(out[key]) {
+				out[key] = piece
+			}
+		}
+	}
+}

@@ -96,13 +96,15 @@ func (c *Client) Quota(ctx context.Context) Quota {
 
 // CountEvent notes an event that came, if it is of a kind that costs quota. The
 // stream does so itself; receivers of callbacks do it here.
-func (c *Client) CountEvent(ctx context.Context, e Event) {
+//
+// It asks nobody: the count is handed over with the next look at the quota.
+func (c *Client) CountEvent(e Event) {
 	for _, free := range []string{"user_", "org_", "label_", EventCheckURL} {
 		if strings.HasPrefix(e.Type, free) {
 			return
 		}
 	}
-	c.meter.events.add(ctx, c.now(), 1)
+	c.meter.events.note(c.now(), 1)
 }
 
 // meter counts what leaves and what comes.
@@ -218,6 +220,15 @@ func (m *monthly) add(ctx context.Context, now time.Time, n int64) {
 	m.pending += n
 	m.mu.Unlock()
 	m.settle(ctx, now)
+}
+
+// note counts n without asking anybody: whoever counts may have to answer at
+// once. It is handed over with the next question for the total.
+func (m *monthly) note(now time.Time, n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.turn(now)
+	m.pending += n
 }
 
 // turn begins a new month; the caller holds the lock.

@@ -137,7 +137,7 @@ func TestRetryAfter(t *testing.T) {
 func TestQuotaOfEvents(t *testing.T) {
 	b := newBench(t)
 	for _, kind := range []string{EventInstance, EventTask, "check_in", EventUserAdded, EventDeptRemoved, EventAdminAdded, "label_user_change", EventCheckURL} {
-		b.CountEvent(t.Context(), Event{Type: kind})
+		b.CountEvent(Event{Type: kind})
 	}
 	if q := b.Quota(t.Context()); q.Events.Used != 3 || q.Events.Left != 2997 {
 		t.Errorf("%+v", q.Events)

@@ -217,7 +217,7 @@ func (l *link) handOver(ctx context.Context, f streamFrame, e Event) {
 		return
 	}
 	s.note(func(st *StreamStatus) { st.LastEvent, st.Events = s.client.now(), st.Events+1 })
-	defer s.client.CountEvent(ctx, e)
+	defer s.client.CountEvent(e)
 	if err := l.handle(bound, e); err != nil {
 		s.log.WarnContext(ctx, "an event could not be taken and comes again", "type", e.Type, "event", e.ID, "error", err)
 		l.later(ctx, f)

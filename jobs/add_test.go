@@ -267,3 +267,42 @@ func TestPatience(t *testing.T) {
 		t.Errorf("after a day: %s", result)
 	}
 }
+
+// TestAddNew proves R39's half of the list: new items and what goes with them are
+// one Commit that reads nothing; the conflict names what was in the way, first
+// what the caller expected; and nothing is written where anything was.
+func TestAddNew(t *testing.T) {
+	eachStore(t, func(t *testing.T, s store.Store) {
+		r := newRig(t, s)
+		draft := func(key string) jobs.Draft {
+			return jobs.Draft{ID: id(key), Payload: jsontext.Value(`1`), Mode: jobs.Renew}
+		}
+		must(t, r.AddNew(t.Context(), []jobs.Draft{draft("a"), draft("b")}, store.Create("mark/1", nil)))
+		r.wantState("a", jobs.Ready)
+		r.wantState("b", jobs.Ready)
+		for _, c := range []struct {
+			what, mark, key, blamed string
+		}{
+			{"an item is in the way", "mark/2", "a", "job/item/bill/a"},
+			{"the caller's expectation is judged first", "mark/1", "a", "mark/1"},
+			{"and alone", "mark/1", "c", "mark/1"},
+		} {
+			err := r.AddNew(t.Context(), []jobs.Draft{draft("new"), draft(c.key)}, store.Create(c.mark, nil))
+			if blamed, ok := store.ConflictKey(err); !ok || blamed != c.blamed || identity.KindOf(err) != identity.Conflict {
+				t.Errorf("%s: %q, %v", c.what, blamed, err)
+			}
+			if _, err := r.Get(t.Context(), id("new")); identity.KindOf(err) != identity.NotFound {
+				t.Errorf("%s: half of it was written: %v", c.what, err)
+			}
+		}
+		must(t, r.AddNew(t.Context(), []jobs.Draft{draft("new")}, store.Create("mark/2", nil)))
+		if err := r.AddNew(t.Context(), []jobs.Draft{{ID: id("bad"), Payload: jsontext.Value(`{`)}}); identity.KindOf(err) != identity.Invalid {
+			t.Errorf("no JSON: %v", err)
+		}
+		var most []jobs.Draft
+		for i := range jobs.MaxNew {
+			most = append(most, draft(fmt.Sprint("many", i)))
+		}
+		must(t, r.AddNew(t.Context(), most, store.Create("mark/3", nil), store.Create("mark/4", nil)))
+	})
+}

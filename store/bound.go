@@ -139,6 +139,9 @@ func (b *Bound) Commit(ctx context.Context, ops ...Op) error {
 		if err = b.commit(ctx, known, ops); !errors.Is(err, ErrConflict) {
 			return err
 		}
+		if key, judged := ConflictKey(err); judged && key != BirthKey {
+			return err // the birth was judged before it, and is what it was
+		}
 		if lost := b.Recognise(ctx); lost != nil {
 			return lost
 		}
@@ -149,12 +152,12 @@ func (b *Bound) Commit(ctx context.Context, ops ...Op) error {
 	return err
 }
 
-// commit adds the expectation that this is the store. A commit that is full
-// already has it judged just before.
+// commit expects, before anything else, that this is the store. A commit that is
+// full already has it judged just before.
 func (b *Bound) commit(ctx context.Context, known birth, ops []Op) error {
 	if len(ops) < MaxOps {
-		bound := make([]Op, 0, len(ops)+1)
-		return b.inner.Commit(ctx, append(append(bound, ops...), Check(BirthKey, known.version))...)
+		bound := append(make([]Op, 0, len(ops)+1), Check(BirthKey, known.version))
+		return b.inner.Commit(ctx, append(bound, ops...)...)
 	}
 	if err := b.Recognise(ctx); err != nil {
 		return err

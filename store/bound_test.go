@@ -41,10 +41,16 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
+	return newBenchOver(t, func(d store.Driver) store.Driver { return d })
+}
+
+// newBenchOver puts something between the engine and its store.
+func newBenchOver(t *testing.T, between func(store.Driver) store.Driver) *bench {
+	t.Helper()
 	driver, err := sqlitestore.Open(t.Context(), sqlitestore.Config{Path: filepath.Join(t.TempDir(), "k.db")})
 	check(t, err)
 	t.Cleanup(func() { check(t, driver.Close()) })
-	sealed, err := store.Seal(driver, store.SealConfig{Keys: [][]byte{make([]byte, store.MinSealKey)}})
+	sealed, err := store.Seal(between(driver), store.SealConfig{Keys: [][]byte{make([]byte, store.MinSealKey)}})
 	check(t, err)
 	b := &bench{sealed: sealed, memory: &memory{}}
 	b.Bound = store.Bind(sealed, store.BoundConfig{
@@ -250,4 +256,42 @@ func TestRenew(t *testing.T) {
 	if err := twin.sealed.Renew(ctx, "none"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("of nothing: %v", err)
 	}
+}
+
+// TestConflictCostsNoSecondQuestion proves R39 of a bound store: its own
+// expectation is judged first, so a conflict of the caller's proves that the
+// store is ours, and nobody is asked again.
+func TestConflictCostsNoSecondQuestion(t *testing.T) {
+	counted := &countingDriver{}
+	b := newBenchOver(t, func(d store.Driver) store.Driver { counted.Driver = d; return counted })
+	ctx := t.Context()
+	check(t, b.Commit(ctx, store.Create("a", nil)))
+	before := counted.asked
+	err := b.Commit(ctx, store.Create("b", nil), store.Create("a", nil))
+	if key, ok := store.ConflictKey(err); !ok || key != "a" || !errors.Is(err, store.ErrConflict) {
+		t.Errorf("%q: %v", key, err)
+	}
+	if n := counted.asked - before; n != 1 {
+		t.Errorf("%d questions for one conflict", n)
+	}
+	b.flush(t)
+	if err := b.Commit(ctx, store.Create("b", nil), store.Check("a", 1)); !errors.Is(err, store.ErrLost) {
+		t.Errorf("a conflict in a store that is lost: %v", err)
+	}
+}
+
+// countingDriver counts what it is asked.
+type countingDriver struct {
+	store.Driver
+	asked int
+}
+
+func (d *countingDriver) Get(ctx context.Context, key string) (store.Entry, error) {
+	d.asked++
+	return d.Driver.Get(ctx, key)
+}
+
+func (d *countingDriver) Apply(ctx context.Context, batch store.Batch) error {
+	d.asked++
+	return d.Driver.Apply(ctx, batch)
 }

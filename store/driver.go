@@ -28,8 +28,8 @@ type Driver interface {
 	Get(ctx context.Context, key string) (Entry, error)
 	// Scan is Store.Scan over raw entries. A page shorter than limit is the end.
 	Scan(ctx context.Context, prefix, after string, limit int) ([]Entry, error)
-	// Apply does all writes or none. Expectations are judged first, then
-	// versions: a put must exceed the version stored under its key, also when
+	// Apply does all writes or none. A broken expectation is a *ConflictError
+	// about the first one in order. Expectations are judged first, then versions: a put must exceed the version stored under its key, also when
 	// that entry is past its end, and where nothing is stored the highest
 	// version ever deleted. Otherwise the error is a *StaleError.
 	Apply(ctx context.Context, batch Batch) error
@@ -65,18 +65,18 @@ func (e *StaleError) Error() string {
 // Unwrap makes a StaleError an ErrConflict to callers.
 func (e *StaleError) Unwrap() error { return ErrConflict }
 
-// Verdict judges the expectation of w against what is stored: nil, ErrConflict
-// or a *StaleError. Drivers that judge in Go share it; exists tells whether
+// Verdict judges the expectation of w against what is stored: nil, a
+// *ConflictError or a *StaleError. Drivers that judge in Go share it; exists tells whether
 // anything is stored, deleted is the highest version ever deleted.
 func (w Write) Verdict(now time.Time, stored Entry, exists bool, deleted Version) error {
 	live := exists && !stored.ended(now)
 	switch {
 	case w.Absent && live:
-		return fmt.Errorf("%w: %q is there", ErrConflict, w.Key)
+		return &ConflictError{Key: w.Key, Why: "is there"}
 	case w.Expect != 0 && !live:
-		return fmt.Errorf("%w: %q is not there", ErrConflict, w.Key)
+		return &ConflictError{Key: w.Key, Why: "is not there"}
 	case w.Expect != 0 && stored.Version != w.Expect:
-		return fmt.Errorf("%w: %q is at version %d, not %d", ErrConflict, w.Key, stored.Version, w.Expect)
+		return &ConflictError{Key: w.Key, Why: fmt.Sprintf("is at version %d, not %d", stored.Version, w.Expect)}
 	case w.Kind != OpPut:
 		return nil
 	}

@@ -133,12 +133,13 @@ func (s *Sealed) scanned(raw Entry, prefix, after string, mark uint64) (Entry, e
 }
 
 // Commit implements Store. Each put gets a version above everything known of its
-// key; if the engine knows a higher one, the commit is sealed again above that.
+// key; if the engine knows a higher one, the whole commit is sealed again above
+// that: where another replica's clock is ahead, every key would ask for it in turn.
 func (s *Sealed) Commit(ctx context.Context, ops ...Op) error {
 	if err := checkOps(ops); err != nil {
 		return err
 	}
-	above := map[string]Version(nil)
+	var above Version
 	var stale *StaleError
 	for range applyTries {
 		batch, err := s.seal(ops, above)
@@ -151,14 +152,19 @@ func (s *Sealed) Commit(ctx context.Context, ops ...Op) error {
 			return nil
 		}
 		if !errors.As(err, &stale) {
-			return s.report(ops[0].Key, err)
+			return s.report(onlyKey(ops), err)
 		}
-		if above == nil {
-			above = make(map[string]Version, 1)
-		}
-		above[stale.Key] = stale.Floor
+		above = max(above, stale.Floor)
 	}
 	return fmt.Errorf("gave up after %d tries: %w", applyTries, stale)
+}
+
+// onlyKey is what a failure of ops is about where there is no choice.
+func onlyKey(ops []Op) string {
+	if len(ops) == 1 {
+		return ops[0].Key
+	}
+	return ""
 }
 
 // Watch implements Store.
@@ -170,7 +176,7 @@ func (s *Sealed) Watch(ctx context.Context, prefix string) (<-chan Event, error)
 }
 
 // seal turns ops into a batch as of now.
-func (s *Sealed) seal(ops []Op, above map[string]Version) (Batch, error) {
+func (s *Sealed) seal(ops []Op, above Version) (Batch, error) {
 	batch := Batch{Now: s.now(), Writes: make([]Write, len(ops))}
 	for i, op := range ops {
 		known := s.floors.of(op.Key)
@@ -184,7 +190,7 @@ func (s *Sealed) seal(ops []Op, above map[string]Version) (Batch, error) {
 		case OpDelete:
 			w.Version = s.floors.afterDelete(op.Key, op.Expect)
 		case OpPut:
-			base := max(op.Expect, known, above[op.Key])
+			base := max(op.Expect, known, above)
 			if base >= maxVersion {
 				return Batch{}, s.tampered(op.Key, fmt.Errorf("version %d is out of range", base))
 			}

@@ -24,6 +24,32 @@ var (
 	ErrLost = errors.New("store: not the store that was here")
 )
 
+// ConflictError is ErrConflict by the engine's own verdict. Expectations are
+// judged in the order of the ops: those before Key held.
+type ConflictError struct {
+	Key string // of the first op whose expectation did not hold
+	Why string // what is there, where the engine tells
+}
+
+func (e *ConflictError) Error() string {
+	if e.Why == "" {
+		return fmt.Sprintf("%v: %q", ErrConflict, e.Key)
+	}
+	return fmt.Sprintf("%v: %q %s", ErrConflict, e.Key, e.Why)
+}
+
+// Unwrap makes a ConflictError an ErrConflict.
+func (e *ConflictError) Unwrap() error { return ErrConflict }
+
+// ConflictKey gives the key of the first expectation that did not hold, where
+// the engine was asked; false for a conflict that was seen without asking.
+func ConflictKey(err error) (key string, ok bool) {
+	if conflict, is := errors.AsType[*ConflictError](err); is {
+		return conflict.Key, true
+	}
+	return "", false
+}
+
 // OutdatedKey gives the key that an error which is ErrOutdated is about.
 func OutdatedKey(err error) (key string, ok bool) {
 	if outdated, is := errors.AsType[*outdatedError](err); is {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"strconv"
 	"time"
 
 	"kdgate/audit"
@@ -17,7 +16,6 @@ import (
 	"kdgate/internal/config"
 	"kdgate/jobs"
 	"kdgate/jobs/schedule"
-	"kdgate/store"
 )
 
 // mountEvents opens the callback door of every organisation that uses it.
@@ -66,9 +64,6 @@ type callbackDoor struct {
 	client *dingtalk.Client
 }
 
-// seenLife is how long a delivery is known, so that a replay does nothing (T65).
-const seenLife = 48 * time.Hour
-
 // Receive implements gateway.EventReceiver.
 func (d *callbackDoor) Receive(ctx context.Context, query url.Values, body []byte) ([]byte, error) {
 	delivery, err := d.set.Receive(query, body)
@@ -85,45 +80,15 @@ func (d *callbackDoor) Receive(ctx context.Context, query url.Values, body []byt
 	return json.Marshal(reply)
 }
 
-// take keeps what the event asks for, then that it came: a crash in between
-// makes it come twice, which is one and the same item.
 func (d *callbackDoor) take(ctx context.Context, delivery dingtalk.Delivery) error {
 	if delivery.Event.Check() {
 		return nil
 	}
-	seen := d.seenKeys(delivery)
-	if known, err := d.server.seen(ctx, seen); known || err != nil {
-		return err
+	fresh, err := d.server.keep(ctx, delivery.Event, d.seenKeys(delivery))
+	if fresh {
+		d.client.CountEvent(delivery.Event)
 	}
-	d.client.CountEvent(ctx, delivery.Event)
-	if err := d.server.takeEvent(ctx, delivery.Event); err != nil {
-		return err
-	}
-	return d.server.remember(ctx, seen)
-}
-
-// remember keeps that a delivery came.
-func (c *Core) remember(ctx context.Context, seen []string) error {
-	var ops []store.Op
-	for _, key := range seen {
-		op := store.Put(key, []byte(strconv.FormatInt(c.options.Now().Unix(), 10)))
-		ops = append(ops, op.For(seenLife))
-	}
-	return c.store.Commit(ctx, ops...)
-}
-
-// seen reports whether one of the keys of a delivery is known.
-func (c *Core) seen(ctx context.Context, keys []string) (bool, error) {
-	for _, key := range keys {
-		_, err := c.store.Get(ctx, key)
-		if err == nil {
-			return true, nil
-		}
-		if !errors.Is(err, store.ErrNotFound) {
-			return false, err
-		}
-	}
-	return false, nil
+	return err
 }
 
 // seenKeys name a delivery by its ciphertext, and by what happened where that
@@ -185,20 +150,17 @@ func (c *Core) takeFailed(ctx context.Context, client *dingtalk.Client, e dingta
 		c.options.Logger.Warn("an event that failed cannot be read", "corp", e.Corp, "bytes", len(e.Raw))
 		return nil
 	}
-	keys := happenedKeys(e)
-	if known, err := c.seen(ctx, keys); known || err != nil {
+	fresh, err := c.keep(ctx, e, happenedKeys(e))
+	switch {
+	case err != nil:
+		return err
+	case !fresh:
 		p.Count("known", 1)
-		return err
-	}
-	client.CountEvent(ctx, e)
-	if err := c.takeEvent(ctx, e); err != nil {
-		return err
-	}
-	p.Count("taken", 1)
-	if len(keys) == 0 {
 		return nil
 	}
-	return c.remember(ctx, keys)
+	client.CountEvent(e)
+	p.Count("taken", 1)
+	return nil
 }
 
 // pullFresh is how recent a pull makes another one at a start needless.

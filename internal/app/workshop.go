@@ -100,7 +100,7 @@ func (c *Core) tasks() ([]schedule.Task, error) {
 // openWorkshop makes what works the list on every replica.
 func (s *Server) openWorkshop() error {
 	var err error
-	s.pool, err = jobs.NewPool(jobs.PoolConfig{Queue: s.queue, Kinds: slices.Concat(s.directoryKinds(), s.hrKinds(), []jobs.Kind{s.approvalKind(), s.noticeKind()}), Log: s.options.Logger})
+	s.pool, err = jobs.NewPool(jobs.PoolConfig{Queue: s.queue, Kinds: slices.Concat(s.directoryKinds(), s.hrKinds(), []jobs.Kind{s.approvalKind(), s.noticeKind(), s.arrivalKind()}), Log: s.options.Logger})
 	return err
 }
 
@@ -128,7 +128,7 @@ func (s *Server) listenToEvents(ctx context.Context) {
 			stream := r.vendors.dingtalk[corp].api.Stream(dingtalk.StreamConfig{})
 			s.streams.hold(corp, stream)
 			group.Go(func() {
-				if err := stream.Run(inner, func(ctx context.Context, e dingtalk.Event) error { return s.takeEvent(ctx, e) }); err != nil && inner.Err() == nil {
+				if err := stream.Run(inner, s.keepHeard); err != nil && inner.Err() == nil {
 					s.options.Logger.Error("event stream ended", "corp", corp, "error", err)
 				}
 			})
@@ -152,22 +152,4 @@ func (r *rooms) eventCorps(way string) map[string]config.Corp {
 		}
 	}
 	return list
-}
-
-// takeEvent hands an event to whoever acts on it. When it returns nil the event
-// is on the work list, where a crash cannot lose it (R36).
-func (c *Core) takeEvent(ctx context.Context, e dingtalk.Event) error {
-	r := c.rooms.Load()
-	if keeper := r.keepers()[e.Corp]; keeper != nil && r.config.Directory.Mode == "on" {
-		if err := keeper.Take(ctx, e); err != nil {
-			return err
-		}
-	}
-	if booker := r.bookers[e.Corp]; booker != nil {
-		if err := booker.Take(ctx, e); err != nil {
-			return err
-		}
-	}
-	c.options.Logger.Debug("event", "corp", e.Corp, "type", e.Type, "via", string(e.Via), "id", e.ID)
-	return nil
 }

@@ -108,12 +108,39 @@ type errand struct {
 // when Take returns, once however often and in whatever order events come (R36,
 // R40). What the event says is only a reason to look.
 func (b *Booker) Take(ctx context.Context, e dingtalk.Event) error {
-	if e.Type != dingtalk.EventInstance || e.Change != "finish" || e.Result != dingtalk.InstanceAgreed ||
-		!b.has(e.Process) || !dingtalk.ValidInstance(e.Instance) {
+	if !b.wants(e) {
 		return nil
 	}
-	_, err := b.add(ctx, e.Instance, errand{Corp: b.cfg.Corp, Process: e.Process, Why: "event", At: e.At})
+	_, err := b.add(ctx, e.Instance, b.errandOf(e))
 	return err
+}
+
+// Drafts is the work that an event asks for, for whoever puts it on the list in a
+// Commit of their own. Where that meets an item which is there, Take decides.
+func (b *Booker) Drafts(e dingtalk.Event) ([]jobs.Draft, error) {
+	if !b.wants(e) {
+		return nil, nil
+	}
+	draft, err := draftOf(e.Instance, b.errandOf(e))
+	return []jobs.Draft{draft}, err
+}
+
+// wants reports whether a rule acts on what happened.
+func (b *Booker) wants(e dingtalk.Event) bool {
+	return e.Type == dingtalk.EventInstance && e.Change == "finish" && e.Result == dingtalk.InstanceAgreed &&
+		b.has(e.Process) && dingtalk.ValidInstance(e.Instance)
+}
+
+func (b *Booker) errandOf(e dingtalk.Event) errand {
+	return errand{Corp: b.cfg.Corp, Process: e.Process, Why: "event", At: e.At}
+}
+
+func draftOf(instance string, e errand) (jobs.Draft, error) {
+	payload, err := json.Marshal(e)
+	if err != nil {
+		return jobs.Draft{}, fmt.Errorf("approval: %w", err)
+	}
+	return jobs.Draft{ID: jobs.ID{Kind: KindBill, Key: instance}, Payload: payload, Mode: jobs.Once}, nil
 }
 
 // has reports whether any rule acts on a process.
@@ -124,11 +151,10 @@ func (b *Booker) has(process string) bool {
 // add puts an approval on the list, and reports whether that made a difference.
 // One that was looked at while it still ran is looked at again.
 func (b *Booker) add(ctx context.Context, instance string, e errand) (bool, error) {
-	payload, err := json.Marshal(e)
+	draft, err := draftOf(instance, e)
 	if err != nil {
-		return false, fmt.Errorf("approval: %w", err)
+		return false, err
 	}
-	draft := jobs.Draft{ID: jobs.ID{Kind: KindBill, Key: instance}, Payload: payload, Mode: jobs.Once}
 	it, outcome, err := b.queue.Add(ctx, draft)
 	if err == nil && outcome == jobs.AlreadyThere && it.State == jobs.Done && it.Step.Name == stepRunning {
 		draft.Mode = jobs.Renew

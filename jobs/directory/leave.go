@@ -39,13 +39,22 @@ func (k *Keeper) add(ctx context.Context, kind string, e errand) error {
 
 // put puts work on the list, over what waits there for the same person.
 func (k *Keeper) put(ctx context.Context, kind, key string, what any) error {
-	payload, err := json.Marshal(what)
+	draft, err := workOf(kind, key, what)
 	if err != nil {
-		return wrap(err)
+		return err
 	}
-	draft := jobs.Draft{ID: jobs.ID{Kind: kind, Key: key}, Payload: payload, Mode: jobs.Renew}
+	return k.list(ctx, draft)
+}
+
+// workOf is work as it is put on the list.
+func workOf(kind, key string, what any) (jobs.Draft, error) {
+	payload, err := json.Marshal(what)
+	return jobs.Draft{ID: jobs.ID{Kind: kind, Key: key}, Payload: payload, Mode: jobs.Renew}, wrap(err)
+}
+
+func (k *Keeper) list(ctx context.Context, draft jobs.Draft) error {
 	if _, _, err := k.queue.Add(ctx, draft); err != nil {
-		return fmt.Errorf("directory: put %s on the work list: %w", kind, err)
+		return fmt.Errorf("directory: put %s on the work list: %w", draft.Kind, err)
 	}
 	return nil
 }

@@ -22,6 +22,22 @@ import (
 // returns, once for each person however often and in whatever order events come
 // (R36, R40). An event that names nobody we keep is taken and does nothing.
 func (k *Keeper) Take(ctx context.Context, e dingtalk.Event) error {
+	drafts, err := k.Drafts(e)
+	if err != nil {
+		return err
+	}
+	for _, draft := range drafts {
+		if err := k.list(ctx, draft); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Drafts is the work that an event asks for, for whoever puts it on the list in a
+// Commit of their own. Departments that the event is about are read anew from
+// here on.
+func (k *Keeper) Drafts(e dingtalk.Event) ([]jobs.Draft, error) {
 	if len(e.Departments) > 0 {
 		k.trees.Lock()
 		k.treeAt = time.Time{}
@@ -31,12 +47,16 @@ func (k *Keeper) Take(ctx context.Context, e dingtalk.Event) error {
 	if e.Type == "user_leave_org" {
 		kind = KindLeave
 	}
+	drafts := make([]jobs.Draft, 0, len(e.Users))
 	for _, userid := range e.Users {
-		if err := k.add(ctx, kind, errand{Corp: k.cfg.Corp, UserID: userid, Why: e.Type, At: e.At}); err != nil {
-			return err
+		about := errand{Corp: k.cfg.Corp, UserID: userid, Why: e.Type, At: e.At}
+		draft, err := workOf(kind, about.key(), about)
+		if err != nil {
+			return nil, err
 		}
+		drafts = append(drafts, draft)
 	}
-	return nil
+	return drafts, nil
 }
 
 // Persons is the Handler of KindPerson.

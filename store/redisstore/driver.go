@@ -229,7 +229,7 @@ func (d *Driver) verdict(batch store.Batch, reply []any) error {
 	key := batch.Writes[n-1].Key
 	switch reply[1] {
 	case "conflict":
-		return fmt.Errorf("%w: %q", store.ErrConflict, key)
+		return &store.ConflictError{Key: key}
 	case "malformed":
 		return fmt.Errorf("%w: %q: %w", store.ErrTampered, key, errMalformed)
 	case "stale":
@@ -247,7 +247,15 @@ func (d *Driver) verdict(batch store.Batch, reply []any) error {
 // ask runs a script whose first argument is an id, and takes only the answer
 // that begins with it.
 func (d *Driver) ask(ctx context.Context, script *redis.Script, keys []string, args ...any) ([]any, error) {
-	reply, err := script.Run(ctx, d.client, keys, args...).Slice()
+	run := script.Run // asks by name, and again with the source where Redis has forgotten it
+	taught := d.scripts.isTaught(script)
+	if !taught {
+		run = script.Eval
+	}
+	reply, err := run(ctx, d.client, keys, args...).Slice()
+	if err == nil && !taught {
+		d.scripts.teach(script)
+	}
 	if err != nil {
 		if _, refused := errors.AsType[redis.Error](err); !refused && ctx.Err() == nil && !isNetwork(err) {
 			return nil, d.outOfStep() // not an array: the answer to another question

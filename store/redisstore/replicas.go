@@ -41,13 +41,20 @@ func (d *Driver) confirmed(ctx context.Context, script *redis.Script, keys []str
 		have, err := wait.Int64()
 		return answer, have, err
 	}
-	answer, have, err := run(func(p redis.Pipeliner) *redis.Cmd { return script.EvalSha(ctx, p, keys, args...) })
+	whole := func(p redis.Pipeliner) *redis.Cmd { return script.Eval(ctx, p, keys, args...) }
+	byName := func(p redis.Pipeliner) *redis.Cmd { return script.EvalSha(ctx, p, keys, args...) }
+	first := byName
+	if !d.scripts.isTaught(script) {
+		first = whole
+	}
+	answer, have, err := run(first)
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		answer, have, err = run(func(p redis.Pipeliner) *redis.Cmd { return script.Eval(ctx, p, keys, args...) })
+		answer, have, err = run(whole)
 	}
 	if err != nil {
 		return nil, d.unavailable(err)
 	}
+	d.scripts.teach(script)
 	reply, err := answer.Slice()
 	if err != nil || len(reply) == 0 || reply[0] != args[0] {
 		return nil, d.outOfStep()

@@ -134,10 +134,26 @@ type scripts struct {
 
 	mu     sync.Mutex
 	commit map[int]*redis.Script // by number of ops, at most store.MaxOps
+	taught map[string]bool       // by hash: Redis was given its source
 }
 
 func newScripts() *scripts {
-	return &scripts{find: redis.NewScript(find), page: redis.NewScript(page), commit: map[int]*redis.Script{}}
+	return &scripts{find: redis.NewScript(find), page: redis.NewScript(page), commit: map[int]*redis.Script{}, taught: map[string]bool{}}
+}
+
+// isTaught reports whether Redis was given the source of a script by this
+// driver. One that was not is sent whole: its name alone would cost a reply more
+// where Redis does not know it, and whoever waits may have no time for two.
+func (s *scripts) isTaught(script *redis.Script) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taught[script.Hash()]
+}
+
+func (s *scripts) teach(script *redis.Script) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taught[script.Hash()] = true
 }
 
 // commitFor is the script for that many ops.

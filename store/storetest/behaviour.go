@@ -70,6 +70,11 @@ func testExpectations(t *testing.T, b *bench) {
 	if entry := get(t, b.store, "k"); entry.Version != now || string(entry.Value) != "2" {
 		t.Errorf("a refused commit wrote: %+v", entry)
 	}
+	// The verdict names the first that did not hold, whoever stands behind it.
+	err := b.store.Commit(t.Context(), store.Create("free", nil), store.Check("k", now), store.Check("none", old), store.Check("neither", old))
+	if key, ok := store.ConflictKey(err); !ok || key != "none" || !errors.Is(err, store.ErrConflict) {
+		t.Errorf("the first broken expectation: %q, %v", key, err)
+	}
 	commit(t, b.store, store.DeleteAt("k", now))
 	commit(t, b.store, store.CheckAbsent("k"))
 }

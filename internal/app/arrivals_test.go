@@ -1,0 +1,214 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"kdgate/dingtalk"
+	"kdgate/jobs"
+	"kdgate/jobs/directory"
+	"kdgate/store"
+	"kdgate/store/storetest"
+)
+
+// delivery is a callback as DingTalk made it, to be made again.
+type delivery struct {
+	address string // without the host
+	body    []byte
+}
+
+// doorRig is the callback door of a server that does nothing else, before a Redis
+// whose replies are counted and can be late.
+type doorRig struct {
+	*rig
+	server  *Server
+	front   *httptest.Server
+	late    atomic.Int64 // nanoseconds that a reply takes longer
+	replies atomic.Int64
+
+	saved chan struct{} // closed when DingTalk knows the address
+}
+
+func newDoorRig(t *testing.T) *doorRig {
+	t.Helper()
+	r := &doorRig{rig: newRig(t)}
+	redis := storetest.StartRedis(t)
+	relay := storetest.StartProxy(t, redis.Addr, func([]byte, []byte) storetest.Fate {
+		r.replies.Add(1)
+		if late := time.Duration(r.late.Load()); late > 0 {
+			<-time.After(late)
+		}
+		return storetest.Pass
+	})
+	r.put("callback.token", "a-token-of-ours")
+	r.put("callback.key", strings.Repeat("a", 43))
+	r.put("seal.key", strings.Repeat("s", 32))
+	cfg := r.load(r.withDirectory("",
+		"seal: {old_key_files: []}", "seal: {key_file: seal.key}",
+		"{driver: sqlite, path: data/kdgate.db}", "{driver: redis, url: 'redis://"+relay+"/0'}",
+		"agent_id: 1001,", "agent_id: 1001, events: callback, callback: {token_file: callback.token, aes_key_file: callback.key},")...)
+	ctx, cancel := context.WithCancel(context.Background())
+	var err error
+	r.server, err = NewServer(ctx, r.options(cfg))
+	must(t, err)
+	t.Cleanup(func() { cancel(); must(t, r.server.Close()) })
+	r.front = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		q.Host = "localhost:8080"
+		r.server.public.Handler.ServeHTTP(w, q)
+	}))
+	t.Cleanup(r.front.Close)
+	return r
+}
+
+// knock makes a callback and gives what the door said and how long it took.
+func (r *doorRig) knock(d delivery) (status int, answer []byte, took time.Duration) {
+	began := time.Now()
+	res, err := r.front.Client().Post(r.front.URL+d.address, "application/json", bytes.NewReader(d.body))
+	if err != nil {
+		return 0, nil, 0
+	}
+	defer res.Body.Close()
+	answer, _ = io.ReadAll(res.Body)
+	return res.StatusCode, answer, time.Since(began)
+}
+
+// modified are DingTalk's pushes of one event about each of n people, none of
+// them made yet.
+func (r *doorRig) modified(n int, word string) []delivery {
+	r.t.Helper()
+	got := make(chan delivery, n)
+	place := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		body, _ := io.ReadAll(q.Body)
+		d := delivery{q.URL.RequestURI(), body}
+		select {
+		case <-r.saved: // from here on it only keeps
+			got <- d
+			w.WriteHeader(http.StatusBadGateway)
+		default:
+			_, answer, _ := r.knock(d)
+			_, _ = w.Write(answer)
+		}
+	}))
+	defer place.Close()
+	r.saved = make(chan struct{})
+	must(r.t, r.ding.SaveCallback("dingapp1", place.URL+"/callback/dingtalk/dingcorp1", "a-token-of-ours", strings.Repeat("a", 43)))
+	close(r.saved)
+	for i := range n {
+		r.ding.Advance(time.Millisecond) // no two happen at the same time
+		_, err := r.ding.Emit("dingcorp1", dingtalk.EventUserModified, map[string]any{"userId": []string{fmt.Sprint(word, i)}})
+		must(r.t, err)
+	}
+	list := make([]delivery, n)
+	for i := range list {
+		list[i] = <-got
+	}
+	must(r.t, r.ding.SaveCallback("dingapp1", "", "", "")) // nothing is tried again
+	return list
+}
+
+// all makes the callbacks at once and gives how long the slowest took and how
+// many replies of Redis they awaited together.
+func (r *doorRig) all(what string, list []delivery) (replies int64) {
+	r.t.Helper()
+	before := r.replies.Load()
+	took := make([]time.Duration, len(list))
+	var group sync.WaitGroup
+	for i, d := range list {
+		group.Go(func() {
+			status, answer, t := r.knock(d)
+			if took[i] = t; status != http.StatusOK || !bytes.Contains(answer, []byte("encrypt")) {
+				r.t.Errorf("%s %d: %d %s", what, i, status, answer)
+			}
+		})
+	}
+	group.Wait()
+	slices.Sort(took)
+	r.t.Logf("%s: %d acknowledgements, median %s, slowest %s", what, len(list), took[len(took)/2], took[len(took)-1])
+	return r.replies.Load() - before
+}
+
+// TestAcknowledgedInTime proves R39 at the door that DingTalk calls: while Kingdee
+// is away and every reply of Redis comes 500 ms late, an event that is new waits
+// for one reply, one about somebody whose earlier event still waits for two, and
+// one that came before for one. T65: the last one leaves no trace. R36: what was
+// acknowledged is on the list.
+func TestAcknowledgedInTime(t *testing.T) {
+	r := newDoorRig(t)
+	r.kingdee.Close()
+	const people = 20
+	first, second := r.modified(people, "p"), r.modified(people, "p")
+	r.late.Store(int64(500 * time.Millisecond))
+	for _, c := range []struct {
+		what    string
+		list    []delivery
+		replies int64
+	}{
+		{"new", first, people}, {"about the same people", second, 2 * people}, {"come again", slices.Concat(first, second), 2 * people},
+	} {
+		if got := r.all(c.what, c.list); got != c.replies {
+			t.Errorf("%s: %d replies of Redis awaited, want %d", c.what, got, c.replies)
+		}
+	}
+	r.late.Store(0)
+	if got := r.all("on time", r.modified(10*people, "q")); got != 10*people {
+		t.Errorf("on time: %d replies awaited", got)
+	}
+	for kind, want := range map[string]int{directory.KindPerson: 11 * people, kindArrival: people} {
+		if got := r.waiting(kind); got != want {
+			t.Errorf("%d items of %s, want %d", got, kind, want)
+		}
+	}
+}
+
+// waiting counts the items of a kind.
+func (r *doorRig) waiting(kind string) int {
+	r.t.Helper()
+	items, err := r.server.store.Scan(r.t.Context(), "job/item/"+kind+"/", "", store.MaxPage)
+	must(r.t, err)
+	return len(items)
+}
+
+// TestArrivalsAreHandedOut proves R40 where an event met earlier work: it is
+// handed out by a worker, with everything that anybody acts on, and an event
+// about more people than one Commit takes is taken all the same.
+func TestArrivalsAreHandedOut(t *testing.T) {
+	r := newRig(t)
+	s := r.serve(r.load(r.withDirectory("")...))
+	now := time.Now()
+	crowd := dingtalk.Event{Corp: "dingcorp1", Type: dingtalk.EventUserAdded, At: now}
+	for i := range jobs.MaxNew + 1 {
+		crowd.Users = append(crowd.Users, fmt.Sprintf("n%05d", i))
+	}
+	for _, e := range []dingtalk.Event{
+		{Corp: "dingcorp1", Type: dingtalk.EventUserModified, At: now, Users: []string{"1001"}},
+		{Corp: "dingcorp1", Type: dingtalk.EventUserModified, At: now.Add(time.Second), Users: []string{"1001"}},
+		crowd,
+	} {
+		for i := range 3 {
+			fresh, err := s.keep(t.Context(), e, happenedKeys(e))
+			must(t, err)
+			if fresh != (i == 0) {
+				t.Errorf("%s came %d times before: fresh is %v", e.Type, i, fresh)
+			}
+		}
+	}
+	eventually(t, "everybody is on the list", func() bool {
+		listed := map[string]int{}
+		for _, kind := range []string{directory.KindPerson, kindArrival} {
+			page, err := s.store.Scan(t.Context(), "job/item/"+kind+"/", "", store.MaxPage)
+			must(t, err)
+			listed[kind] = len(page)
+		}
+		return listed[directory.KindPerson] == jobs.MaxNew+2 && listed[kindArrival] == 2
+	})
+}

@@ -193,12 +193,18 @@ func (s *Server) Approvals() []Instance {
 	return out
 }
 
-// Comments lists the comments on an instance, or with an empty id all of them.
+// Comments lists the comments on an instance, of OA or of Yida, or with an empty
+// id all of them.
 func (s *Server) Comments(id string) []Comment {
 	list := []Comment{}
 	for _, in := range s.Approvals() {
 		if id == "" || in.ID == id {
 			list = append(list, in.Comments...)
+		}
+	}
+	for _, in := range s.Yida() {
+		if id == "" || in.ID == id {
+			list = append(list, in.Remarks...)
 		}
 	}
 	return list

@@ -112,7 +112,18 @@ func (c *call) endpoint() (endpoint, bool) {
 			return c.s.endpoints["/v1.0/oauth2/{corpId}/token"], true
 		}
 	}
-	return endpoint{}, false
+	ep, ok := c.s.endpoints[c.api()]
+	return ep, ok
+}
+
+// api is the path without the id that some of Yida's end in.
+func (c *call) api() string {
+	for _, stem := range []string{pathYidaOne, pathYidaOneV1, pathYidaEntry} {
+		if id, ok := strings.CutPrefix(c.r.URL.Path, stem); ok && id != "" && id != "search" && !strings.Contains(id, "/") {
+			return stem
+		}
+	}
+	return c.r.URL.Path
 }
 
 // run takes the call through the gateway to its API.
@@ -154,7 +165,7 @@ func (c *call) admit(ep endpoint) (answer, bool) {
 	if bad, ok := c.checkAddress(); !ok {
 		return bad, false
 	}
-	if !c.s.quotas.second(c.s.sw().QPS, c.app.key, c.r.URL.Path, c.started) {
+	if !c.s.quotas.second(c.s.sw().QPS, c.app.key, c.api(), c.started) {
 		return c.throttled(), false
 	}
 	if !c.permitted(ep.perm) {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -50,6 +51,7 @@ type Corp struct {
 	Apps        []App
 	Departments []Department // the root, id 1, is added when absent
 	People      []Person
+	Yida        []YidaApp // none: SampleYidaApp
 }
 
 // App is one internal application of an organisation.
@@ -189,7 +191,7 @@ func (c Config) validate() error {
 			errs = append(errs, fmt.Errorf("%s: id used twice", name))
 		}
 		corps[corp.ID] = true
-		for _, err := range append(corp.validateApps(keys), corp.validateDirectory()...) {
+		for _, err := range slices.Concat(corp.validateApps(keys), corp.validateDirectory(), corp.validateYida()) {
 			errs = append(errs, fmt.Errorf("%s: %w", name, err))
 		}
 	}

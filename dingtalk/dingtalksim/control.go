@@ -24,7 +24,7 @@ func (s *Server) controlRoutes() *http.ServeMux {
 	m.HandleFunc("GET /workbench/external", s.external)
 	m.HandleFunc("GET /jsapi/dingtalk.open.js", s.script)
 	m.HandleFunc("GET /jsapi/bridge", s.bridge)
-	for _, door := range []map[string]controlFunc{s.controlDoor(), s.eventDoor(), s.approvalDoor(), s.messageDoor()} {
+	for _, door := range []map[string]controlFunc{s.controlDoor(), s.eventDoor(), s.approvalDoor(), s.yidaDoor(), s.messageDoor()} {
 		for pattern, f := range door {
 			m.HandleFunc(pattern, s.controlled(f))
 		}

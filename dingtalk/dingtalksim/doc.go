@@ -14,7 +14,8 @@
 // never calls out, keeps everything in memory, and answers only connections
 // that arrive on a loopback address unless Config.AllowRemote says otherwise.
 // Approvals are instances that the control door starts and ends; templates,
-// attachments (SIM-D98), Yida and status bars of messages are not simulated yet, and say so.
+// attachments (SIM-D98) and status bars of messages are not simulated yet, and say
+// so. Of Yida there is what reading submissions and remarks needs.
 //
 // # Which path is which host
 //
@@ -72,7 +73,11 @@
 //	                              emits bpms_instance_change; {userid, reason, amounts} makes a
 //	                              reimbursement of SampleProcess; GET lists them
 //	POST   /sim/approvals/{id}/finish {result}: agree, refuse or terminate; emits it
-//	GET    /sim/comments?instance= comments on approvals
+//	POST   /sim/yida              {app, form, plain, originator, title, data[, finish]}: a submission of a
+//	                              Yida form; {originator, reason, amounts} makes the sample's; GET lists
+//	                              them; PATCH …/{id} changes values of its data, DELETE …/{id} deletes it
+//	POST   /sim/yida/{id}/finish  {result}: agree, disagree or terminate
+//	GET    /sim/comments?instance= comments on approvals, remarks on Yida's submissions
 //	POST   /sim/callback          {app_key, url, token, aes_key}: saved as in the console; GET
 //	GET    /sim/stream            open connections
 //	POST   /sim/stream/disconnect {app_key, connection, drop}: goodbye, or cut

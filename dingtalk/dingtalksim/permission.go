@@ -23,6 +23,7 @@ func allPermissions() []string {
 	return []string{
 		permBase, permMember, permDeptMember, permDeptList, permByMobile, permFieldMobile,
 		permFieldEmail, permAppBase, permUserRead, permUserMobile, permLeavers, permInstRead, permInstWrite, permManage,
+		permYidaProcess, permYidaRead, permYidaWrite,
 	}
 }
 

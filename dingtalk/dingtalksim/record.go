@@ -130,10 +130,10 @@ const mask = "***"
 // secretName matches the names of values that let somebody act: tokens,
 // secrets, one-time codes, tickets. "code" of an error answer is no secret and
 // "errcode" is another name.
-var secretName = regexp.MustCompile(`(?i)^(access_?token|refresh_?token|app_?secret|client_?secret|corp_?secret|code|auth_?code|tmp_?code|ticket|jsapi_?ticket|signature|state)$`)
+var secretName = regexp.MustCompile(`(?i)^(access_?token|refresh_?token|app_?secret|client_?secret|corp_?secret|system_?token|code|auth_?code|tmp_?code|ticket|jsapi_?ticket|signature|state)$`)
 
 var (
-	secretMember = regexp.MustCompile(`(?i)"(access_?token|refresh_?token|app_?secret|client_?secret|corp_?secret|auth_?code|tmp_?code|ticket|jsapi_?ticket)"(\s*:\s*)"(?:[^"\\]|\\.)*("|$)`)
+	secretMember = regexp.MustCompile(`(?i)"(access_?token|refresh_?token|app_?secret|client_?secret|corp_?secret|system_?token|auth_?code|tmp_?code|ticket|jsapi_?ticket)"(\s*:\s*)"(?:[^"\\]|\\.)*("|$)`)
 	requestCode  = regexp.MustCompile(`"code"(\s*:\s*)"[0-9a-zA-Z]{24,}("|$)`)
 )
 

@@ -45,6 +45,7 @@ type Server struct {
 	events      events
 	eventQuota  quotas
 	approvals   approvals
+	yida        yida
 	callbacks   callbacks
 	lastPush    *sentPush // guarded by callbacks.mu
 	pushClient  *http.Client
@@ -60,6 +61,7 @@ type corp struct {
 	id, name string
 	apps     []*app
 	dir      directory
+	yida     []YidaApp // never changes
 }
 
 // app is one application while running; its settings are replaced whole.
@@ -104,6 +106,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.endpoints = endpoints()
 	maps.Copy(s.endpoints, approvalEndpoints())
+	maps.Copy(s.endpoints, yidaEndpoints())
 	maps.Copy(s.endpoints, messageEndpoints())
 	maps.Copy(s.endpoints, userWriteEndpoints())
 	s.control = s.controlRoutes()
@@ -111,7 +114,10 @@ func New(cfg Config) (*Server, error) {
 }
 
 func (s *Server) addCorp(cfg Corp) {
-	c := &corp{id: cfg.ID, name: cfg.Name}
+	c := &corp{id: cfg.ID, name: cfg.Name, yida: cfg.Yida}
+	if len(c.yida) == 0 {
+		c.yida = []YidaApp{{App: SampleYidaApp, SystemToken: SampleYidaToken}}
+	}
 	c.dir.load(cfg, s.clock.now())
 	for _, a := range cfg.Apps {
 		run := &app{key: a.Key, corp: c}

@@ -44,6 +44,7 @@ type Switches struct {
 	MessageForbidden    string `json:"message_forbidden"`
 	RobotDocCodes       bool   `json:"robot_doc_codes"`
 	ApprovalUTC         bool   `json:"approval_utc"`
+	YidaLocal           bool   `json:"yida_local"`
 	SuccessText         bool   `json:"success_text"`
 	PeopleMustAgree     bool   `json:"people_must_agree"`
 	HRManagesPosts      bool   `json:"hr_manages_posts"`
@@ -110,6 +111,7 @@ func switchTexts() []SwitchAbout {
 		{Name: "robot_doc_codes", About: "SIM-D104, SIM-D105: robots answer the documented 410100 and 400101"},
 		{Name: "stream_limit", About: "SIM-D88: connections of one application to the event gateway; one too many is refused with 429; negative: no limit"},
 		{Name: "approval_utc", About: "SIM-D91: times of approvals are real UTC instead of local time with a Z"},
+		{Name: "yida_local", About: "7.6: times and days of Yida are the organisation's own with a Z instead of real UTC"},
 		{Name: "success_text", About: "SIM-D90: success of the workflow APIs is the text \"true\""},
 	}
 }

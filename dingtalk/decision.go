@@ -194,7 +194,7 @@ func newDecisions(invalidToken []string) decisions {
 		advice: "DingTalk refuses a token it has just issued: check the token call and the application's state",
 	}
 	d := decisions{refresh: refresh, exact: map[string]rule{}, token: map[string]rule{}}
-	for _, e := range slices.Concat(throttleEntries(), setupEntries(), personEntries(), robotEntries()) {
+	for _, e := range slices.Concat(throttleEntries(), setupEntries(), personEntries(), robotEntries(), yidaEntries()) {
 		d.add(e)
 	}
 	d.add(entry{refresh, invalidToken})

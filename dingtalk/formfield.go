@@ -21,6 +21,8 @@ type FormField struct {
 	Type  string // TextField, MoneyField, TableField, …
 	Value string // empty when nothing was filled in
 	Ext   string // JSON text beside the value, empty without one
+
+	rows []Row // of a Yida sub-form, which are read already
 }
 
 // ErrForm is a value that does not have the shape of its component.
@@ -108,8 +110,8 @@ func find(list []FormField, id string) (FormField, bool) {
 // Rows reads a table. One that nobody touched holds its own schema instead of
 // rows and has none (oddity 2).
 func (f FormField) Rows() ([]Row, error) {
-	if f.Value == "" {
-		return nil, nil
+	if f.rows != nil || f.Value == "" {
+		return f.rows, nil
 	}
 	var list []struct {
 		Cells *[]fieldRecord `json:"rowValue"`

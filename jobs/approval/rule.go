@@ -227,9 +227,9 @@ func (c *checker) formula(where, text string, truth bool) *formula {
 }
 
 // printOf tells one version of a rule from another. Whether it is switched on is
-// no part of a version.
+// no part of a version, nor from which template it was filled.
 func printOf(rule Rule) string {
-	rule.Preview = false
+	rule.Preview, rule.Template = false, ""
 	text, err := json.Marshal(rule, json.Deterministic(true))
 	if err != nil {
 		text = fmt.Append(nil, rule) // a rule is texts and lists; this cannot happen

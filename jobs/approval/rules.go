@@ -32,7 +32,7 @@ func VersionOf(corp string, rule Rule) (Version, error) {
 	if err != nil {
 		return Version{}, err
 	}
-	filled.Preview = false
+	filled.Preview, filled.Template = false, ""
 	return Version{Corp: corp, Print: printOf(filled), Rule: filled}, nil
 }
 
@@ -41,7 +41,7 @@ func (m *machine) keep(ctx context.Context, rule compiled) error {
 	if _, known := m.kept.Load(rule.print); known || m.cfg.Versions == nil {
 		return nil
 	}
-	rule.Preview = false
+	rule.Preview, rule.Template = false, ""
 	err := m.cfg.Versions.Keep(ctx, Version{Corp: m.cfg.Corp, Print: rule.print, Rule: rule.Rule, Kept: m.cfg.Now()})
 	if err != nil {
 		return fmt.Errorf("approval: version %s of rule %q is not kept: %w", rule.print, rule.Name, err)

@@ -12,21 +12,23 @@ import (
 	"kdgate/internal/config"
 	"kdgate/jobs"
 	"kdgate/jobs/approval"
+	"kdgate/jobs/approval/rulebook"
 	"kdgate/jobs/schedule"
 	"kdgate/mapping"
 )
 
-// newBookers makes what turns approvals into bills, by organisation. The rules
-// are read to their last expression here, so that a configuration with a mistake
-// in one is never in force.
+// newBookers makes what turns approvals into bills, by organisation. The rules of
+// the file are read to their last expression here, so that a configuration with a
+// mistake in one is never in force; those of the console follow in enforce.
 func (c *Core) newBookers(cfg *config.Config, v vendors, table *mapping.Table) (map[string]*approval.Booker, error) {
+	fixed, err := fixedRules(cfg)
+	if err != nil {
+		return nil, err
+	}
 	rules := map[string][]approval.Rule{}
-	for _, a := range cfg.Approvals {
-		rule, err := approvalRule(a)
-		if err != nil {
-			return nil, err
-		}
-		rules[a.Corp] = append(rules[a.Corp], rule)
+	for _, f := range fixed {
+		f.Rule.Preview = true
+		rules[f.Corp] = append(rules[f.Corp], f.Rule)
 	}
 	targets := map[string]approval.Target{}
 	for id, client := range v.kingdee {
@@ -34,13 +36,17 @@ func (c *Core) newBookers(cfg *config.Config, v vendors, table *mapping.Table) (
 	}
 	bookers := map[string]*approval.Booker{}
 	var wrong []error
-	for corp, list := range rules {
+	for _, corp := range consoleCorps(cfg) {
+		if len(rules[corp]) == 0 && !cfg.ApprovalConsole {
+			continue
+		}
 		booker, err := approval.New(approval.Config{
 			Corp: corp, Source: v.dingtalk[corp].api.Background(), Targets: targets, People: employees{table, corp},
-			Recorder: recorder{c.log, c.metrics}, Rules: list, Now: c.options.Now, Logger: c.options.Logger,
+			Recorder: recorder{c.log, c.metrics}, Rules: rules[corp], Versions: c.rulebook, Now: c.options.Now, Logger: c.options.Logger,
 		}, c.queue)
 		if err != nil {
 			wrong = append(wrong, fmt.Errorf("approvals: %w", err))
+			continue
 		}
 		bookers[corp] = booker
 	}
@@ -105,17 +111,13 @@ func (e employees) Staff(ctx context.Context, dataCentre, userid string) (string
 	return row.StaffNumber, nil
 }
 
-// ActionPreview is a look at an approval and the bill that it would become.
-const ActionPreview audit.Action = "approval.preview"
-
 // PreviewApproval reads an approval and tells what would become of it (F61). Who
 // looks is recorded first: a form holds what people are paid back for. An empty
 // corp or process is the only one that the rules are about.
 func (c *Core) PreviewApproval(ctx context.Context, by jobs.Actor, corp, process, instance string) (approval.Preview, error) {
 	bookers := c.rooms.Load().bookers
-	if corp == "" && len(bookers) == 1 {
-		for corp = range bookers {
-		}
+	if corp == "" {
+		corp = onlyCorp(bookers)
 	}
 	booker := bookers[corp]
 	if booker == nil {
@@ -123,12 +125,27 @@ func (c *Core) PreviewApproval(ctx context.Context, by jobs.Actor, corp, process
 			"app: %d organisations have rules under approvals; name one of them", len(bookers))
 	}
 	err := recorder{c.log, c.metrics}.Append(ctx, audit.Event{
-		Action: ActionPreview, Outcome: audit.OK, Actor: by.Name, Source: by.Source, RequestID: by.RequestID, Target: instance,
+		Action: rulebook.ActionPreview, Outcome: audit.OK, Actor: by.Name, Source: by.Source, RequestID: by.RequestID, Target: instance,
 	})
 	if err != nil {
 		return approval.Preview{}, identity.Fail(identity.Unavailable, identity.CodeAuditDown, "app: preview: %w", err)
 	}
 	return booker.Preview(ctx, process, instance)
+}
+
+// onlyCorp is the one organisation that has rules, empty when there are several.
+func onlyCorp(bookers map[string]*approval.Booker) string {
+	found := ""
+	for corp, booker := range bookers {
+		if !booker.HasRules() {
+			continue
+		}
+		if found != "" {
+			return ""
+		}
+		found = corp
+	}
+	return found
 }
 
 // CheckApprovals tells every mistake in the rules of a configuration, as a

@@ -10,6 +10,7 @@ import (
 	"kdgate/internal/localapi"
 	"kdgate/jobs"
 	"kdgate/jobs/approval"
+	"kdgate/jobs/approval/rulebook"
 	"kdgate/mapping"
 )
 
@@ -118,7 +119,7 @@ func TestApprovalPreview(t *testing.T) {
 	if n := len(r.king.Bills("")); n != 0 {
 		t.Errorf("%d bills", n)
 	}
-	records, err := core.log.Search(t.Context(), audit.Query{Action: ActionPreview})
+	records, err := core.log.Search(t.Context(), audit.Query{Action: rulebook.ActionPreview})
 	must(t, err)
 	if len(records) != 1 || records[0].Target != in.ID || !strings.Contains(records[0].Actor, "tester") {
 		t.Errorf("%+v", records)

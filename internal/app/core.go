@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,8 @@ import (
 	"kdgate/internal/metrics"
 	"kdgate/jobs"
 	"kdgate/jobs/approval"
+	"kdgate/jobs/approval/billbook"
+	"kdgate/jobs/approval/rulebook"
 	"kdgate/jobs/directory"
 	"kdgate/jobs/schedule"
 	"kdgate/mapping"
@@ -53,8 +56,12 @@ type Core struct {
 	log      *audit.Log
 	lane     *lane
 	queue    *jobs.Queue
-	checkups *checkup.Book // of check-ups
-	carriers feeds         // what takes audit records away; a command has none
+	rulebook *rulebook.Book  // what people decided about rules of approvals
+	bills    *billbook.Index // what became of approvals
+	forcing  sync.Mutex      // one change of the rules in force at a time
+	retune   chan struct{}   // other organisations' events are wanted now
+	checkups *checkup.Book   // of check-ups
+	carriers feeds           // what takes audit records away; a command has none
 	schedule *schedule.Schedule
 	tallies  *tallies              // of DingTalk's months
 	index    *mapping.Index        // of the mapping table, for searches
@@ -105,6 +112,7 @@ func (c *Core) open(ctx context.Context) error {
 	if err := c.openQueue(); err != nil {
 		return err
 	}
+	c.openRules(ctx)
 	furnished, err := c.furnish(c.options.Config, &rooms{})
 	if err != nil {
 		return err
@@ -208,7 +216,8 @@ func (c *Core) furnish(cfg *config.Config, old *rooms) (*rooms, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &rooms{config: cfg, vendors: v, table: table, keeper: keeper, bookers: bookers, notices: told, left: make(chan struct{})}, nil
+	r := &rooms{config: cfg, vendors: v, table: table, keeper: keeper, bookers: bookers, notices: told, left: make(chan struct{})}
+	return r, c.force(r)
 }
 
 // Table is the mapping table in force now.

@@ -117,7 +117,7 @@ const pullRounds = 500
 func (c *Core) pullFailed(ctx context.Context, p *schedule.Progress) error {
 	r := c.rooms.Load()
 	var wrong []error
-	for corp := range r.eventCorps("callback") {
+	for corp := range r.heardCorps("callback") {
 		if err := c.pullFailedOf(ctx, r.vendors.dingtalk[corp].api.Background(), p); err != nil {
 			wrong = append(wrong, fmt.Errorf("corp %s: %w", corp, err))
 		}
@@ -168,7 +168,7 @@ const pullFresh = 5 * time.Minute
 
 // pullFailedAtStart asks for what failed while nobody was here to listen.
 func (s *Server) pullFailedAtStart(ctx context.Context) {
-	if len(s.rooms.Load().eventCorps("callback")) == 0 {
+	if len(s.rooms.Load().heardCorps("callback")) == 0 {
 		return
 	}
 	runs, _, err := s.schedule.Runs(ctx, taskFailed, "", 1)

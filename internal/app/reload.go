@@ -34,6 +34,9 @@ func (s *Server) Reload(ctx context.Context, load func() (*config.Config, error)
 		return fmt.Errorf("reload: %w", err)
 	}
 	old := s.rooms.Swap(next.rooms)
+	if err := s.enforce(); err != nil { // what was decided while these rooms were furnished
+		s.options.Logger.Error("rules of approvals", "error", err)
+	}
 	s.enter(next.fronts)
 	close(old.left)
 	old.vendors.hangUp(next.rooms.vendors)

@@ -124,7 +124,7 @@ func (s *Server) listenToEvents(ctx context.Context) {
 		inner, stop := context.WithCancel(ctx)
 		var group sync.WaitGroup
 		s.streams.begin()
-		for corp := range r.eventCorps("stream") {
+		for corp := range r.heardCorps("stream") {
 			stream := r.vendors.dingtalk[corp].api.Stream(dingtalk.StreamConfig{})
 			s.streams.hold(corp, stream)
 			group.Go(func() {
@@ -136,18 +136,28 @@ func (s *Server) listenToEvents(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-r.left:
+		case <-s.retune:
 		}
 		stop()
 		group.Wait()
 	}
 }
 
-// eventCorps are the organisations whose events anything here acts on, and that
-// get them this way.
+// eventCorps are the organisations whose events anything here may act on, and
+// that get them this way.
 func (r *rooms) eventCorps(way string) map[string]config.Corp {
+	return r.corpsWith(way, func(corp string) bool { return r.bookers[corp] != nil })
+}
+
+// heardCorps are those of eventCorps whose events anything acts on now.
+func (r *rooms) heardCorps(way string) map[string]config.Corp {
+	return r.corpsWith(way, func(corp string) bool { return r.bookers[corp] != nil && r.bookers[corp].Acts() })
+}
+
+func (r *rooms) corpsWith(way string, books func(corp string) bool) map[string]config.Corp {
 	list := map[string]config.Corp{}
 	for _, corp := range r.config.Corps {
-		if corp.Events == way && (r.bookers[corp.ID] != nil || r.config.Directory.On() && r.config.Directory.Corp == corp.ID) {
+		if corp.Events == way && (books(corp.ID) || r.config.Directory.On() && r.config.Directory.Corp == corp.ID) {
 			list[corp.ID] = corp
 		}
 	}

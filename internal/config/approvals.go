@@ -10,7 +10,7 @@ import (
 // fields and expressions mean is in docs/approvals.md.
 type Approval struct {
 	Name       string `mapstructure:"name" doc:"for people and the audit log"`
-	Mode       string `mapstructure:"mode" default:"preview" doc:"preview: shows what it would do; on"`
+	Mode       string `mapstructure:"mode" default:"preview" doc:"preview: shows what it would do; on; console: does nothing until somebody has previewed this very version and switched it on in the console"`
 	Process    string `mapstructure:"process" doc:"process code of the form, PROC-…"`
 	Corp       string `mapstructure:"corp" doc:"whose approvals; the first organisation when empty"`
 	DataCentre string `mapstructure:"data_centre" doc:"where the bills go; the first data centre when empty"`
@@ -72,8 +72,8 @@ type Search struct {
 	LookBack time.Duration `mapstructure:"look_back" default:"30d" doc:"how far back that goes; at most 364d"`
 }
 
-// Approving reports whether any rule is there.
-func (c *Config) Approving() bool { return len(c.Approvals) > 0 }
+// Approving reports whether any rule is there, or may be written in the console.
+func (c *Config) Approving() bool { return len(c.Approvals) > 0 || c.ApprovalConsole }
 
 const mostLookBack = 364 * 24 * time.Hour // DingTalk lists a year
 
@@ -91,7 +91,7 @@ func (c *Config) checkApprovals(m *Mistakes) {
 			a.DataCentre = c.DataCentres[0].ID
 		}
 		required(m, at+".name", a.Name, "a name for people and the audit log")
-		oneOf(m, at+".mode", a.Mode, "preview", "on")
+		oneOf(m, at+".mode", a.Mode, "preview", "on", "console")
 		if !slices.ContainsFunc(c.Corps, func(corp Corp) bool { return corp.ID == a.Corp }) {
 			m.add("%s.corp: %q is no organisation of this configuration", at, a.Corp)
 		}

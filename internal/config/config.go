@@ -9,32 +9,33 @@ import (
 // Config is the whole configuration. The tags `doc` and `default` feed the
 // generated reference; `mapstructure` is the name of the key.
 type Config struct {
-	PublicURL   string       `mapstructure:"public_url" doc:"address that browsers use; every absolute URL comes from here" example:"https://gate.example.com"`
-	Listen      Listen       `mapstructure:"listen" doc:"the public listener"`
-	Ops         Ops          `mapstructure:"ops" doc:"health, readiness, metrics and the local API, never public"`
-	Store       Store        `mapstructure:"store" doc:"where state is kept"`
-	Seal        Seal         `mapstructure:"seal" doc:"key that seals every stored value"`
-	Audit       Audit        `mapstructure:"audit" doc:"the audit log"`
-	Outbound    Outbound     `mapstructure:"outbound" doc:"calls to webhooks and receivers"`
-	Sessions    Sessions     `mapstructure:"sessions" doc:"browser sessions"`
-	Limits      Limits       `mapstructure:"limits" doc:"limits on sign-in attempts"`
-	Corps       []Corp       `mapstructure:"corps" doc:"DingTalk organisations, one internal H5 app each"`
-	DataCentres []DataCentre `mapstructure:"data_centres" doc:"Kingdee data centres (数据中心)"`
-	Forms       []Form       `mapstructure:"forms" doc:"what a deep link may name; everything else is refused"`
-	Mapping     Mapping      `mapstructure:"mapping" doc:"how userid becomes FStaffNumber"`
-	Admins      []Admin      `mapstructure:"admins" doc:"who may use the console"`
-	Console     Console      `mapstructure:"console" doc:"the administrators' console, at /admin/"`
-	ForwardAuth ForwardAuth  `mapstructure:"forward_auth" doc:"applications behind nginx, Traefik or Caddy that ask /forward-auth"`
-	Check       Check        `mapstructure:"check" doc:"the self-check: what kdgate check tests, by the clock"`
-	Log         Log          `mapstructure:"log" doc:"the program's own log, on standard error"`
-	Directory   Directory    `mapstructure:"directory" doc:"DingTalk's address book to Kingdee's staff"`
-	HR          HR           `mapstructure:"hr" doc:"an HR system as the master of the people at DingTalk"`
-	Approvals   []Approval   `mapstructure:"approvals" doc:"which approvals become which bills; see docs/approvals.md"`
-	Search      Search       `mapstructure:"approval_search" doc:"how approvals are found whose event never came"`
-	Notices     []Notice     `mapstructure:"notices" doc:"what people are told"`
-	Robots      []Robot      `mapstructure:"robots" doc:"robots of DingTalk groups, for notices"`
-	Mail        Mail         `mapstructure:"mail" doc:"mail server, for notices"`
-	Clients     Clients      `mapstructure:"clients" doc:"other applications that sign in through kdgate"`
+	PublicURL       string       `mapstructure:"public_url" doc:"address that browsers use; every absolute URL comes from here" example:"https://gate.example.com"`
+	Listen          Listen       `mapstructure:"listen" doc:"the public listener"`
+	Ops             Ops          `mapstructure:"ops" doc:"health, readiness, metrics and the local API, never public"`
+	Store           Store        `mapstructure:"store" doc:"where state is kept"`
+	Seal            Seal         `mapstructure:"seal" doc:"key that seals every stored value"`
+	Audit           Audit        `mapstructure:"audit" doc:"the audit log"`
+	Outbound        Outbound     `mapstructure:"outbound" doc:"calls to webhooks and receivers"`
+	Sessions        Sessions     `mapstructure:"sessions" doc:"browser sessions"`
+	Limits          Limits       `mapstructure:"limits" doc:"limits on sign-in attempts"`
+	Corps           []Corp       `mapstructure:"corps" doc:"DingTalk organisations, one internal H5 app each"`
+	DataCentres     []DataCentre `mapstructure:"data_centres" doc:"Kingdee data centres (数据中心)"`
+	Forms           []Form       `mapstructure:"forms" doc:"what a deep link may name; everything else is refused"`
+	Mapping         Mapping      `mapstructure:"mapping" doc:"how userid becomes FStaffNumber"`
+	Admins          []Admin      `mapstructure:"admins" doc:"who may use the console"`
+	Console         Console      `mapstructure:"console" doc:"the administrators' console, at /admin/"`
+	ForwardAuth     ForwardAuth  `mapstructure:"forward_auth" doc:"applications behind nginx, Traefik or Caddy that ask /forward-auth"`
+	Check           Check        `mapstructure:"check" doc:"the self-check: what kdgate check tests, by the clock"`
+	Log             Log          `mapstructure:"log" doc:"the program's own log, on standard error"`
+	Directory       Directory    `mapstructure:"directory" doc:"DingTalk's address book to Kingdee's staff"`
+	HR              HR           `mapstructure:"hr" doc:"an HR system as the master of the people at DingTalk"`
+	Approvals       []Approval   `mapstructure:"approvals" doc:"which approvals become which bills; see docs/approvals.md"`
+	ApprovalConsole bool         `mapstructure:"approval_console" default:"true" doc:"rules of approvals may be written in the console too; for a form that this file names, this file wins"`
+	Search          Search       `mapstructure:"approval_search" doc:"how approvals are found whose event never came"`
+	Notices         []Notice     `mapstructure:"notices" doc:"what people are told"`
+	Robots          []Robot      `mapstructure:"robots" doc:"robots of DingTalk groups, for notices"`
+	Mail            Mail         `mapstructure:"mail" doc:"mail server, for notices"`
+	Clients         Clients      `mapstructure:"clients" doc:"other applications that sign in through kdgate"`
 
 	// Warnings are settings that are right but do nothing yet, or weaken something.
 	Warnings []string `mapstructure:"-"`

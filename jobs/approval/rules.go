@@ -67,6 +67,9 @@ func (b *Booker) Use(rules []Rule) error {
 // Acts reports whether any rule in force makes bills.
 func (b *Booker) Acts() bool { return len(b.processes(false)) > 0 }
 
+// HasRules reports whether any rule is there, also one that is only previewed.
+func (b *Booker) HasRules() bool { return len(b.inForce()) > 0 }
+
 // Judge tells every mistake of a rule that is not in force.
 func (b *Booker) Judge(rule Rule) error {
 	_, err := compileFor(b.cfg.Targets, []Rule{rule})

@@ -14,7 +14,8 @@ import (
 )
 
 func (p *program) notices() *cobra.Command {
-	return group("notices", "Look at what people were told, and try a way to them", p.noticesList(), p.noticesTest())
+	return group("notices", "Look at what people were told, and try a way to them", p.noticesList(), p.noticesShow(), p.noticesTest(),
+		p.noticesRules(), p.noticesPreview(), p.noticesResend(), p.noticesGiveUp())
 }
 
 // noticesList shows what became of each message (F71), newest first.
@@ -31,14 +32,14 @@ func (p *program) noticesList() *cobra.Command {
 			return list.end()
 		}
 		table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "WHEN\tTOPIC\tTITLE\tSTATE\tTO\tWHY")
+		fmt.Fprintln(table, "WHEN\tTOPIC\tTITLE\tSTATE\tTO\tWHY\tMESSAGE")
 		err := eachDelivery(ctx, c, f, func(d notice.Delivery) error {
 			for i, r := range d.Recipients {
-				when, topic, title := clock(d.Created), d.Topic, d.Title
+				when, topic, title, key := clock(d.Created), d.Topic, d.Title, d.Key()
 				if i > 0 {
-					when, topic, title = "", "", ""
+					when, topic, title, key = "", "", "", ""
 				}
-				if _, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", when, topic, title, outcomeOf(d, r), r.Who, reasonOf(d, r)); err != nil {
+				if _, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", when, topic, title, outcomeOf(d, r), r.Who, reasonOf(d, r), key); err != nil {
 					return err
 				}
 			}

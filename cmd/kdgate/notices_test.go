@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"regexp"
 	"testing"
 )
 
@@ -23,6 +24,14 @@ func TestNoticesByCommand(t *testing.T) {
 		t.Errorf("%v: %s", err, said.stdout)
 	}
 	h.run("notices", "list", "--topic", "stock").want(t, 0, "WHEN")
+	key := regexp.MustCompile(`[0-9]+-[a-z0-9]{20,}`).FindString(h.run("notices", "list").want(t, 0, "MESSAGE").stdout)
+	h.run("notices", "show", key).want(t, 0, `"topic": "test"`, "收到这条消息")
+	h.run("notices", "show", "1-x").want(t, 1, "no message")
+	h.run("notices", "give-up", key).want(t, 1, "note")
+	h.run("notices", "give-up", key, "--note", "by hand").want(t, 0, "is given up")
+	h.run("notices", "resend", key).want(t, 0, "is tried again")
+	h.run("notices", "rules").want(t, 0, "RULE")
+	h.run("notices", "preview", "nothing").want(t, 1, "no rule")
 	h.run("audit", "export", "--format", "jsonl").want(t, 0, "notice.test")
 }
 
@@ -36,6 +45,8 @@ func TestNoticeRules(t *testing.T) {
   - {name: late, kind: query, form: SAL_SaleOrder, columns: [{field: FBillNo}], where: [{field: FDate, is: since, values: [7d]}], to: ["role:admin"]}
 data_centres:`)
 	h.run("check-config").want(t, 0, "is well")
+	h.run("notices", "rules").want(t, 0, "low-stock", "user:zhangsan"[5:], "late")
+	h.run("notices", "rules", "--json").want(t, 0, `"kind": "low_stock"`)
 	h.edit("values: [7d]", "values: [lately]")
 	h.edit("kind: low_stock,", "kind: low_stock, every: sometimes,")
 	h.run("check-config").want(t, 2, "lately", "sometimes")

@@ -136,6 +136,7 @@ func (s *Server) consolePages(r *rooms) []admin.Page {
 		s.peoplePage(r),
 		&admin.SessionsPage{Keeper: s.sessions},
 		&admin.Jobs{List: s.queue, Clock: s.schedule, Now: s.options.Now},
+		&admin.Notices{Book: noticeBook{s.Core}, Desk: noticeBook{s.Core}, Now: s.options.Now},
 		s.quotaPage(r),
 	}
 	return append(pages, s.directoryPages(r)...)

@@ -26,7 +26,16 @@ func (c *Core) outboxAPI() localapi.Outbox {
 			}
 			return box.Deliveries(ctx, f.Topic, f.State, f.After, f.Limit)
 		},
-		Try: c.tryNotice,
+		Try: c.tryNotice, Rules: c.noticeRules, Preview: c.previewNotice, Letter: c.noticeLetter,
+		Act: func(ctx context.Context, by jobs.Actor, act localapi.NoticeAct) error {
+			switch act.Act {
+			case "resend":
+				return c.resendNotice(ctx, by, act.Letter)
+			case "give-up":
+				return c.giveUpNotice(ctx, by, act.Letter, act.Note)
+			}
+			return identity.Fail(identity.Invalid, identity.CodeBadRequest, "%q is no act on a message", act.Act)
+		},
 	}
 }
 

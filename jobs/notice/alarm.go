@@ -22,10 +22,14 @@ type Alarm struct {
 // notice that could not be delivered is not told by another notice: it stands in
 // the morning digest and on the page.
 func (o *Outbox) DeadLetters(ctx context.Context, a Alarm, with ...store.Op) (int, error) {
-	return o.Look(ctx, Watch{
+	return o.Look(ctx, o.deadWatch(a), with...)
+}
+
+func (o *Outbox) deadWatch(a Alarm) Watch {
+	return Watch{
 		Name: a.Name, Topic: "queue", Title: "任务失败，需要处理", To: a.To, Fallbacks: a.Fallbacks, Link: a.Link,
 		Rows: o.deadRows, Words: groups,
-	}, with...)
+	}
 }
 
 // deadRows are the dead items of every kind but our own. Their Text is what
@@ -89,10 +93,19 @@ func troubles(list []Trouble) string {
 // what else went wrong since yesterday. It is sent on quiet days too: silence
 // would look the same as a gateway that cannot send.
 func (o *Outbox) Morning(ctx context.Context, a Alarm, since []Trouble, with ...store.Op) error {
+	n, err := o.morning(ctx, a, since)
+	if err != nil {
+		return err
+	}
+	return o.Send(ctx, n, with...)
+}
+
+// morning counts and writes nothing.
+func (o *Outbox) morning(ctx context.Context, a Alarm, since []Trouble) (Notice, error) {
 	now := o.now()
 	counts, err := o.cfg.Queue.Counts(ctx)
 	if err != nil {
-		return err
+		return Notice{}, err
 	}
 	var rows []Row
 	for _, c := range counts {
@@ -113,8 +126,8 @@ func (o *Outbox) Morning(ctx context.Context, a Alarm, since []Trouble, with ...
 	if len(parts) == 0 {
 		parts = []string{"一切正常：没有失败的任务。"}
 	}
-	return o.Send(ctx, Notice{
+	return Notice{
 		Key: "morning/" + a.Name + "/" + day(now), Topic: "errors", To: a.To, Fallbacks: a.Fallbacks, Title: "每日错误摘要",
 		Text: strings.Join(parts, "\n\n"), Link: a.Link, Urgent: true,
-	}, with...)
+	}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/identity"
+	"kdgate/jobs"
 	"kdgate/store"
 )
 
@@ -88,6 +89,10 @@ type Delivery struct {
 	Created    time.Time   `json:"created"`
 	Updated    time.Time   `json:"updated"`
 
+	// Work is dead or given-up where its item stands so. It is read off the work
+	// list and never written here.
+	Work jobs.State `json:"work,omitzero"`
+
 	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
@@ -155,7 +160,7 @@ func (d *Delivery) settle() {
 
 // op writes the delivery, in the Commit of the step that made it true.
 func (d *Delivery) op(now time.Time) (store.Op, error) {
-	d.Updated = now.UTC()
+	d.Updated, d.Work = now.UTC(), ""
 	value, err := json.Marshal(d)
 	if err != nil {
 		return store.Op{}, identity.Fail(identity.Internal, identity.CodeInternal, "notice: encode the delivery: %w", err)

@@ -34,13 +34,22 @@ type Digest struct {
 // the minute that it was asked for. A figure that cannot be asked for fails the
 // whole: half a result reads like a result.
 func (o *Outbox) TellDigest(ctx context.Context, d Digest, asker Asker, with ...store.Op) error {
+	n, err := o.digest(ctx, &d, asker)
+	if err != nil {
+		return err
+	}
+	return o.Send(ctx, n, with...)
+}
+
+// digest asks for the figures and writes nothing.
+func (o *Outbox) digest(ctx context.Context, d *Digest, asker Asker) (Notice, error) {
 	now := o.now()
 	var lines []amount
 	total := new(big.Rat)
 	for _, f := range d.Figures {
 		sum, err := f.sum(ctx, asker, now)
 		if err != nil {
-			return err
+			return Notice{}, err
 		}
 		total.Add(total, sum)
 		lines = append(lines, amount{f.Title, sum})
@@ -48,10 +57,10 @@ func (o *Outbox) TellDigest(ctx context.Context, d Digest, asker Asker, with ...
 	if d.Total != "" {
 		lines = append(lines, amount{d.Total, total})
 	}
-	return o.Send(ctx, Notice{
+	return Notice{
 		Key: "digest/" + d.Name + "/" + now.In(zone()).Format("2006-01-02T15:04"), Topic: "digest", To: d.To, Fallbacks: d.Fallbacks,
 		Title: d.Title, Text: chart(lines), Link: d.Link, Sensitive: d.Sensitive, Urgent: true,
-	}, with...)
+	}, nil
 }
 
 // amount is one line of a chart.

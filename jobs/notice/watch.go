@@ -56,41 +56,55 @@ var ErrTooMany = fmt.Errorf("notice: a watch finds more than %d rows: narrow its
 
 var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
 
+// sight is one look of a watch: what it told before, and what is news now.
+type sight struct {
+	before, after told
+	version       store.Version // of what was told before
+	found         int
+	news          []Row
+}
+
+// see asks once and writes nothing.
+func (o *Outbox) see(ctx context.Context, w *Watch) (s sight, err error) {
+	if !namePattern.MatchString(w.Name) || w.Rows == nil {
+		return s, refused(fmt.Errorf("%.40q names no watch", w.Name))
+	}
+	if s.before, s.version, err = o.told(ctx, w.Name); err != nil {
+		return s, err
+	}
+	rows, err := w.Rows(ctx)
+	switch {
+	case err != nil:
+		return s, err // what could not be asked is neither news nor gone
+	case len(rows) > mostRows:
+		return s, identity.Fail(identity.Invalid, identity.CodeBadRequest, "%w", ErrTooMany)
+	}
+	s.found = len(rows)
+	s.after, s.news = s.before.compare(rows, w.Changed)
+	return s, nil
+}
+
 // Look asks once and tells what is new; n is how many rows that is. What was
 // told is remembered in the Commit that puts the notice into the outbox, so a
 // crash tells nothing twice and forgets nothing. The ops in with hold both to
 // the same expectation, such as being the one replica that looks.
 func (o *Outbox) Look(ctx context.Context, w Watch, with ...store.Op) (n int, err error) {
-	if !namePattern.MatchString(w.Name) || w.Rows == nil {
-		return 0, refused(fmt.Errorf("%.40q names no watch", w.Name))
-	}
-	before, version, err := o.told(ctx, w.Name)
-	if err != nil {
+	seen, err := o.see(ctx, &w)
+	if err != nil || len(seen.news) == 0 && len(seen.after.Rows) == len(seen.before.Rows) {
 		return 0, err
 	}
-	rows, err := w.Rows(ctx)
-	switch {
-	case err != nil:
-		return 0, err // what could not be asked is neither news nor gone
-	case len(rows) > mostRows:
-		return 0, identity.Fail(identity.Invalid, identity.CodeBadRequest, "%w", ErrTooMany)
-	}
-	after, news := before.compare(rows, w.Changed)
-	if len(news) == 0 && len(after.Rows) == len(before.Rows) {
-		return 0, nil
-	}
-	remember, err := after.op(w.Name, version)
+	remember, err := seen.after.op(w.Name, seen.version)
 	if err != nil {
 		return 0, err
 	}
 	with = append(with, remember)
-	if len(news) == 0 {
+	if len(seen.news) == 0 {
 		if err := o.cfg.Store.Commit(ctx, with...); err != nil {
 			return 0, storeError(err)
 		}
 		return 0, nil
 	}
-	return len(news), o.Send(ctx, w.notice(news, after.N), with...)
+	return len(seen.news), o.Send(ctx, w.notice(seen.news, seen.after.N), with...)
 }
 
 // compare gives what is to be remembered of rows, and which of them are news.

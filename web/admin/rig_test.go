@@ -57,6 +57,8 @@ type house struct {
 	schedule *schedule.Schedule
 	keeper   *directory.Keeper
 	book     *access.Book
+	told     *told
+	password string // of the emergency account, once it has one
 }
 
 type clock struct {

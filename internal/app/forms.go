@@ -17,15 +17,19 @@ func kingdeeForms(forms config.Forms) kingdee.FormsConfig {
 		if f.Bills == nil {
 			f.Bills = map[string]kingdee.BillForm{}
 		}
-		f.Bills[bill.Form] = kingdee.BillForm{ID: bill.ID, Number: bill.Number, Remark: bill.Remark, Status: bill.Status}
+		f.Bills[bill.Form] = kingdee.BillForm{
+			ID: bill.ID, Number: bill.Number, Remark: bill.Remark, Entry: bill.Entry, Status: bill.Status, Runs: bill.Runs,
+		}
 	}
 	return f
 }
 
 // formPlaces says where each name of config.FormKeys stands.
 func formPlaces(f *kingdee.FormsConfig) map[string]*string {
-	s, d, h, p, k := &f.Staff, &f.Department, &f.Position, &f.Post, &f.Stock
+	s, d, h, p, k, a := &f.Staff, &f.Department, &f.Position, &f.Post, &f.Stock, &f.Attachment
 	return map[string]*string{
+		"attachment.form": &a.Form, "attachment.id": &a.ID, "attachment.bill": &a.Bill, "attachment.record": &a.Record,
+		"attachment.name": &a.Name, "attachment.alias": &a.Alias,
 		"staff.save_number": &s.SaveNumber, "staff.mobile": &s.Mobile, "staff.email": &s.Email, "staff.join_date": &s.JoinDate,
 		"staff.create_org": &s.CreateOrg, "staff.use_org": &s.UseOrg, "staff.login_user": &s.LoginUser, "staff.create_user": &s.CreateUser,
 		"staff.department": &s.Department, "staff.position": &s.Position, "staff.entries": &s.Entries, "staff.entry_id": &s.EntryID,

@@ -25,7 +25,7 @@ func TestEveryFormKeyHasAPlace(t *testing.T) {
 		}
 		*place = name
 	}
-	for _, part := range []any{forms.Staff, forms.Department, forms.Position, forms.Post, forms.Stock} {
+	for _, part := range []any{forms.Staff, forms.Department, forms.Position, forms.Post, forms.Stock, forms.Attachment} {
 		value := reflect.ValueOf(part)
 		for i := range value.NumField() {
 			if value.Field(i).String() == "" {

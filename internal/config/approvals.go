@@ -15,7 +15,7 @@ type Approval struct {
 	Corp       string `mapstructure:"corp" doc:"whose approvals; the first organisation when empty"`
 	DataCentre string `mapstructure:"data_centre" doc:"where the bills go; the first data centre when empty"`
 	Since      string `mapstructure:"since" doc:"first day whose approvals become bills, such as 2026-01-31"`
-	Template   string `mapstructure:"template" doc:"expense-reimbursement, or empty; what this rule says itself comes before it"`
+	Template   string `mapstructure:"template" doc:"expense-reimbursement, purchase-request, sales-order, voucher, or empty; what this rule says itself comes before it"`
 
 	Form      string `mapstructure:"form" doc:"form id in Kingdee, such as ER_ExpReimbursement"`
 	Version   int    `mapstructure:"version" default:"1" doc:"part of the bill's number; leave it alone"`
@@ -42,7 +42,7 @@ type ApprovalField struct {
 	From       string `mapstructure:"from" doc:"component, or @originator, @created, @finished, @title, @business_id, @instance, @department"`
 	Const      string `mapstructure:"const" doc:"this very value"`
 	Expr       string `mapstructure:"expr" doc:"expression"`
-	As         string `mapstructure:"as" default:"text" doc:"text, decimal, fen, int, bool, day, moment, number, staff or account"`
+	As         string `mapstructure:"as" default:"text" doc:"text, decimal, fen, int, bool, day, moment, number, staff, employee or account"`
 	Dictionary string `mapstructure:"dictionary" doc:"name of a dictionary that translates the value"`
 	Default    string `mapstructure:"default" doc:"where nothing is filled in"`
 	Optional   bool   `mapstructure:"optional" default:"false" doc:"leave the field out where nothing is filled in"`

@@ -29,6 +29,8 @@ type BillForm struct {
 	ID     string `mapstructure:"id" default:"FID" doc:"primary key"`
 	Number string `mapstructure:"number" default:"FBillNo" doc:"bill number"`
 	Remark string `mapstructure:"remark" doc:"field that takes the id of the approval"`
+	Entry  string `mapstructure:"remark_entry" doc:"entry whose first row has that field; empty: it is one of the head"`
+	Runs   bool   `mapstructure:"numbered_by_kingdee" default:"false" doc:"Kingdee numbers these documents itself; no number is sent"`
 	Status string `mapstructure:"status" default:"FDocumentStatus" doc:"document status"`
 }
 
@@ -40,6 +42,7 @@ func FormKeys() []string {
 		{"department", "form id number name full_name parent create_org use_org forbid_status document_status"},
 		{"position", "form id number name department create_org use_org effect_date lapse_date forbid_status document_status"},
 		{"post", "number person employee department position create_org use_org start_date primary forbid_status document_status"},
+		{"attachment", "form id bill record name alias"},
 		{"stock", "form id material material_name stock organisation quantity material_form material_id material_number material_title safety_stock forbid_status document_status"},
 	} {
 		for name := range strings.FieldsSeq(group[1]) {

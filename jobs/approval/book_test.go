@@ -337,7 +337,7 @@ func TestTemplatesBook(t *testing.T) {
 func TestNoRemark(t *testing.T) {
 	r := start(t, 1)
 	rule := reimburse()
-	rule.Template, rule.Form, rule.Header = "", "GL_VOUCHER", []approval.Field{{Key: "FDate", From: "@finished", As: approval.AsDay}}
+	rule.Template, rule.Form, rule.Header = "", "AP_Payable", []approval.Field{{Key: "FDate", From: "@finished", As: approval.AsDay}}
 	_, err := newBooker(r.dingURL, r.kingURL, approval.Config{People: r.staff, Recorder: r.log, Rules: []approval.Rule{rule}}, r.queue)
 	if err == nil || !strings.Contains(err.Error(), "data_centres.forms.bills") {
 		t.Errorf("%v", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -288,36 +289,77 @@ func (b *Booker) choose(process string, in dingtalk.Instance, set map[string]str
 // behind it is never cut off.
 const mostRemark = 150
 
-// named gives a model its number and the instance's id in the remark (R33).
-func (b *Booker) named(model kingdee.Model, rule compiled, instance string) kingdee.Model {
+// named gives a model its number, where that is ours to give, and the instance's
+// id in the remark of the head or of the first row (R33). again counts the times
+// that Kingdee explicitly refused it.
+func (b *Booker) named(model kingdee.Model, rule compiled, instance string, again int) kingdee.Model {
 	keys := b.cfg.Targets[rule.DataCentre].BillForm(rule.Form)
-	out := kingdee.Model{{Key: keys.ID, Value: 0}, {Key: keys.Number, Value: Number(b.cfg.Corp, instance, rule.Form, rule.Version)}}
+	out := kingdee.Model{{Key: keys.ID, Value: 0}}
+	if !keys.Runs {
+		out = out.Set(keys.Number, Number(b.cfg.Corp, instance, rule.Form, rule.Version))
+	}
 	for _, f := range model {
 		out = out.Set(f.Key, f.Value)
 	}
-	if keys.Remark == "" {
-		return out
+	switch rows := rowsOf(out, keys.Entry); {
+	case keys.Remark == "":
+	case keys.Entry == "":
+		out = remarked(out, keys.Remark, instance, again)
+	case len(rows) > 0:
+		rows = slices.Clone(rows)
+		rows[0] = remarked(slices.Clone(rows[0]), keys.Remark, instance, again)
+		out = out.Set(keys.Entry, rows)
 	}
+	return out
+}
+
+// remarked puts the instance's id behind what the rule says in a field.
+func remarked(model kingdee.Model, key, instance string, again int) kingdee.Model {
 	words := instance
+	if again > 0 {
+		words = marked(instance, again)
+	}
 	for _, f := range model {
-		if text, ok := f.Value.(string); ok && strings.EqualFold(f.Key, keys.Remark) {
+		if text, ok := f.Value.(string); ok && strings.EqualFold(f.Key, key) {
 			if runes := []rune(text); len(runes) > mostRemark {
 				text = string(runes[:mostRemark])
 			}
-			words = text + marked(instance)
+			words = text + marked(instance, again)
 		}
 	}
-	return out.Set(keys.Remark, words)
+	return model.Set(key, words)
 }
 
-// marked is how an instance's id stands behind the words of a remark.
-func marked(instance string) string { return " (" + instance + ")" }
+// marked is how an instance's id stands behind the words of a remark. Where
+// Kingdee was asked to refuse the same data twice, what it refused for another
+// reason must not be the same when it is mended there and sent again.
+func marked(instance string, again int) string {
+	if again > 0 {
+		return fmt.Sprintf(" (%s/%d)", instance, again+1)
+	}
+	return " (" + instance + ")"
+}
+
+// mostMarks bounds how often one approval's data is sent anew.
+const mostMarks = 100
 
 // belonging are the bills of an instance among those that a look-up found: those
 // with its number, and those whose remark ends in its id as we write it. People
 // may write the id of another approval into their own.
 func belonging(bills []kingdee.Bill, number, instance string) []kingdee.Bill {
 	return slices.DeleteFunc(slices.Clone(bills), func(b kingdee.Bill) bool {
-		return b.Number != number && b.Remark != instance && !strings.HasSuffix(b.Remark, marked(instance))
+		return b.Number != number && !signed(b.Remark, instance)
 	})
 }
+
+// signed reports whether a remark is, or ends in, an instance's id as we write it.
+func signed(remark, instance string) bool {
+	at := strings.LastIndex(remark, " ("+instance)
+	if at < 0 {
+		return remark == instance
+	}
+	mark := remark[at+len(" ("+instance):]
+	return mark == ")" || markAgain.MatchString(mark)
+}
+
+var markAgain = regexp.MustCompile(`^/[1-9][0-9]{0,2}\)$`)

@@ -84,6 +84,7 @@ func (b *builder) model(ctx context.Context) (kingdee.Model, error) {
 		}
 		header = header.Set(table.Entry, append(rowsOf(header, table.Entry), rows...))
 	}
+	wrong = append(wrong, b.unbalanced(header)...)
 	for key := range b.set {
 		if !hasField(b.rule.header, key) {
 			wrong = append(wrong, Mistake{Field: key, Words: "the rule fills no such field, so it cannot be set"})
@@ -161,10 +162,25 @@ func (b *builder) filled(ctx context.Context, list []compiledField, at string, s
 		case err != nil:
 			*wrong = append(*wrong, mistake(at+f.Key, err))
 		case there:
-			model = model.Set(f.Key, value)
+			model = placed(model, f.Key, value)
 		}
 	}
 	return model, nil
+}
+
+// placed puts a value at its key, which may be that of a field within another.
+func placed(model kingdee.Model, key string, value any) kingdee.Model {
+	outer, inner, within := strings.Cut(key, ".")
+	if !within {
+		return model.Set(key, value)
+	}
+	nested := kingdee.Model{}
+	for _, f := range model {
+		if have, ok := f.Value.(kingdee.Model); ok && strings.EqualFold(f.Key, outer) {
+			nested = have
+		}
+	}
+	return model.Set(outer, nested.Set(inner, value))
 }
 
 // unasked is an error that says nothing about the form: somebody could not be
@@ -291,7 +307,7 @@ func textOf(f dingtalk.FormField, part string, as Form) (string, error) {
 			return list[at], nil
 		}
 		return "", err
-	case as == AsStaff && f.Ext != "":
+	case (as == AsStaff || as == AsEmployee) && f.Ext != "":
 		ids, err := f.People()
 		if err == nil && len(ids) > 1 {
 			err = fmt.Errorf("%w: %d people, where one is wanted", errValue, len(ids))

@@ -23,7 +23,7 @@ func (m *machine) comment(ctx context.Context, resumed bool) error {
 		}
 		m.instance = &in
 	}
-	if m.instance != nil && said(*m.instance, m.state.Bill.Number) {
+	if m.instance != nil && said(*m.instance, m.label()) {
 		return nil
 	}
 	if !resumed {
@@ -46,7 +46,16 @@ func (m *machine) words() string {
 	if m.state.Audit {
 		done = "已生成、提交并审核"
 	}
-	return fmt.Sprintf("金蝶单据%s：%s", done, m.state.Bill.Number)
+	return fmt.Sprintf("金蝶单据%s：%s", done, m.label())
+}
+
+// label names the bill for people, and so that a comment that names it is known
+// again: by its number, and where that is the same every month by its id too.
+func (m *machine) label() string {
+	if m.runs() {
+		return fmt.Sprintf("%s 号（内码 %s）", m.state.Bill.Number, m.state.Bill.ID)
+	}
+	return m.state.Bill.Number
 }
 
 // said reports whether a comment names the bill.

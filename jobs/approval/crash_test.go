@@ -39,6 +39,7 @@ type worker struct {
 	Store      string // sqlite:PATH or redis:ADDRESS
 	Ding, King string
 	Instances  []string // whose event it takes before it works
+	Rule       string   // which: empty, voucher or attachments
 	Kill       string   // "N before" or "N after": itself, round its Nth commit
 }
 
@@ -58,6 +59,13 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
+}
+
+func ruleNamed(name string) approval.Rule {
+	if name == "voucher" {
+		return bookkeeping()
+	}
+	return reimburse()
 }
 
 // silent keeps no audit log: a process that dies is none's business here.
@@ -80,7 +88,7 @@ func workUntilKilled(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	b, err := newBooker(w.Ding, w.King, approval.Config{People: &staff{}, Recorder: silent{}, Rules: []approval.Rule{reimburse()}}, q)
+	b, err := newBooker(w.Ding, w.King, approval.Config{People: &staff{}, Recorder: silent{}, Rules: []approval.Rule{ruleNamed(w.Rule)}}, q)
 	if err != nil {
 		return err
 	}
@@ -128,7 +136,9 @@ func cancelWhenEmpty(ctx context.Context, q *jobs.Queue, cancel context.CancelFu
 			if err != nil {
 				return
 			}
-			left += len(page.Items)
+			if left += len(page.Items); page.After != "" { // the head of a page may just have moved
+				left++
+			}
 		}
 		if empty++; left > 0 {
 			empty = 0

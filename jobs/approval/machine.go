@@ -38,6 +38,7 @@ type state struct {
 	Audit      bool         `json:"audit,omitzero"`
 	Commenter  string       `json:"commenter,omitzero"` // empty: no comment
 	Bill       kingdee.Bill `json:"bill,omitzero"`
+	Refused    int          `json:"refused,omitzero"` // times that Kingdee explicitly refused the data of a form that it numbers itself
 	Looks      int          `json:"looks,omitzero"`
 	Why        string       `json:"why,omitzero"`
 	Title      string       `json:"title,omitzero"`
@@ -167,7 +168,8 @@ func (m *machine) make(ctx context.Context) (bool, error) {
 func (m *machine) save(ctx context.Context, chosen *builder, before state) error {
 	rule := chosen.rule
 	m.state = state{
-		Rule: rule.Name, Print: rule.print, DataCentre: rule.DataCentre, Form: rule.Form, Audit: rule.Audit,
+		Refused: before.Refused,
+		Rule:    rule.Name, Print: rule.print, DataCentre: rule.DataCentre, Form: rule.Form, Audit: rule.Audit,
 		Number: Number(m.cfg.Corp, m.id(), rule.Form, rule.Version), Commenter: orText(rule.CommentAs, m.instance.Originator),
 		Title: m.instance.Title, Originator: m.instance.Originator, Trail: before.Trail,
 	}
@@ -197,14 +199,14 @@ func (m *machine) save(ctx context.Context, chosen *builder, before state) error
 	if err := m.keep(ctx, rule); err != nil {
 		return err
 	}
-	return m.post(ctx, m.named(model, rule, m.id()))
+	return m.post(ctx, m.named(model, rule, m.id(), m.state.Refused))
 }
 
 // found looks for the bill by its number and by the instance in the remark, and
 // if it is there goes on from it. An error means that nobody knows, and nothing
 // is posted (R33).
 func (m *machine) found(ctx context.Context) (bool, error) {
-	bills, err := m.target().FindBill(ctx, m.state.Form, m.state.Number, m.id())
+	bills, err := m.target().FindBill(ctx, m.state.Form, m.ownNumber(), m.id())
 	bills = belonging(bills, m.state.Number, m.id())
 	switch {
 	case err != nil:
@@ -247,8 +249,9 @@ func (m *machine) post(ctx context.Context, model kingdee.Model) error {
 		return m.step(ctx, stepSaved)
 	}
 	refusal, refused := errors.AsType[*kingdee.Refusal](err)
-	if !errors.Is(err, kingdee.ErrAmbiguous) && (!refused || !refusal.Duplicate()) {
-		return explained(err)
+	repeated := refused && refusal.Repeated()
+	if !errors.Is(err, kingdee.ErrAmbiguous) && !repeated && (!refused || !refusal.Duplicate()) {
+		return m.refused(ctx, err, refused)
 	}
 	found, lookErr := m.found(ctx)
 	switch {
@@ -256,10 +259,48 @@ func (m *machine) post(ctx context.Context, model kingdee.Model) error {
 		return lookErr
 	case found:
 		return nil
+	case repeated:
+		return m.lostRepeat(ctx, err)
 	case refused:
 		return explained(err) // a bill of somebody else has the number, or one that we may not see
 	}
 	return identity.Fail(identity.Unavailable, identity.CodeKingdeeDown, "approval: %s was sent and is not there: %w", m.state.Number, err)
+}
+
+// refused keeps in mind that Kingdee refused the data of a form that it numbers
+// itself: nobody else can have written that under our lease, and what is sent the
+// next time must be other data.
+func (m *machine) refused(ctx context.Context, err error, explicit bool) error {
+	if explicit && m.runs() {
+		m.state.Refused = min(m.state.Refused+1, mostMarks-1)
+		if stepErr := m.step(ctx, stepLooking); stepErr != nil {
+			return stepErr
+		}
+	}
+	return explained(err)
+}
+
+// lostRepeat is where Kingdee says that it was given the data before and does not
+// show what became of it: it may still be writing, for a replica that was frozen.
+// A person looks; what is replayed is other data.
+func (m *machine) lostRepeat(ctx context.Context, err error) error {
+	m.state.Refused = min(m.state.Refused+1, mostMarks-1)
+	if stepErr := m.step(ctx, stepLooking); stepErr != nil {
+		return stepErr
+	}
+	words := "Kingdee says it was given this before, and shows nothing with " + m.id() + " in its summary: look there first, then replay"
+	return jobs.Permanent(jobs.Explain(err, words))
+}
+
+// runs reports whether Kingdee numbers the form's documents itself.
+func (m *machine) runs() bool { return m.target().BillForm(m.state.Form).Runs }
+
+// ownNumber is the number to look for; empty where Kingdee gives its own.
+func (m *machine) ownNumber() string {
+	if m.runs() {
+		return ""
+	}
+	return m.state.Number
 }
 
 // advance runs an operation on the bill unless it stands there already, and finds
@@ -296,7 +337,11 @@ func (m *machine) advance(ctx context.Context, op kingdee.Operation, next string
 
 // look reads where the bill stands now.
 func (m *machine) look(ctx context.Context) error {
-	bills, err := m.target().FindBill(ctx, m.state.Form, m.state.Bill.Number, "")
+	number, remark := m.state.Bill.Number, ""
+	if m.runs() { // its number is that of others in other periods
+		number, remark = "", m.id()
+	}
+	bills, err := m.target().FindBill(ctx, m.state.Form, number, remark)
 	if err != nil {
 		return err
 	}

@@ -64,11 +64,15 @@ func (m *machine) billOf(ctx context.Context, main string) error {
 		if rule.Process != m.errand.Process {
 			continue
 		}
-		found, err := m.cfg.Targets[rule.DataCentre].FindBill(ctx, rule.Form, Number(m.cfg.Corp, main, rule.Form, rule.Version), main)
+		target, number := m.cfg.Targets[rule.DataCentre], Number(m.cfg.Corp, main, rule.Form, rule.Version)
+		if target.BillForm(rule.Form).Runs {
+			number = ""
+		}
+		found, err := target.FindBill(ctx, rule.Form, number, main)
 		if err != nil {
 			return err
 		}
-		if found = belonging(found, Number(m.cfg.Corp, main, rule.Form, rule.Version), main); len(found) > 0 {
+		if found = belonging(found, number, main); len(found) > 0 {
 			words := fmt.Sprintf("it changes or takes back an approval whose bill %s stands in Kingdee: put that right there, then give this one up", found[0].Number)
 			return jobs.Permanent(jobs.Explain(fmt.Errorf("approval: %s is about %s, bill %s", m.id(), main, found[0].Number), words))
 		}

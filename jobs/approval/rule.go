@@ -52,7 +52,9 @@ type Table struct {
 // Field fills one field of the bill. Exactly one of From, Const and Expr says
 // from what.
 type Field struct {
-	Key string `json:"key"` // of Kingdee
+	// Key is Kingdee's; behind a point stands the key of a field within it, such
+	// as a dimension of a voucher's row: FDetailID.FDETAILID__FFLEX7.
+	Key string `json:"key"`
 	// From is the id or alias of a component, in rows a cell's before the
 	// form's; behind it #key is the key of a chosen option and #1 to #9 an element
 	// of a list or range. Names with @ are the approval's own: @originator,
@@ -72,20 +74,21 @@ type Form string
 
 // The shapes.
 const (
-	AsText    Form = "text"
-	AsDecimal Form = "decimal" // exact; thousands separators are taken out
-	AsFen     Form = "fen"     // a decimal divided by one hundred, exactly: 分 → 元
-	AsInt     Form = "int"
-	AsBool    Form = "bool"    // true, false, 是, 否
-	AsDay     Form = "day"     // yyyy-MM-dd in UTC+8
-	AsMoment  Form = "moment"  // yyyy-MM-dd HH:mm:ss in UTC+8
-	AsNumber  Form = "number"  // base data by number, {"FNumber":…}
-	AsStaff   Form = "staff"   // a userid, as the employee it is mapped to, {"FSTAFFNUMBER":…}
-	AsAccount Form = "account" // a login user by 用户账号, {"FUSERACCOUNT":…}
+	AsText     Form = "text"
+	AsDecimal  Form = "decimal" // exact; thousands separators are taken out
+	AsFen      Form = "fen"     // a decimal divided by one hundred, exactly: 分 → 元
+	AsInt      Form = "int"
+	AsBool     Form = "bool"     // true, false, 是, 否
+	AsDay      Form = "day"      // yyyy-MM-dd in UTC+8
+	AsMoment   Form = "moment"   // yyyy-MM-dd HH:mm:ss in UTC+8
+	AsNumber   Form = "number"   // base data by number, {"FNumber":…}
+	AsStaff    Form = "staff"    // a userid, as the employee it is mapped to, {"FSTAFFNUMBER":…}
+	AsEmployee Form = "employee" // the same as base data, {"FNumber":…}, as a voucher's dimension wants it
+	AsAccount  Form = "account"  // a login user by 用户账号, {"FUSERACCOUNT":…}
 )
 
 func forms() []Form {
-	return []Form{AsText, AsDecimal, AsFen, AsInt, AsBool, AsDay, AsMoment, AsNumber, AsStaff, AsAccount}
+	return []Form{AsText, AsDecimal, AsFen, AsInt, AsBool, AsDay, AsMoment, AsNumber, AsStaff, AsEmployee, AsAccount}
 }
 
 // own are the names of the approval itself.
@@ -94,7 +97,7 @@ func own() []string {
 }
 
 var (
-	keyPattern  = regexp.MustCompile(`^F[A-Za-z0-9_]{0,63}$`)
+	keyPattern  = regexp.MustCompile(`^F[A-Za-z0-9_]{0,63}(\.F[A-Za-z0-9_]{0,63})?$`)
 	formPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{1,63}$`)
 	fromPattern = regexp.MustCompile(`^[^#@]{1,200}(#(key|[1-9]))?$`)
 )
@@ -176,7 +179,7 @@ func compile(rule Rule, at string) (compiled, error) {
 	out.header = c.fields("header", rule.Header, rule)
 	for i, table := range rule.Rows {
 		where := fmt.Sprintf("rows[%d]", i)
-		c.check(keyPattern.MatchString(table.Entry), "%s.entry: %q is no key of Kingdee", where, table.Entry)
+		c.check(keyPattern.MatchString(table.Entry) && !strings.Contains(table.Entry, "."), "%s.entry: %q is no key of Kingdee", where, table.Entry)
 		c.check(len(table.Fields) > 0, "%s.fields: no field is filled", where)
 		c.check(table.From == "" || fromPattern.MatchString(table.From) && !strings.Contains(table.From, "#"), "%s.from: %q is no table of a form", where, table.From)
 		out.rows = append(out.rows, compiledTable{

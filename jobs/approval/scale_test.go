@@ -100,9 +100,18 @@ func runMarathon(ctx context.Context, text string, in io.Reader, out io.Writer) 
 		fmt.Fprintln(out, "added")
 		bufio.NewScanner(in).Scan()
 		clock.setPace(1)
-		cancelWhenEmpty(ctx, q, func() { fmt.Fprintln(out, "empty") })
+		cancelWhenEmpty(ctx, q, func() { fmt.Fprintln(out, leftOver(ctx, q)) })
 	}()
 	return pool.Run(ctx)
+}
+
+// leftOver is "empty", or why an item is dead.
+func leftOver(ctx context.Context, q *jobs.Queue) string {
+	page, err := q.List(ctx, jobs.Filter{State: jobs.Dead}, "", 1)
+	if err != nil || len(page.Items) > 0 {
+		return fmt.Sprintf("dead: %+v %v", page.Items[0].Failure, err)
+	}
+	return "empty"
 }
 
 // takeAll takes the events of all instances in a file, from eight hands.

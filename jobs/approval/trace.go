@@ -68,13 +68,16 @@ func (b *Booker) read(ctx context.Context, instance string) (dingtalk.Instance, 
 // shown fills a preview with the bill that the builder makes.
 func (b *Booker) shown(ctx context.Context, p Preview, chosen *builder) (Preview, error) {
 	rule := chosen.rule
-	p.Rule, p.Print, p.Form, p.Number = rule.Name, rule.print, rule.Form, Number(b.cfg.Corp, p.Instance, rule.Form, rule.Version)
+	p.Rule, p.Print, p.Form = rule.Name, rule.print, rule.Form
+	if !b.cfg.Targets[rule.DataCentre].BillForm(rule.Form).Runs {
+		p.Number = Number(b.cfg.Corp, p.Instance, rule.Form, rule.Version)
+	}
 	chosen.trace = &p.Fields
 	model, err := chosen.model(ctx)
 	if mistakes, ok := errors.AsType[Mistakes](err); ok {
 		p.Mistakes, err = mistakes, nil
 	}
-	p.Model = b.named(model, rule, p.Instance)
+	p.Model = b.named(model, rule, p.Instance, 0)
 	return p, err
 }
 

@@ -127,18 +127,21 @@ func (b *builder) shaped(ctx context.Context, as Form, text string) (any, error)
 		return kingdee.Number(strings.TrimSpace(text)), nil
 	case AsAccount:
 		return kingdee.UserAccount(strings.TrimSpace(text)), nil
-	case AsStaff:
-		return b.staff(ctx, text)
+	case AsStaff, AsEmployee:
+		return b.staff(ctx, as, text)
 	default:
 		return text, nil
 	}
 }
 
 // staff is the employee that a userid is mapped to.
-func (b *builder) staff(ctx context.Context, userid string) (any, error) {
+func (b *builder) staff(ctx context.Context, as Form, userid string) (any, error) {
 	number, err := b.people.Staff(ctx, b.rule.DataCentre, userid)
 	if err != nil {
 		return nil, err
+	}
+	if as == AsEmployee {
+		return kingdee.Number(number), nil
 	}
 	return kingdee.StaffNumber(number), nil
 }

@@ -12,6 +12,7 @@ const (
 	ActionSignOut         Action = "signout"          // a person ended their own session
 	ActionSessionEnd      Action = "session.end"      // an administrator or a rule ended a session
 	ActionMint            Action = "mint"             // a login link to Kingdee was made
+	ActionCanary          Action = "canary"           // the appointed visitor's login link was made, or why not
 	ActionForwardEnter    Action = "forward.enter"    // a session was carried to an application on another host
 	ActionProxyRedeem     Action = "proxy.redeem"     // the gateway redeemed a link on a person's behalf
 	ActionAccessRequest   Action = "access.request"   // a person asked to be mapped

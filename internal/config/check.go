@@ -40,6 +40,7 @@ func (c *Config) check(m *Mistakes) {
 	c.checkConsole(m)
 	c.checkDirectory(m)
 	c.checkHR(m)
+	c.checkCanary(m)
 	c.checkApprovals(m)
 	c.checkNotices(m)
 	c.checkUnsupported(m)

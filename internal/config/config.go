@@ -26,6 +26,7 @@ type Config struct {
 	Console         Console      `mapstructure:"console" doc:"the administrators' console, at /admin/"`
 	ForwardAuth     ForwardAuth  `mapstructure:"forward_auth" doc:"applications behind nginx, Traefik or Caddy that ask /forward-auth"`
 	Check           Check        `mapstructure:"check" doc:"the self-check: what kdgate check tests, by the clock"`
+	Canary          Canary       `mapstructure:"canary" doc:"an appointed visitor who is signed in to Kingdee by the clock"`
 	Log             Log          `mapstructure:"log" doc:"the program's own log, on standard error"`
 	Directory       Directory    `mapstructure:"directory" doc:"DingTalk's address book to Kingdee's staff"`
 	HR              HR           `mapstructure:"hr" doc:"an HR system as the master of the people at DingTalk"`
@@ -44,6 +45,15 @@ type Config struct {
 // Check is the self-check.
 type Check struct {
 	Every string `mapstructure:"every" default:"40 4 1 * *" doc:"when: @every and a time, or five cron fields in UTC+8; the first of each month"`
+}
+
+// Canary is a visitor by the clock: the chain resolved, a link made and opened,
+// the session ended again (F14).
+type Canary struct {
+	Corp        string        `mapstructure:"corp" doc:"whose; the first organisation when empty"`
+	UserID      string        `mapstructure:"userid" doc:"userid whose mapping is walked, of a Kingdee user without rights kept for this; none is walked without one"`
+	DataCentres []string      `mapstructure:"data_centres" doc:"where; every data centre when empty"`
+	Every       time.Duration `mapstructure:"every" default:"5m" doc:"how often, on each replica"`
 }
 
 // Clients are the relying parties of the identity-provider doors.

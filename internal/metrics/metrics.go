@@ -30,6 +30,8 @@ type Metrics struct {
 	shed     prometheus.Counter
 	lost     prometheus.Gauge
 	diskUsed prometheus.Gauge
+	canary   *prometheus.GaugeVec
+	visit    *prometheus.GaugeVec
 	work     work
 }
 
@@ -78,9 +80,15 @@ func New() *Metrics {
 	m.diskUsed = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "kdgate_data_disk_used_ratio", Help: "Used share of the fullest disk that data or audit log lie on, 0 to 1.",
 	})
+	m.canary = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "kdgate_canary_success", Help: "1 when the appointed visitor's last login at Kingdee went well, by data centre.",
+	}, []string{"data_centre"})
+	m.visit = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "kdgate_canary_seconds", Help: "Time of the appointed visitor's last login, by data centre.",
+	}, []string{"data_centre"})
 	m.work = newWork()
 	m.registry.MustRegister(m.work.collectors()...)
-	m.registry.MustRegister(m.lost, m.diskUsed, m.shed, m.sessions, m.signIns, m.signIn, m.launches, m.calls, m.peers, m.store, m.proxy, m.records, m.tampered,
+	m.registry.MustRegister(m.canary, m.visit, m.lost, m.diskUsed, m.shed, m.sessions, m.signIns, m.signIn, m.launches, m.calls, m.peers, m.store, m.proxy, m.records, m.tampered,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -128,6 +136,16 @@ func (m *Metrics) Connections(open func() int) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "kdgate_connections", Help: "Connections of the public listener.",
 	}, func() float64 { return float64(open()) }))
+}
+
+// Canary tells how the appointed visitor's login went.
+func (m *Metrics) Canary(centre string, well bool, took time.Duration) {
+	success := 0.0
+	if well {
+		success = 1
+	}
+	m.canary.WithLabelValues(centre).Set(success)
+	m.visit.WithLabelValues(centre).Set(took.Seconds())
 }
 
 // Sessions sets how many sessions there are.

@@ -256,7 +256,7 @@ func (a *Audit) list(v *Visit) error {
 
 // knownActions are offered by the form; any other can be typed.
 var knownActions = []audit.Action{
-	audit.ActionSignIn, audit.ActionSignOut, audit.ActionMint, audit.ActionSessionEnd, audit.ActionForwardEnter, audit.ActionProxyRedeem,
+	audit.ActionSignIn, audit.ActionSignOut, audit.ActionMint, audit.ActionCanary, audit.ActionSessionEnd, audit.ActionForwardEnter, audit.ActionProxyRedeem,
 	audit.ActionMappingCreate, audit.ActionMappingChange, audit.ActionMappingSuspend, audit.ActionMappingResume, audit.ActionMappingDelete,
 	audit.ActionMappingImport, audit.ActionMappingUndo, audit.ActionMappingResolve, audit.ActionMappingExport, "mapping.approve",
 	ActionBulkPropose, ActionBulkApprove, audit.ActionAccessRequest, audit.ActionAccessDecide, audit.ActionRoleChange, audit.ActionConfigLoad,

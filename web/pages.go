@@ -58,11 +58,11 @@ func (p *Pages) list() error {
 	if err != nil {
 		return fmt.Errorf("web: templates: %w", err)
 	}
-	console, err := fs.Glob(embedded, "templates/admin/*.html")
+	framed, err := fs.Glob(embedded, "templates/*/*.html") // admin: the console; setup: the wizard
 	if err != nil {
 		return fmt.Errorf("web: templates: %w", err)
 	}
-	for _, file := range append(files, console...) {
+	for _, file := range append(files, framed...) {
 		name := strings.TrimSuffix(strings.TrimPrefix(file, "templates/"), ".html")
 		if path.Base(name) != "layout" {
 			p.templates[name] = sync.OnceValues(func() (*template.Template, error) { return p.parse(name, file) })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -84,7 +85,7 @@ func (p *program) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&p.configPath, "config", "kdgate.yaml", "configuration file")
 	root.PersistentFlags().BoolVar(&p.json, "json", false, "machine output")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
-	root.AddCommand(p.serve(), p.checkConfig(), p.check(), p.configReference(), p.mapping(), p.directory(), p.approvals(), p.jobs(), p.notices(), p.audit(), p.console(), p.backup(), p.restore(), p.migrate(), p.version())
+	root.AddCommand(p.setup(), p.serve(), p.checkConfig(), p.check(), p.configReference(), p.mapping(), p.directory(), p.approvals(), p.jobs(), p.notices(), p.audit(), p.console(), p.backup(), p.restore(), p.migrate(), p.version())
 	for _, cmd := range root.Commands() {
 		usageErrors(cmd)
 	}
@@ -131,6 +132,9 @@ func nameOne(cmd *cobra.Command, args []string) error {
 func (p *program) load() (*config.Config, error) {
 	cfg, err := config.Load(p.configPath, p.environ)
 	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: %w; kdgate setup makes one in a browser", errUsage, err)
+		}
 		if _, mistaken := errors.AsType[config.Mistakes](err); !mistaken {
 			return nil, fmt.Errorf("%w: %w", errUsage, err)
 		}

@@ -5,10 +5,8 @@ import (
 	"errors"
 
 	"kdgate/audit"
-	"kdgate/dingtalk"
 	"kdgate/internal/checkup"
 	"kdgate/internal/config"
-	"kdgate/internal/metrics"
 	"kdgate/jobs/schedule"
 	"kdgate/mapping"
 	"kdgate/store/redisstore"
@@ -107,7 +105,7 @@ func (c *Core) auditPeer(cfg *config.Config) checkup.Peer {
 
 func (c *Core) hostPeer(cfg *config.Config) checkup.Peer {
 	return checkup.HostPeer(checkup.Host{
-		Certificate: cfg.Listen.Cert, Secrets: cfg.SecretFiles(), Plaintext: cfg.Plaintext(), Disk: c.askDisk, Now: c.options.Now,
+		Certificate: cfg.Listen.Cert, Name: publicHost(cfg), Secrets: cfg.SecretFiles(), Plaintext: cfg.Plaintext(), Disk: c.askDisk, Now: c.options.Now,
 	})
 }
 
@@ -119,13 +117,13 @@ func CheckUp(ctx context.Context, options Options, only string, event audit.Even
 		defer func() { err = errors.Join(err, core.Close()) }()
 		return core.checkups.Do(ctx, only, event, progress)
 	}
-	bare := &Core{options: options, metrics: metrics.New(), egress: dingtalk.NewEgress(options.Egress)}
+	alone := bare(options)
 	var peers []checkup.Peer
-	if v, err := bare.newVendors(options.Config, vendors{}); err == nil {
-		peers = vendorPeers(options.Config, v, bare)
+	if v, err := alone.newVendors(options.Config, vendors{}); err == nil {
+		peers = vendorPeers(options.Config, v, alone)
 	}
-	peers = append(peers, bare.hostPeer(options.Config), checkup.Peer{Name: "start", Test: func(context.Context) []checkup.Item {
+	peers = append(peers, alone.hostPeer(options.Config), checkup.Peer{Name: "start", Test: func(context.Context) []checkup.Item {
 		return []checkup.Item{checkup.Broken("start", "start", openErr)}
 	}})
-	return bare.newDoctor(peers).Run(ctx, only, progress), nil
+	return alone.newDoctor(peers).Run(ctx, only, progress), nil
 }

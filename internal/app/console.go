@@ -126,6 +126,7 @@ func (s *Server) consolePages(r *rooms) []admin.Page {
 		&admin.Overview{Log: s.log, Health: s.consoleHealth, Rows: s.index, Now: s.options.Now},
 		&admin.Audit{Log: s.log, Verifier: s.console.verifier, Corps: consoleCorps(r.config)},
 		&admin.Connections{Book: s.checkups, Peers: s.peerNames},
+		&admin.SetupPage{Book: s.checkups, Log: s.log, Began: s.began},
 		&admin.Personal{Holders: s.holders(r), Log: s.log, Corps: consoleCorps(r.config), Now: s.options.Now},
 		&admin.Review{Reviewer: s.reviewer(r), Now: s.options.Now},
 		&admin.Mapping{

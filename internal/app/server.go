@@ -48,6 +48,7 @@ type Server struct {
 	pages    *web.Pages
 	gateway  atomic.Pointer[http.Handler]
 	stopping atomic.Bool
+	began    time.Time
 	token    identity.Secret // opens the local API
 
 	reloading sync.Mutex // one reload at a time
@@ -61,7 +62,7 @@ func NewServer(ctx context.Context, options Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{Core: core}
-	s.serving = true
+	s.serving, s.began = true, core.options.Now()
 	feeds, err := s.newFeeds()
 	if err != nil {
 		return nil, errors.Join(err, s.Close())

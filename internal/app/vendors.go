@@ -97,6 +97,10 @@ func (c *Core) newDingTalk(corp config.Corp) (client[*dingtalk.Client, config.Co
 	if corp.ApprovalTimes == "utc" {
 		zone = time.UTC
 	}
+	var months dingtalk.Counter // nil: of this process; a check-up without a store has no other
+	if c.tallies != nil {
+		months = c.tallies
+	}
 	made.api, err = dingtalk.New(dingtalk.Config{
 		Corp: corp.ID, AppKey: corp.AppKey, AppSecret: corp.AppSecret, AgentID: corp.AgentID,
 		Endpoints: dingtalk.Endpoints{OAPI: corp.Endpoints.OAPI, API: corp.Endpoints.API, Login: corp.Endpoints.Login},
@@ -104,7 +108,7 @@ func (c *Core) newDingTalk(corp config.Corp) (client[*dingtalk.Client, config.Co
 		Peer: made.peer, Egress: c.egress, // a ban hits the address, so every corp behind it pauses
 		Limits: dingtalk.Limits{
 			QPS: float64(corp.Quota.QPS), ReserveLogin: corp.Quota.ReserveLogin,
-			DirectoryPerMinute: corp.Quota.DirectoryPerMinute, Month: int64(corp.Quota.Month), Counter: c.tallies,
+			DirectoryPerMinute: corp.Quota.DirectoryPerMinute, Month: int64(corp.Quota.Month), Counter: months,
 		},
 		Now: c.options.Now, Logger: c.options.Logger, Observer: c.metrics.Peer("dingtalk"),
 	})
@@ -118,6 +122,10 @@ func (c *Core) newKingdee(dc config.DataCentre) (client[*kingdee.Client, config.
 		return made, err
 	}
 	made.peer = peer.New(peer.Config{TLS: tlsConfig})
+	var held kingdee.LaneFunc // nil: no other replica dates links
+	if c.lane != nil {
+		held = c.lane.held
+	}
 	made.api, err = kingdee.New(kingdee.Config{
 		ID: dc.ID, BaseURL: dc.URL, AllowPlainHTTP: dc.Insecure,
 		DBID: dc.DBID, AppID: dc.AppID, AppSecret: dc.AppSecret, IntegrationUser: dc.IntegrationUser, LCID: dc.LCID,
@@ -128,7 +136,7 @@ func (c *Core) newKingdee(dc config.DataCentre) (client[*kingdee.Client, config.
 			AcceptMinus5: dc.API.AcceptMinus5, MinInterval: dc.API.MinInterval,
 		},
 		Forms: kingdeeForms(dc.Forms),
-		Claim: c.linkClaim(dc.ID), Lane: c.lane.held,
+		Claim: c.linkClaim(dc.ID), Lane: held,
 		Peer: made.peer, Now: c.options.Now, Logger: c.options.Logger,
 		Observer: c.metrics.Peer("kingdee").PeerCall,
 	})

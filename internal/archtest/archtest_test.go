@@ -45,6 +45,7 @@ var floors = []struct {
 	{"cmd/", 100},
 	{"bench", 95},
 	{"internal/e2e", 95},
+	{"internal/setup", 92},
 	{"internal/app", 90},
 	{"internal/localapi", 85},
 	{"internal/moving", 75},

@@ -15,6 +15,7 @@ import (
 // Host is what is looked at on this machine.
 type Host struct {
 	Certificate string   // file of the public listener's; empty: a proxy in front has it
+	Name        string   // that the certificate has to carry
 	Secrets     []string // files that hold secrets
 	Plaintext   []string // connections without TLS that the configuration allows
 	Disk        func(ctx context.Context) error
@@ -60,6 +61,11 @@ func ownCertificate(h Host) Item {
 	if err != nil {
 		return Broken("certificate", "certificate-unread", err)
 	}
+	if err := leaf.VerifyHostname(h.Name); h.Name != "" && err != nil {
+		item := Broken("certificate", "certificate-name", err)
+		item.Values = map[string]string{"name": h.Name}
+		return item
+	}
 	return ending("certificate", "certificate-ends", leaf.NotAfter, h.Now())
 }
 
@@ -101,7 +107,8 @@ type Store struct {
 	Driver    string
 	Ping      func(ctx context.Context) error
 	Condition func(ctx context.Context) (Condition, error) // nil: not Redis
-	// Read reads every mapping, so that each seal is held against its value.
+	// Read reads every mapping, so that each seal is held against its value. nil:
+	// nothing was written yet.
 	Read func(ctx context.Context) (rows int, err error)
 	Now  func() time.Time
 }
@@ -119,20 +126,28 @@ func StorePeer(s Store) Peer {
 		if items[0].Status == Fault {
 			return items
 		}
+		if s.Read == nil {
+			return append(items, condition(ctx, s)...)
+		}
 		if rows, err := s.Read(ctx); err != nil {
 			items = append(items, Broken("seals", "store-tampered", err))
 		} else {
 			items = append(items, good("seals", fmt.Sprintf("%d rows read, every seal fits", rows)))
 		}
-		if s.Condition == nil {
-			return items
-		}
-		c, err := s.Condition(ctx)
-		if err != nil {
-			return append(items, Item{Check: "redis", Status: Unknown, Cause: "redis-untold", Detail: err.Error()})
-		}
-		return append(items, redisItems(c)...)
+		return append(items, condition(ctx, s)...)
 	}}
+}
+
+// condition is what Redis tells of itself; nothing of the embedded store.
+func condition(ctx context.Context, s Store) []Item {
+	if s.Condition == nil {
+		return nil
+	}
+	c, err := s.Condition(ctx)
+	if err != nil {
+		return []Item{{Check: "redis", Status: Unknown, Cause: "redis-untold", Detail: err.Error()}}
+	}
+	return redisItems(c)
 }
 
 func latency(ctx context.Context, s Store) Item {

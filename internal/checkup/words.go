@@ -25,3 +25,36 @@ func (i Item) Advice(words Words) (what, fix string) {
 	}
 	return say("word.cause."+i.Cause, i.Detail), say("word.fix."+i.Cause, i.Values["advice"])
 }
+
+// Told is one test with its words.
+type Told struct {
+	Item
+	What, Fix string
+}
+
+// Tell puts words to tests.
+func Tell(items []Item, words Words) []Told {
+	told := make([]Told, 0, len(items))
+	for _, item := range items {
+		what, fix := item.Advice(words)
+		told = append(told, Told{Item: item, What: what, Fix: fix})
+	}
+	return told
+}
+
+// Mark is the class of the item on a page.
+func (t Told) Mark() string { return t.Status.Mark() }
+
+// Mark is the class of a state on a page.
+func (s Status) Mark() string {
+	switch s {
+	case OK:
+		return "ok"
+	case Fault:
+		return "bad"
+	case Warning:
+		return "warn"
+	default:
+		return "off"
+	}
+}

@@ -45,16 +45,10 @@ func (c *Connections) Mount(rt *Router) {
 	)
 }
 
-// shownItem is one test with its words.
-type shownItem struct {
-	checkup.Item
-	What, Fix string
-}
-
 // checkupView is a check-up on a page.
 type checkupView struct {
 	checkup.Result
-	Shown   []shownItem
+	Shown   []checkup.Told
 	List    []checkup.Result
 	Peers   []string
 	Running *checkup.Result
@@ -76,27 +70,8 @@ func (v checkupView) N(status string) int { return v.Count(checkup.Status(status
 // Faults is how many faults a check-up found.
 func (checkupView) Faults(r checkup.Result) int { return r.Count(checkup.Fault) }
 
-// Mark is the item's class on the page.
-func (i shownItem) Mark() string {
-	switch i.Status {
-	case checkup.OK:
-		return "ok"
-	case checkup.Fault:
-		return "bad"
-	case checkup.Warning:
-		return "warn"
-	default:
-		return "off"
-	}
-}
-
 func (v *Visit) shown(result checkup.Result) checkupView {
-	view := checkupView{Result: result, Admin: v.Who.Role == Admin}
-	for _, item := range result.Items {
-		what, fix := item.Advice(v.Words)
-		view.Shown = append(view.Shown, shownItem{Item: item, What: what, Fix: fix})
-	}
-	return view
+	return checkupView{Result: result, Admin: v.Who.Role == Admin, Shown: checkup.Tell(result.Items, v.Words)}
 }
 
 // now is every peer as it was last tested: the newest whole check-up, with the
@@ -106,8 +81,20 @@ func (c *Connections) now(v *Visit) (checkupView, error) {
 	if err != nil {
 		return checkupView{}, err
 	}
-	var newest checkup.Result
-	var under *checkup.Result
+	newest, under := newestOf(list)
+	view := v.shown(newest)
+	view.Running, view.Empty, view.Peers = under, newest.ID == "", c.Peers()
+	for _, r := range list {
+		if !r.Ended.IsZero() && len(view.List) < checkupsShown {
+			view.List = append(view.List, r)
+		}
+	}
+	return view, nil
+}
+
+// newestOf joins the newest whole check-up with the peers that were tested alone
+// since; under is one that is under way.
+func newestOf(list []checkup.Result) (newest checkup.Result, under *checkup.Result) {
 	tested := map[string]bool{}
 	for i, r := range list {
 		if r.Ended.IsZero() {
@@ -130,14 +117,7 @@ func (c *Connections) now(v *Visit) (checkupView, error) {
 			break
 		}
 	}
-	view := v.shown(newest)
-	view.Running, view.Empty, view.Peers = under, newest.ID == "", c.Peers()
-	for _, r := range list {
-		if !r.Ended.IsZero() && len(view.List) < checkupsShown {
-			view.List = append(view.List, r)
-		}
-	}
-	return view, nil
+	return newest, under
 }
 
 func (c *Connections) page(v *Visit) error {

@@ -184,10 +184,12 @@ func newHouse(tb testing.TB, adjust ...func(*admin.Config)) *house {
 		},
 	}
 	h.inBackground(verifier.Run)
+	tests := h.checkups(logger)
 	h.build(append([]admin.Page{
 		&admin.Overview{Log: h.log, Health: wellness, Rows: h.index, Now: h.clock.Now}, &admin.Audit{Log: h.log, Verifier: verifier, Corps: []string{corp}},
 		&admin.Personal{Log: h.log, Corps: []string{corp}, Now: h.clock.Now, Holders: []admin.Holder{{Name: "mapping", Find: h.holdings}}},
-		&admin.Connections{Book: h.checkups(logger), Peers: func() []string { return []string{"dingtalk/" + corp, "host"} }},
+		&admin.Connections{Book: tests, Peers: func() []string { return []string{"dingtalk/" + corp, "host"} }},
+		&admin.SetupPage{Book: tests, Log: h.log, Began: h.clock.Now()},
 		&admin.Review{Reviewer: &review.Reviewer{Log: h.log, Rows: h.table, Now: h.clock.Now, Administrators: []review.Administrator{{Person: corp + "/manager01", Role: "admin"}}}, Now: h.clock.Now}, &admin.Mapping{
 			Table: h.table, Index: h.index, Imports: imports, Centres: []admin.Centre{{ID: live, Name: "正式账套"}}, Corps: []string{corp}, Suggest: suggested,
 		},

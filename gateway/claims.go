@@ -61,7 +61,7 @@ func (c *claims) key(corp string, door identity.Door, code identity.Secret) stri
 
 // take claims key for the sign-in st: the claim is created and the state is
 // used up in one commit, so one state never carries two codes. won is false
-// when somebody was first.
+// when somebody was first, with this code or with another in the same state.
 func (c *claims) take(ctx context.Context, key string, st signIn, states *states) (mine claim, won bool, err error) {
 	random, err := newID(c.rand)
 	if err != nil {
@@ -72,12 +72,10 @@ func (c *claims) take(ctx context.Context, key string, st signIn, states *states
 	if err != nil {
 		return claim{}, false, fmt.Errorf("gateway: claim: %w", err)
 	}
-	st.Claim, st.At = key, mine.At // as old as its use, so that a repeat finds it as long as the outcome
-	used, err := states.replaceOp(st)
+	used, err := states.use(st, key, mine.At)
 	if err != nil {
 		return claim{}, false, err
 	}
-	states.notes.drop(st.id) // used, or not as it was noted
 	err = c.store.Commit(ctx, store.Create(key, text).For(claimLife), used)
 	if err == nil {
 		return mine, true, nil

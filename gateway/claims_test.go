@@ -95,13 +95,16 @@ func TestUnknownCommit(t *testing.T) {
 	m := newMemory(time.Now)
 	lossy := &lossyStore{memory: m}
 	k := keys{secret: identity.NewSecret(strings.Repeat("k", 32))}
-	st := &states{store: m, keys: k, now: time.Now, rand: zeros{}, notes: newNotes()}
-	browserID := identity.NewSecret(strings.Repeat("A", 43))
-	open, err := st.create(t.Context(), browserID, signIn{Corp: corpOne})
+	st, err := newStates(m, k, time.Now, zeros{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if open, err = st.load(t.Context(), open.id, browserID); err != nil {
+	browserID := identity.NewSecret(strings.Repeat("A", 43))
+	open, err := st.create(browserID, signIn{Corp: corpOne})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if open, err = st.load(t.Context(), open.state, browserID); err != nil {
 		t.Fatal(err)
 	}
 	c := &claims{store: lossy, keys: k, now: time.Now, rand: zeros{}}

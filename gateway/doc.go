@@ -8,14 +8,15 @@
 // root. It imports no adapter, reads no environment, and never builds an
 // absolute address from a request header.
 //
-// A sign-in is a record in the store, bound to one browser:
+// A sign-in is bound to one browser, which carries it, sealed, until it is used;
+// its use is a record in the store:
 //
 //	GET /launch/… ──► [open] ──► /signin ──code──► claim ──exchange──► [used] ──► 303 back to /launch/…
 //	                    │ 5 min                      │ refused            │
 //	                    ▼                            ▼                    ▼ same browser, 5 min
 //	                  KD-101                    [open, failed]       same session again
-//	                                        (a new record that
-//	                                         remembers the place)
+//	                                        (a new one, to the
+//	                                         same place)
 //
 // The claim of a code is a second record: the first request to create it
 // exchanges the code, everybody else of the same browser waits for its outcome,

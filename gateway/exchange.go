@@ -74,7 +74,7 @@ func (g *Gateway) queued(r *http.Request, a attempt, cause error) done {
 	g.logFailure(r, status, code, cause)
 	same := a.st
 	same.Failed, same.Kind = code, identity.KindOf(cause)
-	return done{status: status, code: code, location: signInAddress(same.id), next: &same, queued: true}
+	return done{status: status, code: code, location: signInAddress(same.state), next: &same, queued: true}
 }
 
 // again opens the sign-in that follows a failed one: the same place, the reason
@@ -87,12 +87,12 @@ func (g *Gateway) again(r *http.Request, a attempt, cause error) done {
 	if code == identity.CodeDingTalkDown && a.st.Restarts == 0 {
 		next.Restarts, next.Failed = 1, ""
 	}
-	created, err := g.states.create(r.Context(), a.browser, next)
+	created, err := g.states.create(a.browser, next)
 	if err != nil {
 		g.logFailure(r, status, code, err)
 		return done{status: status, code: code, location: cleanFailure(err), err: err}
 	}
-	return done{status: status, code: code, location: signInAddress(created.id), next: &created}
+	return done{status: status, code: code, location: signInAddress(created.state), next: &created}
 }
 
 // redeem gives the settled claim of the attempt's code: exchanged now, or by
@@ -127,7 +127,7 @@ func (g *Gateway) redeemFirst(w http.ResponseWriter, r *http.Request, a *attempt
 	}
 	refused := false
 	defer func() { leave(refused) }()
-	mine, won, err := g.take(ctx, a, key)
+	mine, won, err := g.claims.take(ctx, key, a.st, g.states)
 	if err != nil || !won {
 		return claim{}, false, err
 	}
@@ -199,28 +199,6 @@ func (g *Gateway) heading(place wanted) string {
 		return open[0].ID
 	}
 	return ""
-}
-
-// take claims the code. A conflict means that the code has its claim already,
-// or that only the sign-in changed meanwhile (a fragment was added, perhaps on
-// another replica): then once more.
-func (g *Gateway) take(ctx context.Context, a *attempt, key string) (claim, bool, error) {
-	mine, won, err := g.claims.take(ctx, key, a.st, g.states)
-	if err != nil || won {
-		return mine, won, err
-	}
-	if _, err := g.claims.get(ctx, key); !errors.Is(err, store.ErrNotFound) {
-		return claim{}, false, nil
-	}
-	fresh, err := g.states.reload(ctx, a.st.id, a.browser)
-	if err != nil || fresh.Claim != "" {
-		return claim{}, false, err
-	}
-	if a.door != identity.DoorInClient { // there the post itself says the fragment
-		a.st.Wanted = fresh.Wanted
-	}
-	a.st.version = fresh.version
-	return g.claims.take(ctx, key, a.st, g.states)
 }
 
 // exchange sends the code upstream, the only place that does, and records the

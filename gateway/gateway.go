@@ -14,6 +14,7 @@ type Gateway struct {
 	imprints   *imprints
 	keys       keys
 	states     *states
+	pulse      *pulse
 	claims     *claims
 	limiter    *limiter
 	openings   *openings
@@ -46,7 +47,11 @@ func New(cfg Config) (*Gateway, error) {
 		corps: map[string]Corp{}, centres: map[string]DataCentre{}, forms: map[string]Form{},
 		limiter: newLimiter(cfg.Limits, cfg.Now), openings: newOpenings(cfg.Limits, cfg.Now), tarpit: newTarpit(cfg.Now),
 	}
-	g.states = &states{store: cfg.Store, keys: g.keys, now: cfg.Now, rand: cfg.Rand, notes: newNotes()}
+	var err error
+	if g.states, err = newStates(cfg.Store, g.keys, cfg.Now, cfg.Rand); err != nil {
+		return nil, err
+	}
+	g.pulse = &pulse{store: cfg.Store, now: cfg.Now}
 	g.claims = &claims{store: cfg.Store, keys: g.keys, now: cfg.Now, rand: cfg.Rand}
 	for _, corp := range cfg.Corps {
 		g.corps[corp.ID] = corp

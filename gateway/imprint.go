@@ -42,7 +42,18 @@ func newImprints() *imprints { return &imprints{made: map[imprintKey]imprint{}} 
 // before, and its address says nothing but the state.
 func hasImprint(r *http.Request, st signIn) bool {
 	return st.Failed == "" && r.Method == http.MethodGet && r.URL.Path == signInPath &&
-		r.URL.RawQuery == "state="+st.id && isID(st.id)
+		r.URL.RawQuery == "state="+st.state && isPlain(st.state)
+}
+
+// isPlain reports a state that is written the same everywhere in HTML and in addresses.
+func isPlain(state string) bool {
+	for i := range len(state) {
+		b := state[i]
+		if (b < '0' || b > '9') && (b|0x20 < 'a' || b|0x20 > 'z') && b != '-' && b != '_' {
+			return false
+		}
+	}
+	return state != ""
 }
 
 // body is the page with the state and the nonce in it; render makes the imprint
@@ -110,9 +121,9 @@ func (i imprint) fill(state, nonce string) []byte {
 // imprinted is render for the sign-in page of st, by way of its imprint.
 func (g *Gateway) imprinted(p page, words web.Words, st signIn, nonce string) ([]byte, error) {
 	key := imprintKey{words.Lang, st.Corp, st.Restarts > 0}
-	return g.imprints.body(key, st.id, nonce, func() ([]byte, error) {
+	return g.imprints.body(key, st.state, nonce, func() ([]byte, error) {
 		blank := st
-		blank.id = blankState
+		blank.state = blankState
 		p.data = g.signInView(blank, blankNonce)
 		return g.render(p, words, signInAddress(blankState)+"&")
 	})

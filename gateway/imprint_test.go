@@ -22,13 +22,13 @@ func TestImprintIsThePage(t *testing.T) {
 		for _, corp := range []string{corpOne, corpTwo} {
 			for restarts := range 2 {
 				for _, id := range []string{strings.Repeat("-", 42) + "A", strings.Repeat("_", 42) + "Q"} {
-					st := signIn{Corp: corp, Restarts: restarts, Wanted: wanted{Path: defaultGoal}, id: id}
+					st := signIn{Corp: corp, Restarts: restarts, Wanted: wanted{Path: defaultGoal}, id: "i", state: id}
 					r := httptest.NewRequest(http.MethodGet, "/signin?state="+id, nil)
 					r.Header.Set("Accept-Language", lang)
 					words := g.pages.Catalogue().For(r)
 					got := httptest.NewRecorder()
 					g.showSignIn(got, r, browserID, st)
-					view := g.signInView(st, g.states.nonce(id, browserID))
+					view := g.signInView(st, g.states.nonce("i", browserID))
 					want, err := g.render(page{name: "signin", data: view}, words, withoutLang(r))
 					if err != nil || !hasImprint(r, st) || !bytes.Equal(got.Body.Bytes(), want) {
 						t.Fatalf("%s %s %d: %v, got\n%s\nwant\n%s", lang, corp, restarts, err, got.Body, want)
@@ -49,16 +49,16 @@ func TestImprintIsThePage(t *testing.T) {
 // wrote into its address, is rendered.
 func TestNoImprint(t *testing.T) {
 	id := strings.Repeat("a", 42) + "A"
-	good := signIn{id: id}
+	good := signIn{state: id}
 	for target, st := range map[string]signIn{
 		"/signin?state=" + id + "&lang=en":               good,
 		"/signin?lang=en&state=" + id:                    good,
 		"/signin?state=" + id + "&code=x":                good,
 		"/signin?state=%61" + id[1:]:                     good,
 		"/signin/dingtalk?state=" + id:                   good,
-		"/signin?state=" + id:                            {id: id, Failed: identity.CodeBadAuthCode},
-		"/signin?state=" + blankNonce:                    {id: blankNonce},
-		"/signin?state=" + url.QueryEscape(`"><script>`): {id: url.QueryEscape(`"><script>`)},
+		"/signin?state=" + id:                            {state: id, Failed: identity.CodeBadAuthCode},
+		"/signin?state=":                                 {},
+		"/signin?state=" + url.QueryEscape(`"><script>`): {state: url.QueryEscape(`"><script>`)},
 	} {
 		if hasImprint(httptest.NewRequest(http.MethodGet, target, nil), st) {
 			t.Errorf("%s", target)

@@ -13,8 +13,8 @@ const (
 	spareOpeningsSize = 20.0
 )
 
-// openings bounds the sign-ins that are begun and not finished: each is a record
-// in the store for stateLife, and beginning one needs no proof of anything. As
+// openings bounds the sign-ins that are begun and not finished: each may bring a
+// code within stateLife, and beginning one needs no proof of anything. As
 // with refused codes, an address is charged for what comes to nothing: a
 // sign-in that ends well gives its place back, so an office of any size behind
 // one address is not held up by its own people.

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -43,16 +42,19 @@ func (g *Gateway) begin(w http.ResponseWriter, r *http.Request, place wanted) er
 	if err := g.mayBegin(w, r, known); err != nil {
 		return &failure{err: err, retry: place.address()}
 	}
-	st, err := g.states.create(r.Context(), browser, signIn{Corp: g.corpFor(place), Wanted: place})
+	if err := g.pulse.feel(r.Context()); err != nil {
+		return err // to be said now, not after the code was got
+	}
+	st, err := g.states.create(browser, signIn{Corp: g.corpFor(place), Wanted: place})
 	if err != nil {
 		return err
 	}
-	seeOther(w, signInAddress(st.id))
+	seeOther(w, signInAddress(st.state))
 	return nil
 }
 
-func signInAddress(id string) string {
-	return signInPath + "?" + url.Values{"state": {id}}.Encode()
+func signInAddress(state string) string {
+	return signInPath + "?" + url.Values{"state": {state}}.Encode()
 }
 
 // corpFor is the organisation a place names, else the first one.
@@ -71,7 +73,7 @@ func (g *Gateway) signInPage(w http.ResponseWriter, r *http.Request) error {
 		return g.signInWithoutState(w, r, identity.Code(query.Get("failed")))
 	}
 	browser, known := browserOf(r)
-	st, err := g.states.load(r.Context(), query.Get("state"), browser)
+	st, err := g.states.loadPage(r.Context(), query.Get("state"), browser)
 	if known && errors.Is(err, errForeign) {
 		// Two tabs opened at once got a cookie each and one was overwritten (T12).
 		// The state itself stays useless here; only its place is taken over.
@@ -139,8 +141,8 @@ func (g *Gateway) showSignIn(w http.ResponseWriter, r *http.Request, browser ide
 func (g *Gateway) signInView(st signIn, nonce string) signInView {
 	corp := g.corps[st.Corp]
 	return signInView{
-		State: st.id, Nonce: nonce, Corp: corp.ID, Client: corp.ClientID, JSAPI: corp.JSAPI,
-		Browser: oauthPath + "?" + url.Values{"state": {st.id}}.Encode(),
+		State: st.state, Nonce: nonce, Corp: corp.ID, Client: corp.ClientID, JSAPI: corp.JSAPI,
+		Browser: oauthPath + "?" + url.Values{"state": {st.state}}.Encode(),
 		Auto:    st.Failed == "", Restarted: st.Restarts > 0 && st.Failed == "", Failed: st.Failed,
 	}
 }
@@ -213,40 +215,22 @@ func (g *Gateway) tell(w http.ResponseWriter, r *http.Request, d done) {
 func (g *Gateway) signInBrowser(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
 	browser, _ := browserOf(r)
-	st, err := g.states.load(r.Context(), query.Get("state"), browser)
+	st, err := g.states.loadPage(r.Context(), query.Get("state"), browser)
 	if err != nil {
 		return &failure{err: err, retry: defaultGoal}
 	}
 	if st.Claim != "" {
 		return g.begin(w, r, st.Wanted)
 	}
-	if err := g.keepFragment(r.Context(), st, browser, query.Get("fragment")); err != nil {
-		return &failure{err: err, retry: defaultGoal}
-	}
-	seeOther(w, g.corps[st.Corp].Provider.AuthorizeURL(st.id, g.absolute(callbackPath)))
-	return nil
-}
-
-// keepFragment adds the fragment to the place of a sign-in, which the way over
-// DingTalk's page would lose. It reads again when the record is not as noted.
-func (g *Gateway) keepFragment(ctx context.Context, st signIn, browser identity.Secret, fragment string) error {
-	for try := 0; ; try++ {
-		place := st.Wanted.withFragment(fragment)
-		if place == st.Wanted {
-			return nil
-		}
+	// The way over DingTalk's page would lose the fragment.
+	if place := st.Wanted.withFragment(query.Get("fragment")); place != st.Wanted {
 		st.Wanted = place
-		err := g.states.replace(ctx, st)
-		if err == nil || identity.KindOf(err) != identity.Conflict || try > 0 {
+		if st, err = g.states.sealed(st); err != nil {
 			return err
-		}
-		if st, err = g.states.reload(ctx, st.id, browser); err != nil {
-			return err
-		}
-		if st.Claim != "" {
-			return expired("state was used meanwhile")
 		}
 	}
+	seeOther(w, g.corps[st.Corp].Provider.AuthorizeURL(st.state, g.absolute(callbackPath)))
+	return nil
 }
 
 // absolute is an address of ours as others see it, from configuration only (T50).

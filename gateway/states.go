@@ -2,12 +2,17 @@ package gateway
 
 import (
 	"context"
+	"crypto/cipher"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"time"
+
+	"golang.org/x/crypto/chacha20poly1305"
 
 	"kdgate/identity"
 	"kdgate/internal/strictjson"
@@ -17,10 +22,14 @@ import (
 const (
 	browserCookie = "__Host-kdgate-browser"
 	signInPrefix  = "signin/"
-	stateLife     = 5 * time.Minute // T2
+	stateLife     = 5 * time.Minute  // T2
+	freshState    = 10 * time.Second // how long nobody comes back to a page whose sign-in was used
+	maxState      = 8 << 10          // characters of a state: the longest place, and room
 )
 
-// signIn is one login in one tab of one browser: the record behind a state id.
+// signIn is one login in one tab of one browser. Until it is used its browser
+// carries it, sealed, as the state in its addresses; the store learns of it by
+// its use.
 type signIn struct {
 	Corp     string        `json:"corp"`
 	Browser  string        `json:"browser"` // keyed hash of the browser cookie
@@ -31,17 +40,26 @@ type signIn struct {
 	Restarts int           `json:"restarts,omitempty"` // automatic restarts so far (R25)
 	Claim    string        `json:"claim,omitempty"`    // the claim that used it; empty: still open
 
-	id      string // not stored: the store knows its hash only
-	version store.Version
+	id    string // the same however often its state is sealed anew; the store knows its hash only
+	state string // what the browser carries
 }
 
-// states keeps sign-ins in the store.
+// states seals sign-ins and opens them again, and keeps those that were used.
 type states struct {
 	store store.Store
 	keys  keys
 	now   func() time.Time
 	rand  io.Reader
-	notes *notes
+	seal  cipher.AEAD
+	spent *spent
+}
+
+func newStates(kept store.Store, k keys, now func() time.Time, random io.Reader) (*states, error) {
+	seal, err := chacha20poly1305.NewX(k.secret.MAC("sign-in state"))
+	if err != nil {
+		return nil, fmt.Errorf("gateway: key of states: %w", err)
+	}
+	return &states{store: kept, keys: k, now: now, rand: random, seal: seal, spent: newSpent()}, nil
 }
 
 // browserHash is how a record names the browser it belongs to.
@@ -49,96 +67,146 @@ func (s *states) browserHash(browser identity.Secret) string {
 	return s.keys.hex("browser", browser.Reveal())
 }
 
-// nonce is bound to the page of one state in one browser; nothing is stored for it.
+// nonce is bound to the page of one sign-in in one browser; nothing is stored for it.
 func (s *states) nonce(id string, browser identity.Secret) string {
 	return s.keys.text("nonce", id, browser.Reveal())
 }
 
-// create writes a new open sign-in and gives it back with its id.
-func (s *states) create(ctx context.Context, browser identity.Secret, fresh signIn) (signIn, error) {
+// create makes a new open sign-in, with its id and its state.
+func (s *states) create(browser identity.Secret, fresh signIn) (signIn, error) {
 	id, err := newID(s.rand)
 	if err != nil {
 		return signIn{}, err
 	}
-	fresh.id, fresh.Browser, fresh.At, fresh.Claim = id, s.browserHash(browser), s.now().UTC(), ""
-	text, err := json.Marshal(fresh)
+	fresh.id, fresh.Browser, fresh.At, fresh.Claim = id, s.browserHash(browser), s.now().UTC().Truncate(time.Microsecond), ""
+	return s.sealed(fresh)
+}
+
+// carried is what stands in a state, under short names: it goes through addresses.
+type carried struct {
+	ID       string        `json:"i"`
+	Corp     string        `json:"c"`
+	Browser  []byte        `json:"b"`
+	Wanted   wanted        `json:"w"`
+	At       int64         `json:"t"` // Unix microseconds
+	Failed   identity.Code `json:"f,omitempty"`
+	Kind     identity.Kind `json:"k,omitempty"`
+	Restarts int           `json:"r,omitempty"`
+}
+
+// sealed gives st with its state: encrypted, because it passes DingTalk and lies
+// in histories, and names what somebody wanted to open.
+func (s *states) sealed(st signIn) (signIn, error) {
+	browser, err := hex.DecodeString(st.Browser)
 	if err != nil {
 		return signIn{}, fmt.Errorf("gateway: sign-in: %w", err)
 	}
-	if err := s.store.Commit(ctx, store.Create(signInPrefix+hashed(id), text).For(stateLife).Tell(&fresh.version)); err != nil {
-		return signIn{}, storeFault(err)
+	text, err := json.Marshal(carried{st.id, st.Corp, browser, st.Wanted, st.At.UnixMicro(), st.Failed, st.Kind, st.Restarts})
+	if err != nil {
+		return signIn{}, fmt.Errorf("gateway: sign-in: %w", err)
 	}
-	s.notes.put(fresh)
-	return fresh, nil
+	box := make([]byte, s.seal.NonceSize(), s.seal.NonceSize()+len(text)+s.seal.Overhead())
+	if _, err := io.ReadFull(s.rand, box); err != nil {
+		return signIn{}, fmt.Errorf("gateway: random: %w", err)
+	}
+	st.state = base64.RawURLEncoding.EncodeToString(s.seal.Seal(box, box, text, nil))
+	return st, nil
 }
 
-// load gives the live sign-in behind id. One of another browser is
-// errForeign, which also carries the record's place.
-func (s *states) load(ctx context.Context, id string, browser identity.Secret) (signIn, error) {
-	if !isID(id) {
+// open reads a state that a browser brings. Whatever we did not seal is none.
+func (s *states) open(state string) (signIn, error) {
+	if len(state) > maxState {
 		return signIn{}, expired("malformed state")
 	}
-	found, noted := s.notes.get(id)
-	if !noted {
-		var err error
-		if found, err = s.read(ctx, id); err != nil {
-			return signIn{}, err
-		}
+	box, err := base64.RawURLEncoding.Strict().DecodeString(state)
+	if err != nil || len(box) < s.seal.NonceSize() {
+		return signIn{}, expired("malformed state")
 	}
-	if s.now().Sub(found.At) > stateLife {
-		return signIn{}, expired("state too old")
+	nonce, box := box[:s.seal.NonceSize()], box[s.seal.NonceSize():]
+	text, err := s.seal.Open(box[:0], nonce, box, nil)
+	if err != nil {
+		return signIn{}, expired("state that we did not seal")
 	}
-	if browser.IsZero() || !sameText(found.Browser, s.browserHash(browser)) {
-		return found, errForeign
+	var c carried
+	if err := json.Unmarshal(text, &c); err != nil {
+		return signIn{}, identity.Fail(identity.Internal, identity.CodeInternal, "sign-in state: %w", err)
 	}
-	return found, nil
+	return signIn{
+		Corp: c.Corp, Browser: hex.EncodeToString(c.Browser), Wanted: c.Wanted, At: time.UnixMicro(c.At).UTC(),
+		Failed: c.Failed, Kind: c.Kind, Restarts: c.Restarts, id: c.ID, state: state,
+	}, nil
 }
 
-// read asks the store for the sign-in behind id.
-func (s *states) read(ctx context.Context, id string) (signIn, error) {
-	entry, err := s.store.Get(ctx, signInPrefix+hashed(id))
-	if errors.Is(err, store.ErrNotFound) {
-		return signIn{}, expired("unknown state")
-	}
+// load gives the live sign-in that a state carries. One of another browser is
+// errForeign, which also carries the record's place.
+//
+// Whether it was used already, the store is asked only when it may have been:
+// it was used here, or an address of it is opened long after it began. A use
+// elsewhere that this does not see is met by the commit of the next one.
+func (s *states) load(ctx context.Context, state string, browser identity.Secret) (signIn, error) {
+	return s.loadWithin(ctx, state, browser, stateLife)
+}
+
+// loadPage is load for a page, which people come back to.
+func (s *states) loadPage(ctx context.Context, state string, browser identity.Secret) (signIn, error) {
+	return s.loadWithin(ctx, state, browser, freshState)
+}
+
+func (s *states) loadWithin(ctx context.Context, state string, browser identity.Secret, unasked time.Duration) (signIn, error) {
+	st, err := s.open(state)
 	if err != nil {
+		return signIn{}, err
+	}
+	age, foreign := s.now().Sub(st.At), browser.IsZero() || !sameText(st.Browser, s.browserHash(browser))
+	switch {
+	case age > 2*stateLife || age > stateLife && foreign:
+		return signIn{}, expired("state too old")
+	case foreign:
+		return st, errForeign
+	case age <= unasked && !s.spent.has(st.id):
+		return st, nil
+	}
+	used, err := s.used(ctx, st)
+	switch {
+	case err == nil:
+		st = used
+	case !errors.Is(err, store.ErrNotFound):
 		return signIn{}, storeFault(err)
+	}
+	if s.now().Sub(st.At) > stateLife {
+		return signIn{}, expired("state too old")
+	}
+	return st, nil
+}
+
+// used reads the record of a use. The error is the store's.
+func (s *states) used(ctx context.Context, st signIn) (signIn, error) {
+	entry, err := s.store.Get(ctx, signInPrefix+hashed(st.id))
+	if err != nil {
+		return signIn{}, err
 	}
 	var found signIn
 	if err := strictjson.Decode(entry.Value, &found); err != nil {
-		return signIn{}, identity.Fail(identity.Internal, identity.CodeInternal, "sign-in record: %w", err)
+		return signIn{}, fmt.Errorf("gateway: sign-in record: %w", err)
 	}
-	found.id, found.version = id, entry.Version
+	found.id, found.state = st.id, st.state
 	return found, nil
 }
 
-// reload is load past the notes.
-func (s *states) reload(ctx context.Context, id string, browser identity.Secret) (signIn, error) {
-	s.notes.drop(id)
-	return s.load(ctx, id, browser)
-}
-
-// replace writes a change over exactly the version that was read.
-func (s *states) replace(ctx context.Context, changed signIn) error {
-	op, err := s.replaceOp(changed)
-	if err != nil {
-		return err
-	}
-	s.notes.drop(changed.id)
-	if err := s.store.Commit(ctx, op.Tell(&changed.version)); err != nil {
-		return storeFault(err)
-	}
-	s.notes.put(changed)
-	return nil
-}
-
-func (s *states) replaceOp(changed signIn) (store.Op, error) {
-	text, err := json.Marshal(changed)
+// use is the write by which a sign-in is used up by a claim: it succeeds once.
+func (s *states) use(st signIn, claim string, at time.Time) (store.Op, error) {
+	st.Claim, st.At = claim, at // as old as its use, so that a repeat finds it as long as the outcome
+	text, err := json.Marshal(st)
 	if err != nil {
 		return store.Op{}, fmt.Errorf("gateway: sign-in: %w", err)
 	}
-	life := max(stateLife-s.now().Sub(changed.At), time.Second)
-	return store.Replace(signInPrefix+hashed(changed.id), text, changed.version).For(life), nil
+	s.spent.add(st.id)
+	return store.Create(signInPrefix+hashed(st.id), text).For(usedLife), nil
 }
+
+// usedLife is how long a use is known: for as long as its state could be
+// carried, with room for clocks that differ.
+const usedLife = 2*stateLife + time.Minute
 
 // errForeign is a state that belongs to another browser (T2).
 var errForeign = identity.Fail(identity.Unauthenticated, identity.CodeSignInExpired, "state of another browser")

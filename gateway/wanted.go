@@ -7,8 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// wanted is the place somebody asked for before they had to sign in. It is
-// kept server-side; only its fragment ever comes from a page.
+// wanted is the place somebody asked for before they had to sign in. Nobody but
+// us can read or change it under way (states); only its fragment ever comes from
+// a page.
 type wanted struct {
 	Path     string `json:"path"`               // escaped, one of ours
 	Query    string `json:"query,omitempty"`    // raw, without the question mark

@@ -20,6 +20,7 @@ import (
 	"kdgate/identity"
 	"kdgate/jobs"
 	"kdgate/kingdee"
+	"kdgate/store"
 )
 
 // KindBill is the kind of work of one approval; the key is its instance id.
@@ -48,8 +49,8 @@ type Recorder interface {
 	Append(ctx context.Context, event audit.Event) error
 }
 
-// Config is one organisation and the data centres that its approvals go to. All
-// but the last group are required.
+// Config is one organisation and the data centres that its approvals go to. The
+// first group is required.
 type Config struct {
 	Corp     string
 	Source   Source
@@ -58,6 +59,9 @@ type Config struct {
 	Recorder Recorder
 	Rules    []Rule
 	Versions Versions // keeps what bills were made by; nil: nobody does
+
+	Yida  map[string]Yida // by appType; those that rules may be about
+	Store store.Store     // of what was seen of Yida; required with Yida
 
 	Now    func() time.Time
 	Logger *slog.Logger
@@ -79,7 +83,10 @@ func New(cfg Config, queue *jobs.Queue) (*Booker, error) {
 		wrong = append(wrong, errors.New("approval: corp, source, people, recorder and queue are required"))
 	}
 	b := &Booker{queue: queue}
-	rules, err := compileFor(cfg.Targets, cfg.Rules)
+	if len(cfg.Yida) > 0 && cfg.Store == nil {
+		wrong = append(wrong, errors.New("approval: Yida needs a store"))
+	}
+	rules, err := compileFor(cfg, cfg.Rules)
 	wrong = append(wrong, err)
 	b.rules.Store(&rules)
 	if err := errors.Join(wrong...); err != nil {
@@ -98,11 +105,21 @@ func New(cfg Config, queue *jobs.Queue) (*Booker, error) {
 // errand is the payload of an item. A person who edits it may put values in the
 // place of header fields that cannot be filled, by Kingdee's key.
 type errand struct {
-	Corp    string            `json:"corp"`
-	Process string            `json:"process"`
-	Why     string            `json:"why"` // event or search
-	At      time.Time         `json:"at,omitzero"`
-	Set     map[string]string `json:"set,omitempty"`
+	Corp    string    `json:"corp"`
+	Process string    `json:"process"`
+	Why     string    `json:"why"` // event or search
+	At      time.Time `json:"at,omitzero"`
+
+	// Of Yida: which application, what its list told, and for a change the
+	// submission that it is of.
+	Source   string    `json:"source,omitempty"`
+	App      string    `json:"app,omitempty"`
+	Title    string    `json:"title,omitempty"`
+	Begun    time.Time `json:"begun,omitzero"`
+	After    string    `json:"after,omitempty"`
+	Instance string    `json:"instance,omitempty"`
+
+	Set map[string]string `json:"set,omitempty"`
 }
 
 // Take takes an event in charge: the approval that it names is on the work list
@@ -180,10 +197,13 @@ type Swept struct {
 func (b *Booker) Sweep(ctx context.Context, back time.Duration) (Swept, error) {
 	var swept Swept
 	var failed []error
-	for process, since := range b.processes(false) {
+	for process, rule := range b.processes(false) {
+		if rule.Source != SourceApproval {
+			continue
+		}
 		from := b.cfg.Now().Add(-back)
-		if from.Before(since) {
-			from = since
+		if from.Before(rule.Since) {
+			from = rule.Since
 		}
 		query := dingtalk.InstanceQuery{Process: process, From: from, Statuses: []string{dingtalk.InstanceCompleted}}
 		for id, err := range b.cfg.Source.InstanceIDs(ctx, query) {
@@ -204,16 +224,16 @@ func (b *Booker) Sweep(ctx context.Context, back time.Duration) (Swept, error) {
 	return swept, errors.Join(failed...)
 }
 
-// processes are those that rules act on, with the first day of any; all: those of
-// rules that are only previewed too.
-func (b *Booker) processes(all bool) map[string]time.Time {
-	out := map[string]time.Time{}
+// processes are those that rules act on, with the rule whose first day is earliest;
+// all: those of rules that are only previewed too.
+func (b *Booker) processes(all bool) map[string]Rule {
+	out := map[string]Rule{}
 	for _, rule := range b.inForce() {
 		if rule.Preview && !all {
 			continue
 		}
-		if first, ok := out[rule.Process]; !ok || rule.Since.Before(first) {
-			out[rule.Process] = rule.Since
+		if first, ok := out[rule.Process]; !ok || rule.Since.Before(first.Since) {
+			out[rule.Process] = rule.Rule
 		}
 	}
 	return out
@@ -246,7 +266,7 @@ func (b *Booker) Preview(ctx context.Context, process, instance string) (Preview
 			return Preview{}, identity.Fail(identity.Invalid, identity.CodeBadRequest, "approval: the rules are about %d processes: name one", len(all))
 		}
 	}
-	in, p, err := b.read(ctx, instance)
+	in, p, err := b.read(ctx, b.about(process), instance)
 	if err != nil {
 		return p, err
 	}

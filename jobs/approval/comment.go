@@ -16,15 +16,12 @@ func (m *machine) comment(ctx context.Context, resumed bool) error {
 	if m.state.Commenter == "" {
 		return nil
 	}
-	if resumed && m.instance == nil {
-		in, err := m.cfg.Source.Instance(ctx, m.id())
-		if err != nil {
+	// One that was made just now cannot have been told of; any other may have.
+	if resumed || m.instance != nil && !m.fresh {
+		remarks, err := m.origin.Remarks(ctx, m.id(), m.instance)
+		if err != nil || said(remarks, m.label()) {
 			return err
 		}
-		m.instance = &in
-	}
-	if m.instance != nil && said(*m.instance, m.label()) {
-		return nil
 	}
 	if !resumed {
 		if err := m.step(ctx, stepCommenting); err != nil {
@@ -34,7 +31,7 @@ func (m *machine) comment(ctx context.Context, resumed bool) error {
 	if _, err := m.work.Check(ctx); err != nil {
 		return err
 	}
-	err := m.cfg.Source.Comment(ctx, m.id(), m.words(), m.state.Commenter)
+	err := m.origin.Comment(ctx, m.id(), m.words(), m.state.Commenter)
 	if identity.KindOf(err) == identity.Forbidden && err != nil {
 		return jobs.Explain(err, "the bill stands, but DingTalk does not let "+m.state.Commenter+" comment on it")
 	}
@@ -59,8 +56,8 @@ func (m *machine) label() string {
 }
 
 // said reports whether a comment names the bill.
-func said(in dingtalk.Instance, number string) bool {
-	for _, remark := range in.Remarks {
+func said(remarks []dingtalk.Remark, number string) bool {
+	for _, remark := range remarks {
 		if strings.Contains(remark.Text, number) {
 			return true
 		}

@@ -41,6 +41,7 @@ type worker struct {
 	Instances  []string // whose event it takes before it works
 	Rule       string   // which: empty, voucher or attachments
 	Kill       string   // "N before" or "N after": itself, round its Nth commit
+	Poll       bool     // polls Yida before it works
 }
 
 func TestMain(m *testing.M) {
@@ -82,15 +83,22 @@ func workUntilKilled(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
+	killer := &suicidal{Store: sealed, plan: w.Kill}
 	q, err := jobs.New(jobs.Config{
-		Store: &suicidal{Store: sealed, plan: w.Kill}, Recorder: silent{}, Lease: crashLease, Alone: strings.HasPrefix(w.Store, "sqlite"),
+		Store: killer, Recorder: silent{}, Lease: crashLease, Alone: strings.HasPrefix(w.Store, "sqlite"),
 	})
 	if err != nil {
 		return err
 	}
-	b, err := newBooker(w.Ding, w.King, approval.Config{People: &staff{}, Recorder: silent{}, Rules: []approval.Rule{ruleNamed(w.Rule)}}, q)
+	rules := []approval.Rule{ruleNamed(w.Rule), yidaReimburse()}
+	b, err := newBooker(w.Ding, w.King, approval.Config{People: &staff{}, Recorder: silent{}, Rules: rules, Store: killer}, q)
 	if err != nil {
 		return err
+	}
+	if w.Poll {
+		if _, err := b.Poll(ctx, time.Hour); err != nil {
+			return err
+		}
 	}
 	for _, id := range w.Instances {
 		if err := b.Take(ctx, finish(dingtalksim.Instance{ID: id})); err != nil {
@@ -200,6 +208,7 @@ type point struct {
 	at    string
 	after int    // calls of it let through first
 	kill  string // instead: the process itself, round a commit
+	path  string // of Yida, where the route is "yida"
 }
 
 // points are every call of the scenario at each of its four moments, and every
@@ -280,6 +289,10 @@ func (r *rig) killAt(w worker, p point) {
 		go func() { <-ding; close(held) }()
 	case "instance":
 		ding, let := r.holdDingTalk("/processInstances", p.at)
+		free = let
+		go func() { <-ding; close(held) }()
+	case "yida":
+		ding, let := r.holdDingTalk(p.path, p.at)
 		free = let
 		go func() { <-ding; close(held) }()
 	default:

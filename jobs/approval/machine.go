@@ -1,6 +1,7 @@
 package approval
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,7 @@ type state struct {
 	Commenter  string       `json:"commenter,omitzero"` // empty: no comment
 	Bill       kingdee.Bill `json:"bill,omitzero"`
 	Refused    int          `json:"refused,omitzero"` // times that Kingdee explicitly refused the data of a form that it numbers itself
+	Content    string       `json:"content,omitzero"` // of the Yida form that the bill was made of
 	Looks      int          `json:"looks,omitzero"`
 	Why        string       `json:"why,omitzero"`
 	Title      string       `json:"title,omitzero"`
@@ -70,8 +72,10 @@ type machine struct {
 	work     *jobs.Work
 	errand   errand
 	state    state
+	origin   origin
 	instance *dingtalk.Instance // as read in this attempt
 	current  bool               // the bill is known as it stands now
+	fresh    bool               // the bill was made in this attempt
 }
 
 func (b *Booker) book(ctx context.Context, work *jobs.Work, e errand) error {
@@ -81,6 +85,13 @@ func (b *Booker) book(ctx context.Context, work *jobs.Work, e errand) error {
 		if err := json.Unmarshal(step.Data, &m.state); err != nil {
 			return jobs.Permanent(fmt.Errorf("approval: a step: %w", err))
 		}
+	}
+	var err error
+	if m.origin, err = b.origin(e); err != nil {
+		return err
+	}
+	if e.After != "" {
+		return b.advised(m.after(ctx))
 	}
 	return b.advised(m.run(ctx, step.Name))
 }
@@ -110,8 +121,10 @@ func (m *machine) run(ctx context.Context, at string) error {
 	return m.comment(ctx, at == stepCommenting)
 }
 
-func (m *machine) id() string     { return m.work.Item().Key }
 func (m *machine) target() Target { return m.cfg.Targets[m.state.DataCentre] }
+
+// id is the approval's.
+func (m *machine) id() string { return cmp.Or(m.errand.Instance, m.work.Item().Key) }
 
 func (m *machine) step(ctx context.Context, name string) error {
 	m.state.Trail = trailed(m.state.Trail, name, m.cfg.Now())
@@ -136,7 +149,7 @@ func (m *machine) pass(ctx context.Context, why string) error {
 // bill now.
 func (m *machine) make(ctx context.Context) (bool, error) {
 	before := m.state
-	in, err := m.cfg.Source.Instance(ctx, m.id())
+	in, err := m.origin.Instance(ctx, m.id())
 	if identity.KindOf(err) == identity.NotFound && err != nil {
 		return false, jobs.Permanent(jobs.Explain(err, "DingTalk has no such approval"))
 	}
@@ -175,6 +188,9 @@ func (m *machine) save(ctx context.Context, chosen *builder, before state) error
 	}
 	if rule.NoComment {
 		m.state.Commenter = ""
+	}
+	if rule.Source != SourceApproval {
+		m.state.Content = contentOf(*m.instance)
 	}
 	// What an earlier attempt may have posted by a rule that has changed since
 	// counts before anything that would be posted now.
@@ -245,7 +261,7 @@ func (m *machine) post(ctx context.Context, model kingdee.Model) error {
 	}
 	bill, err := m.target().SaveBill(ctx, m.state.Form, model)
 	if err == nil {
-		m.state.Bill, m.current = bill, true
+		m.state.Bill, m.current, m.fresh = bill, true, true
 		return m.step(ctx, stepSaved)
 	}
 	refusal, refused := errors.AsType[*kingdee.Refusal](err)

@@ -35,7 +35,7 @@ func (m *machine) takenBack(ctx context.Context, in dingtalk.Instance) (bool, er
 		if i == mostAttached || !dingtalk.ValidInstance(other) {
 			break
 		}
-		later, err := m.cfg.Source.Instance(ctx, other)
+		later, err := m.origin.Instance(ctx, other)
 		if err != nil {
 			return false, err
 		}
@@ -60,22 +60,10 @@ func (m *machine) billOf(ctx context.Context, main string) error {
 	if !dingtalk.ValidInstance(main) {
 		return nil
 	}
-	for _, rule := range m.inForce() {
-		if rule.Process != m.errand.Process {
-			continue
-		}
-		target, number := m.cfg.Targets[rule.DataCentre], Number(m.cfg.Corp, main, rule.Form, rule.Version)
-		if target.BillForm(rule.Form).Runs {
-			number = ""
-		}
-		found, err := target.FindBill(ctx, rule.Form, number, main)
-		if err != nil {
-			return err
-		}
-		if found = belonging(found, number, main); len(found) > 0 {
-			words := fmt.Sprintf("it changes or takes back an approval whose bill %s stands in Kingdee: put that right there, then give this one up", found[0].Number)
-			return jobs.Permanent(jobs.Explain(fmt.Errorf("approval: %s is about %s, bill %s", m.id(), main, found[0].Number), words))
-		}
+	number, err := m.standing(ctx, main, Record{})
+	if err != nil || number == "" {
+		return err
 	}
-	return nil
+	words := fmt.Sprintf("it changes or takes back an approval whose bill %s stands in Kingdee: put that right there, then give this one up", number)
+	return jobs.Permanent(jobs.Explain(fmt.Errorf("approval: %s is about %s, bill %s", m.id(), main, number), words))
 }

@@ -1,6 +1,7 @@
 package approval
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"slices"
@@ -39,7 +40,8 @@ type Record struct {
 	DataCentre string    `json:"data_centre,omitzero"`
 	Form       string    `json:"form,omitzero"`
 	Number     string    `json:"number,omitzero"`
-	Bill       string    `json:"bill,omitzero"` // id in Kingdee
+	Bill       string    `json:"bill,omitzero"`    // id in Kingdee
+	Content    string    `json:"content,omitzero"` // of the Yida form that the bill was made of
 	Commented  bool      `json:"commented,omitzero"`
 	Why        string    `json:"why,omitzero"` // no bill
 	Received   time.Time `json:"received"`
@@ -52,9 +54,9 @@ func RecordKey(corp, instance string) string {
 }
 
 // record is what is written beside a step: nothing before a bill stands, unless
-// there will be none.
+// there will be none. A look at what was changed later has no record of its own.
 func (m *machine) record(step string) ([]store.Op, error) {
-	if m.state.Bill.ID == "" && step != stepPassed {
+	if m.errand.After != "" || m.state.Bill.ID == "" && step != stepPassed {
 		return nil, nil
 	}
 	text, err := json.Marshal(m.state.record(m.work.Item(), m.errand))
@@ -66,8 +68,8 @@ func (m *machine) record(step string) ([]store.Op, error) {
 
 func (s state) record(it jobs.Item, e errand) Record {
 	r := Record{
-		Corp: e.Corp, Process: e.Process, Instance: it.Key, Title: s.Title, Originator: s.Originator, Rule: s.Rule, Print: s.Print,
-		DataCentre: s.DataCentre, Form: s.Form, Number: s.Number, Bill: s.Bill.ID, Commented: s.Commenter != "", Why: s.Why,
+		Corp: e.Corp, Process: e.Process, Instance: cmp.Or(e.Instance, it.Key), Title: s.Title, Originator: s.Originator, Rule: s.Rule, Print: s.Print,
+		DataCentre: s.DataCentre, Form: s.Form, Number: s.Number, Bill: s.Bill.ID, Content: s.Content, Commented: s.Commenter != "", Why: s.Why,
 		Received: it.Created, Trail: s.Trail,
 	}
 	if s.Bill.Number != "" {

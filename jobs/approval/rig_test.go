@@ -202,7 +202,7 @@ func (r *rig) newQueue(owner string, alone bool) *jobs.Queue {
 // booker is the machinery of one replica, with clients of its own.
 func (r *rig) booker(q *jobs.Queue) *approval.Booker {
 	r.t.Helper()
-	b, err := newBooker(r.dingURL, r.kingURL, approval.Config{People: r.staff, Recorder: r.log, Rules: r.rules}, q)
+	b, err := newBooker(r.dingURL, r.kingURL, approval.Config{People: r.staff, Recorder: r.log, Rules: r.rules, Store: r.store}, q)
 	r.must(err)
 	return b
 }
@@ -224,6 +224,15 @@ func newBooker(dingURL, kingURL string, cfg approval.Config, q *jobs.Queue) (*ap
 	})
 	if err != nil {
 		return nil, err
+	}
+	yida, err := ding.Background().Yida(dingtalk.YidaApp{
+		App: dingtalksim.SampleYidaApp, SystemToken: identity.NewSecret(dingtalksim.SampleYidaToken), Reader: "1001",
+	})
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Store != nil {
+		cfg.Yida = map[string]approval.Yida{dingtalksim.SampleYidaApp: yida}
 	}
 	cfg.Corp, cfg.Source, cfg.Targets = corp, ding.Background(), map[string]approval.Target{"live": king.Background()}
 	return approval.New(cfg, q)

@@ -11,14 +11,18 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"kdgate/dingtalk"
 )
 
 // Rule says which approvals become bills of which form, and how. The rules of one
 // process are tried in order, and the first whose When holds makes the bill: an
 // approval becomes one bill or none.
 type Rule struct {
-	Name       string    `json:"name"`    // for people and the audit log
-	Process    string    `json:"process"` // processCode
+	Name       string    `json:"name"`             // for people and the audit log
+	Source     string    `json:"source,omitempty"` // SourceApproval, SourceYida or SourceYidaForm
+	App        string    `json:"app,omitempty"`    // of a Yida form: its appType
+	Process    string    `json:"process"`          // processCode; of a Yida form its formUuid
 	DataCentre string    `json:"data_centre"`
 	Since      time.Time `json:"since"` // approvals begun earlier are left alone
 	Template   string    `json:"template,omitempty"`
@@ -170,7 +174,7 @@ func compile(rule Rule, at string) (compiled, error) {
 	if err != nil {
 		return compiled{}, fmt.Errorf("%s: %w", at, err)
 	}
-	c.check(rule.Process != "", "process: missing; it stands behind processCode= in the address of the form's page")
+	c.source(rule)
 	c.check(!rule.Since.IsZero(), "since: missing; the first day whose approvals become bills")
 	c.check(formPattern.MatchString(rule.Form), "form: %q is no form id of Kingdee", rule.Form)
 	c.check(rule.Version >= 1, "version: %d is below 1", rule.Version)
@@ -187,6 +191,20 @@ func compile(rule Rule, at string) (compiled, error) {
 		})
 	}
 	return out, errors.Join(c.wrong...)
+}
+
+// source checks where a rule's approvals come from.
+func (c *checker) source(rule Rule) {
+	switch rule.Source {
+	case SourceApproval:
+		c.check(rule.Process != "", "process: missing; it stands behind processCode= in the address of the form's page")
+		c.check(rule.App == "", "app: only a rule about Yida has one")
+	case SourceYida, SourceYidaForm:
+		c.check(dingtalk.ValidYidaForm(rule.Process), "process: %q is no form of Yida; FORM-… stands in the address of the form's page", rule.Process)
+		c.check(dingtalk.ValidYidaApp(rule.App), "app: %q is no application of Yida; APP_… stands in the address of its pages", rule.App)
+	default:
+		c.check(false, "source: %q is none of yida and yida-form; leave it out for approvals", rule.Source)
+	}
 }
 
 func (c *checker) fields(where string, list []Field, rule Rule) []compiledField {

@@ -56,7 +56,7 @@ func (b *Booker) inForce() []compiled { return *b.rules.Load() }
 // Use puts other rules in force, for approvals from now on; what an approval began
 // with it keeps to. All mistakes are told at once, and then nothing has changed.
 func (b *Booker) Use(rules []Rule) error {
-	list, err := compileFor(b.cfg.Targets, rules)
+	list, err := compileFor(b.cfg, rules)
 	if err != nil {
 		return err
 	}
@@ -72,16 +72,26 @@ func (b *Booker) HasRules() bool { return len(b.inForce()) > 0 }
 
 // Judge tells every mistake of a rule that is not in force.
 func (b *Booker) Judge(rule Rule) error {
-	_, err := compileFor(b.cfg.Targets, []Rule{rule})
+	_, err := compileFor(b.cfg, []Rule{rule})
 	return err
 }
 
-// compileFor compiles rules and holds them to the data centres that there are.
-func compileFor(targets map[string]Target, rules []Rule) ([]compiled, error) {
+// compileFor compiles rules and holds them to the data centres and the Yida
+// applications that there are.
+func compileFor(cfg Config, rules []Rule) ([]compiled, error) {
 	list, err := compileAll(rules)
 	wrong := []error{err}
+	first := map[string]Rule{}
 	for _, rule := range list {
-		switch target := targets[rule.DataCentre]; {
+		before, twice := first[rule.Process]
+		first[rule.Process] = rule.Rule
+		switch {
+		case twice && rule.Name != "" && (before.Source != rule.Source || before.App != rule.App):
+			wrong = append(wrong, fmt.Errorf("rule %q: another rule has %s of another source", rule.Name, rule.Process))
+		case rule.Source != SourceApproval && cfg.Yida[rule.App] == nil:
+			wrong = append(wrong, fmt.Errorf("rule %q: Yida application %q is not known: name it under corps.yida", rule.Name, rule.App))
+		}
+		switch target := cfg.Targets[rule.DataCentre]; {
 		case target == nil && rule.Name != "":
 			wrong = append(wrong, fmt.Errorf("rule %q: data centre %q is not known", rule.Name, rule.DataCentre))
 		case target != nil && rule.Form != "" && target.BillForm(rule.Form).Remark == "":
@@ -105,6 +115,9 @@ func latestSpans() []time.Duration {
 func (b *Booker) Latest(ctx context.Context, process string, most int) ([]string, error) {
 	if process == "" {
 		return nil, identity.Fail(identity.Invalid, identity.CodeBadRequest, "approval: no process")
+	}
+	if rule := b.about(process); rule.Source != SourceApproval {
+		return b.latestYida(ctx, rule, most)
 	}
 	var found []string
 	for _, span := range latestSpans() {

@@ -52,9 +52,14 @@ func (b *builder) note(at string, f compiledField, value any, err error) {
 	*b.trace = append(*b.trace, filled)
 }
 
-// read reads an approval to look at; one that runs is taken as if it ended now.
-func (b *Booker) read(ctx context.Context, instance string) (dingtalk.Instance, Preview, error) {
-	in, err := b.cfg.Source.Instance(ctx, instance)
+// read reads an approval of a rule's form to look at; one that runs is taken as if
+// it ended now.
+func (b *Booker) read(ctx context.Context, rule Rule, instance string) (dingtalk.Instance, Preview, error) {
+	from, err := b.origin(errand{Process: rule.Process, Source: rule.Source, App: rule.App})
+	if err != nil {
+		return dingtalk.Instance{}, Preview{}, err
+	}
+	in, err := from.Instance(ctx, instance)
 	if err != nil {
 		return in, Preview{}, err
 	}
@@ -86,11 +91,11 @@ func (b *Booker) shown(ctx context.Context, p Preview, chosen *builder) (Preview
 // them. DingTalk does not tell of which form an approval is: one of another form
 // shows itself by the components that are missing.
 func (b *Booker) Try(ctx context.Context, rule Rule, instance string) (Preview, error) {
-	list, err := compileFor(b.cfg.Targets, []Rule{rule})
+	list, err := compileFor(b.cfg, []Rule{rule})
 	if err != nil {
 		return Preview{}, err
 	}
-	in, p, err := b.read(ctx, instance)
+	in, p, err := b.read(ctx, list[0].Rule, instance)
 	if err != nil {
 		return p, err
 	}

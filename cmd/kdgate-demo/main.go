@@ -254,6 +254,7 @@ func (d *demo) startGateway(ctx context.Context, dingSecret, kingdeeSecret strin
 	}
 	d.server, err = app.NewServer(ctx, app.Options{
 		Config: cfg, Replica: "demo", Version: "demo", Logger: slog.New(slog.NewTextHandler(logTo, nil)),
+		NoticeGather: time.Second, NoticeAsk: 2 * time.Second, // somebody sits there and looks
 	})
 	if err != nil {
 		return err

@@ -40,6 +40,10 @@ type Options struct {
 	// configuration: who raises it has the address banned; against a simulator
 	// a measurement may.
 	Egress dingtalk.EgressConfig
+
+	// NoticeGather and NoticeAsk hasten the outbox, as a trial does that is
+	// looked at; zero: its own times.
+	NoticeGather, NoticeAsk time.Duration
 }
 
 // Core is state, audit log, vendors and mapping table: what the server and a

@@ -36,12 +36,17 @@ var markdownLink = regexp.MustCompile(`\[([^\]\n]*)\]\(([^()\s]+)\)`)
 
 // mail writes w as plain text: links stand behind their words.
 func (w words) mail(id string, to, only []string, at time.Time) Mail {
-	text := markdownLink.ReplaceAllString(w.text, "$1: $2")
-	text = fontTag.ReplaceAllString(strings.ReplaceAll(text, "**", ""), "")
+	text := Plain(w.text)
 	for _, b := range w.buttons {
 		text += "\n\n" + b.Title + ": " + b.URL
 	}
 	return Mail{ID: id, To: to, Only: only, Subject: w.title, Text: text, At: at}
+}
+
+// Plain is a text of ours without its Markdown: links stand behind their words.
+func Plain(text string) string {
+	text = markdownLink.ReplaceAllString(text, "$1: $2")
+	return fontTag.ReplaceAllString(strings.ReplaceAll(text, "**", ""), "")
 }
 
 // fontTag is the one tag of DingTalk's Markdown that our texts use.

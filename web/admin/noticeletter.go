@@ -3,11 +3,13 @@ package admin
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"kdgate/jobs"
 	"kdgate/jobs/notice"
+	"kdgate/web"
 )
 
 // NoticeLetter is one message as the API tells it.
@@ -46,6 +48,21 @@ type letterView struct {
 	Item                string // where the work behind it stands; empty: it is not kept
 	MayResend, MayGive  bool
 	Admin, WithoutWords bool
+
+	words web.Words
+}
+
+// Plain is what the message says, without its Markdown.
+func (l letterView) Plain() string { return notice.Plain(l.Text) }
+
+// Reason says why somebody was given nothing: DingTalk's codes in the reader's
+// language, a mail server's own words as they are.
+func (l letterView) Reason(code int64, why string) string {
+	number := strconv.FormatInt(code, 10)
+	if words := l.words.Word("drop", number); words != number {
+		return words
+	}
+	return why
 }
 
 // When is a time for the page.
@@ -71,7 +88,7 @@ func (n *Notices) letter(v *Visit) error {
 	}
 	view := letterView{
 		NoticeLetter: l, Shown: shown(&l.Delivery), Here: pathNotices + "/letter/" + url.PathEscape(l.Key),
-		Admin: v.Who.May(ToAdmin), WithoutWords: l.Text == "",
+		Admin: v.Who.May(ToAdmin), WithoutWords: l.Text == "", words: v.Words,
 	}
 	switch l.Work {
 	case jobs.Dead, jobs.Ready:

@@ -152,6 +152,9 @@ type previewView struct {
 	AsOf string
 }
 
+// Plain is what would be said, without its Markdown.
+func (p previewView) Plain() string { return notice.Plain(p.Text) }
+
 func (n *Notices) previewOf(v *Visit) (notice.Preview, error) {
 	p, err := n.Book.Preview(v.R.Context(), v.worker(), v.R.PathValue("rule"))
 	if err != nil {

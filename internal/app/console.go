@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -140,7 +141,7 @@ func (s *Server) consolePages(r *rooms) []admin.Page {
 		&admin.Notices{Book: noticeBook{s.Core}, Desk: noticeBook{s.Core}, Now: s.options.Now},
 		s.quotaPage(r),
 	}
-	return append(pages, s.directoryPages(r)...)
+	return slices.Concat(pages, s.billPages(r), s.directoryPages(r))
 }
 
 func consoleCentres(cfg *config.Config) []admin.Centre {

@@ -22,6 +22,7 @@ func (s *Server) holders(r *rooms) []admin.Holder {
 		{Name: "directory", Find: r.heldDirectory},
 		{Name: "requests", Find: func(ctx context.Context, who identity.Subject) ([]any, error) { return s.heldRequests(ctx, r, who) }},
 		{Name: "work", Find: s.heldWork},
+		{Name: "bills", Find: s.heldBills},
 	}
 }
 
@@ -127,4 +128,14 @@ func (s *Server) heldWork(ctx context.Context, who identity.Subject) ([]any, err
 		}
 	}
 	return held, nil
+}
+
+// heldBills are the records of approvals that a person began.
+func (s *Server) heldBills(ctx context.Context, who identity.Subject) ([]any, error) {
+	bills, err := s.bills.About(ctx, who.Corp, who.UserID)
+	held := make([]any, 0, len(bills))
+	for _, b := range bills {
+		held = append(held, b)
+	}
+	return held, err
 }

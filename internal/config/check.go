@@ -180,6 +180,9 @@ func (c *Config) checkCorps(m *Mistakes) {
 		}
 		oneOf(m, at+".events", corp.Events, "stream", "callback")
 		oneOf(m, at+".approval_times", corp.ApprovalTimes, "local", "utc")
+		if page := corp.ApprovalPage; !strings.HasPrefix(page, "https://") && !strings.HasPrefix(page, "http://") {
+			m.add("%s.approval_page: %q is no address", at, page)
+		}
 		oneOf(m, at+".token_call", corp.TokenCall, "access_token", "gettoken", "corp_token")
 		if corp.Events == "callback" {
 			checkCallback(m, at+".callback", corp.Callback)

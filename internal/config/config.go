@@ -182,6 +182,7 @@ type Corp struct {
 	Endpoints     Endpoints       `mapstructure:"endpoints" doc:"DingTalk's hosts"`
 	TokenCall     string          `mapstructure:"token_call" default:"access_token" doc:"how the app token is fetched: access_token, gettoken or corp_token"`
 	ApprovalTimes string          `mapstructure:"approval_times" default:"local" doc:"what the Z behind an approval's time means: local (UTC+8) or utc"`
+	ApprovalPage  string          `mapstructure:"approval_page" default:"https://aflow.dingtalk.com/dingtalk/pc/query/pchomepage.htm?corpid={corp}#/detail?procInstId={instance}" doc:"address of an approval's page, for the console's links"`
 	Quota         Quota           `mapstructure:"quota" doc:"how much of DingTalk's limits we use"`
 }
 

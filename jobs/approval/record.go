@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/jobs"
 	"kdgate/store"
@@ -108,4 +109,28 @@ func ReadRecord(value []byte) (Record, error) {
 func trailed(trail []Mark, step string, at time.Time) []Mark {
 	out := slices.DeleteFunc(slices.Clone(trail), func(m Mark) bool { return m.Step == step })
 	return append(out, Mark{Step: step, At: at.UTC().Truncate(time.Microsecond)})
+}
+
+// Values gives what a person put in the place of header fields of an item's
+// payload, by Kingdee's key.
+func Values(payload jsontext.Value) (map[string]string, error) {
+	var e errand
+	if err := json.Unmarshal(payload, &e); err != nil {
+		return nil, fmt.Errorf("approval: an item: %w", err)
+	}
+	return e.Set, nil
+}
+
+// WithValues is an item's payload with other values in the place of header fields.
+func WithValues(payload jsontext.Value, values map[string]string) (jsontext.Value, error) {
+	var e errand
+	if err := json.Unmarshal(payload, &e); err != nil {
+		return nil, fmt.Errorf("approval: an item: %w", err)
+	}
+	e.Set = values
+	out, err := json.Marshal(e, json.Deterministic(true))
+	if err != nil {
+		return nil, fmt.Errorf("approval: an item: %w", err)
+	}
+	return out, nil
 }

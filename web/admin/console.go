@@ -245,8 +245,11 @@ func (c *Console) run(route *Route) http.Handler {
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		err := c.admit(v)
-		if err == nil {
+		switch {
+		case err == nil:
 			err = route.Serve(v)
+		case route.Stale != nil && v.Who.May(route.Access) && !v.Who.mustChange && identity.CodeOf(err) == identity.CodeProveAgain:
+			err = route.Stale(v)
 		}
 		if err != nil {
 			c.fail(v, err)

@@ -22,6 +22,9 @@ import (
 	"kdgate/identity"
 	"kdgate/identity/session"
 	"kdgate/jobs"
+	"kdgate/jobs/approval"
+	"kdgate/jobs/approval/billbook"
+	"kdgate/jobs/approval/rulebook"
 	"kdgate/jobs/directory"
 	"kdgate/jobs/schedule"
 	"kdgate/kingdee"
@@ -59,6 +62,11 @@ type house struct {
 	book     *access.Book
 	told     *told
 	password string // of the emergency account, once it has one
+	rules    *rulebook.Desk
+	scene    rulebook.Scene // of the rules
+	bills    *billbook.Index
+	use      func() // puts the rules in force that are decided now
+	book1    *approval.Booker
 }
 
 type clock struct {

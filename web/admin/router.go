@@ -30,6 +30,9 @@ type Route struct {
 	Body    any // a zero value of what the JSON body holds; nil: none
 	Answer  any // a zero value of the JSON answer; nil: HTML or nothing
 	Serve   Endpoint
+	// Stale serves a dangerous act whose proof is too old in the place of the
+	// error page, so that what somebody typed is not lost. It does nothing else.
+	Stale Endpoint
 }
 
 // Param is one name of a query.

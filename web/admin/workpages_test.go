@@ -15,7 +15,7 @@ func itoa(n uint64) string { return strconv.FormatUint(n, 10) }
 // workPages are the pages about people and work, over the same real parts.
 func (h *house) workPages() []admin.Page {
 	h.Helper()
-	return []admin.Page{h.requestsPage(), h.peoplePage(), &admin.SessionsPage{Keeper: h.sessions}, h.jobsPage(), h.noticesPage(), h.directoryPage(nowhere, nowhere), h.quotaPage()}
+	return []admin.Page{h.requestsPage(), h.peoplePage(), &admin.SessionsPage{Keeper: h.sessions}, h.jobsPage(), h.noticesPage(), h.directoryPage(nowhere, nowhere), h.quotaPage(), h.rulesPage(), h.billsPage()}
 }
 
 // blocked is a vendor that does not let our address in.

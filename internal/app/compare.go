@@ -146,7 +146,7 @@ func (c *Core) wish(ctx context.Context, by jobs.Actor, k *directory.Keeper) err
 	within, cancel := context.WithTimeout(ctx, orderTaken)
 	defer cancel()
 	for {
-		err := c.schedule.RunNow(ctx, by, taskDirectory)
+		err := c.schedule.RunFor(ctx, by, taskDirectory, directory.Ordered)
 		if err == nil {
 			return nil
 		}

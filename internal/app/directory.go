@@ -188,12 +188,9 @@ func (c *Core) compare(ctx context.Context, p *schedule.Progress) error {
 	if r.keeper == nil {
 		return nil
 	}
-	order, placed, err := r.keeper.Placed(ctx)
+	order, err := c.orderOf(ctx, r.keeper, p.Run())
 	if err != nil {
 		return err
-	}
-	if !placed {
-		order = directory.Order{By: jobs.Actor{Name: p.Run().By}}
 	}
 	order.Dry = order.Dry || r.config.Directory.Mode == "preview"
 	run, err := r.keeper.Run(ctx, order, teller(p))
@@ -216,6 +213,30 @@ func (c *Core) compare(ctx context.Context, p *schedule.Progress) error {
 	default:
 		return jobs.Explain(errors.New(run.Why), run.Why)
 	}
+}
+
+// orderOf is the order that a run was asked for by. One that is gone, because
+// nobody ran the tasks for so long, is not guessed: what was to be a preview must
+// not become a run that writes. A run that a lost replica had begun for it goes
+// on as what it was.
+func (c *Core) orderOf(ctx context.Context, keeper *directory.Keeper, run schedule.Run) (directory.Order, error) {
+	order, placed, err := keeper.Placed(ctx)
+	if err != nil || placed {
+		return order, err
+	}
+	order = directory.Order{By: jobs.Actor{Name: run.By}}
+	if run.For != directory.Ordered {
+		return order, nil
+	}
+	under, there, err := keeper.Under(ctx)
+	if err != nil {
+		return order, err
+	}
+	if !there || under.By != run.By {
+		return order, jobs.Explain(errors.New("app: the order of a run is gone"), "这次运行的要求已过期,未执行;请重新下达")
+	}
+	order.Dry, order.Allow = under.Dry, under.Allowed
+	return order, nil
 }
 
 // teller shows how far a run is, phase by phase.

@@ -242,3 +242,40 @@ func TestBanMeansSilence(t *testing.T) {
 		t.Errorf("%d comparisons began while the address is banned", more)
 	}
 }
+
+// TestAnExpiredOrderIsNotGuessed proves F55: a preview that a person ordered while
+// nobody ran the tasks, and whose order has ended when somebody does, is not run
+// at all: least of all for real. The next one that is ordered in time is.
+func TestAnExpiredOrderIsNotGuessed(t *testing.T) {
+	r := newRig(t)
+	var ahead atomic.Int64
+	r.now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	cfg := r.load(r.withDirectory("")...)
+	person := jobs.Actor{Name: "cli:test"}
+	core, err := OpenCore(t.Context(), r.options(cfg))
+	must(t, err)
+	keeper := core.rooms.Load().keeper
+	must(t, keeper.Place(t.Context(), directory.Order{By: person, Dry: true}))
+	must(t, core.schedule.RunFor(t.Context(), person, taskDirectory, directory.Ordered))
+	must(t, core.Close())
+
+	ahead.Store(int64(11 * time.Minute))
+	s := r.serve(cfg)
+	eventually(t, "the wish is taken up", func() bool { return ended(t, s, taskDirectory) == 1 })
+	runs, _, err := s.schedule.Runs(t.Context(), taskDirectory, "", 1)
+	must(t, err)
+	if runs[0].State != schedule.Failed || runs[0].By != person.Name || !strings.Contains(runs[0].Failure.Words, "过期") {
+		t.Errorf("%+v, %+v", runs[0], runs[0].Failure)
+	}
+	keeper = s.rooms.Load().keeper
+	done, err := keeper.Runs(t.Context(), 10)
+	must(t, err)
+	if n := r.calls(r.kingdee, "BatchSave"); n != 0 || len(done) != 0 {
+		t.Errorf("%d writes, runs %+v", n, done)
+	}
+	run, err := s.order(t.Context(), person, directory.Order{By: person, Dry: true}, func(directory.Phase, int, int) {})
+	must(t, err)
+	if !run.Dry || r.calls(r.kingdee, "BatchSave") != 0 {
+		t.Errorf("%+v", run)
+	}
+}

@@ -75,6 +75,10 @@ type order struct {
 	At    time.Time `json:"at"`
 }
 
+// Ordered is the purpose of a run that somebody has placed an order for. Where
+// the order is no longer there the run is not the one that was asked for.
+const Ordered = "order"
+
 // orderLife is how long an order waits to be taken.
 const orderLife = 10 * time.Minute
 

@@ -70,7 +70,7 @@ func (l *leader) endAbandoned(ctx context.Context, run Run) error {
 	if err != nil {
 		return err
 	}
-	m.Again = again(run.Attempt)
+	m.Again, m.Asked = again(run.Attempt), run.asked()
 	return l.commit(ctx, runKey(run.Task, run.ID), run, prefixTask+run.Task, m)
 }
 
@@ -135,7 +135,7 @@ func (l *leader) look(ctx context.Context, task Task) (time.Time, error) {
 	if wished, err := l.load(ctx, wishRun(task.Name), &w); err != nil {
 		return time.Time{}, err
 	} else if wished {
-		return time.Time{}, l.start(ctx, task, w.By, max(1, m.Again))
+		return time.Time{}, l.start(ctx, task, w, max(1, m.Again))
 	}
 	if paused, err := l.load(ctx, prefixPause+task.Name, new(Pause)); err != nil || paused {
 		return time.Time{}, err
@@ -169,7 +169,11 @@ func (l *leader) byTheClock(ctx context.Context, task Task, m mark) (time.Time, 
 			return until, err
 		}
 	}
-	return time.Time{}, l.start(ctx, task, audit.System, max(1, m.Again))
+	by := wish{By: audit.System}
+	if m.Again > 0 && m.Asked != nil {
+		by = *m.Asked
+	}
+	return time.Time{}, l.start(ctx, task, by, max(1, m.Again))
 }
 
 // stopIfWished ends the context of a run that a person wants to stop.
@@ -189,10 +193,10 @@ func (l *leader) stopIfWished(ctx context.Context, task Task, run *active) error
 }
 
 // start writes a run down with the account, and begins it.
-func (l *leader) start(ctx context.Context, task Task, by string, attempt int) error {
+func (l *leader) start(ctx context.Context, task Task, by wish, attempt int) error {
 	now := l.now()
 	run := Run{
-		Task: task.Name, ID: runID(now), State: Running, By: by, Replica: l.cfg.Lease.Owner(),
+		Task: task.Name, ID: runID(now), State: Running, By: by.By, For: by.For, Replica: l.cfg.Lease.Owner(),
 		Token: l.term.Token(), Attempt: attempt, Began: now, Updated: now,
 	}
 	account, err := put(prefixTask+task.Name, mark{UpTo: now})
@@ -233,7 +237,7 @@ func (l *leader) carry(ctx context.Context, task Task, run Run) {
 	run = p.end(err, context.Cause(ctx), l.now())
 	pairs := []any{runKey(run.Task, run.ID), run}
 	if cut && err != nil {
-		pairs = append(pairs, prefixTask+run.Task, mark{UpTo: run.Began, Again: again(run.Attempt)})
+		pairs = append(pairs, prefixTask+run.Task, mark{UpTo: run.Began, Again: again(run.Attempt), Asked: run.asked()})
 	}
 	l.report(last, l.commit(last, pairs...))
 	l.report(last, l.prune(last, run.Task))

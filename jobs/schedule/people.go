@@ -117,6 +117,12 @@ func (s *Schedule) Leader(ctx context.Context) (lease.State, error) { return s.c
 // RunNow asks for a run of a task, also of a paused one; ErrRunning when one is
 // going on.
 func (s *Schedule) RunNow(ctx context.Context, by jobs.Actor, task string) error {
+	return s.RunFor(ctx, by, task, "")
+}
+
+// RunFor is RunNow for a purpose that the task finds in its Run, also where a
+// replica was lost over it and another begins it again.
+func (s *Schedule) RunFor(ctx context.Context, by jobs.Actor, task, purpose string) error {
 	last, err := s.last(ctx, task)
 	if err != nil {
 		return err
@@ -124,7 +130,7 @@ func (s *Schedule) RunNow(ctx context.Context, by jobs.Actor, task string) error
 	if last.State == Running {
 		return identity.Fail(identity.Conflict, "", "%w: %s", ErrRunning, task)
 	}
-	op, err := put(wishRun(task), wish{By: by.Name, At: s.now()})
+	op, err := put(wishRun(task), wish{By: by.Name, At: s.now(), For: purpose})
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ type Run struct {
 	ID      string    `json:"id"` // sorts newest first within its task
 	State   State     `json:"state"`
 	By      string    `json:"by"`                // audit.System, or the person who asked
+	For     string    `json:"for,omitzero"`      // what RunFor was told; a task that knows it does that or nothing
 	Replica string    `json:"replica"`           // who ran it
 	Token   uint64    `json:"token"`             // of the lease it was run under
 	Attempt int       `json:"attempt,omitzero"`  // 1, or more when a replica before could not finish
@@ -60,6 +61,7 @@ type Failure struct {
 type mark struct {
 	UpTo  time.Time `json:"up_to"`          // what was due until then was run or is missed
 	Again int       `json:"again,omitzero"` // a run has to be begun again, as this attempt
+	Asked *wish     `json:"asked,omitzero"` // of that run, when more than a run was asked for
 
 	Unknown jsontext.Value `json:",embed"`
 }
@@ -69,6 +71,9 @@ type wish struct {
 	By  string    `json:"by"`
 	At  time.Time `json:"at"`
 	Run string    `json:"run,omitzero"` // the run that is to be stopped
+	For string    `json:"for,omitzero"` // of a run: what it is for
+
+	Unknown jsontext.Value `json:",embed"`
 }
 
 // Pause says who paused a task, and why.
@@ -120,4 +125,12 @@ func storeError(err error) error {
 		return identity.Fail(identity.Conflict, "", "schedule: %w", err)
 	}
 	return identity.Fail(identity.Unavailable, identity.CodeStoreDown, "schedule: %w", err)
+}
+
+// asked is the wish that a run came of, nil unless it was for a purpose.
+func (r Run) asked() *wish {
+	if r.For == "" {
+		return nil
+	}
+	return &wish{By: r.By, At: r.Began, For: r.For}
 }

@@ -463,3 +463,31 @@ func TestConfig(t *testing.T) {
 		}
 	})
 }
+
+// TestPurposeOutlivesTheReplica: what a run was asked for, and by whom, goes with
+// it to the replica that begins it again; a run by the clock has none.
+func TestPurposeOutlivesTheReplica(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var seen []string
+		task := schedule.Task{Name: "long", Spec: spec(t, "@every 24h"), Do: func(ctx context.Context, p *schedule.Progress) error {
+			seen = append(seen, fmt.Sprint(p.Run().By, " ", p.Run().For, " ", p.Run().Attempt))
+			if len(seen) > 1 {
+				return nil
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		}}
+		one := r.replica("one", task)
+		stop := r.run(one)
+		time.Sleep(time.Second)
+		must(t, one.RunFor(t.Context(), jobs.Actor{Name: "cli:li"}, "long", "order"))
+		time.Sleep(time.Minute)
+		stop()
+		stop = r.run(r.replica("two", task))
+		time.Sleep(48 * time.Hour)
+		stop()
+		if len(seen) < 3 || seen[0] != "cli:li order 1" || seen[1] != "cli:li order 2" || seen[2] != "system  1" {
+			t.Errorf("%q", seen)
+		}
+	})
+}

@@ -174,7 +174,7 @@ func (d *Directory) order(v *Visit, o directory.Order) error {
 	if err := d.Runs.Place(ctx, o); err != nil {
 		return err
 	}
-	err := d.Clock.RunNow(ctx, o.By, d.Task)
+	err := d.Clock.RunFor(ctx, o.By, d.Task, directory.Ordered)
 	if err != nil {
 		if _, _, withdrawn := d.Runs.Placed(ctx); withdrawn != nil {
 			return withdrawn

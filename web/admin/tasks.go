@@ -23,6 +23,7 @@ type Clock interface {
 	Tasks(ctx context.Context) ([]schedule.Status, error)
 	Runs(ctx context.Context, task, after string, limit int) ([]schedule.Run, string, error)
 	RunNow(ctx context.Context, by jobs.Actor, task string) error
+	RunFor(ctx context.Context, by jobs.Actor, task, purpose string) error
 	Stop(ctx context.Context, by jobs.Actor, task string) error
 	Pause(ctx context.Context, by jobs.Actor, task, why string) error
 	Resume(ctx context.Context, by jobs.Actor, task string) error

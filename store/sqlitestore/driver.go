@@ -70,8 +70,15 @@ func (d *Driver) Get(ctx context.Context, key string) (store.Entry, error) {
 
 // Scan implements store.Driver.
 func (d *Driver) Scan(ctx context.Context, prefix, after string, limit int) ([]store.Entry, error) {
-	// No key holds the byte 0xff, so every key under prefix sorts before this.
-	rows, err := d.scan.QueryContext(ctx, after, prefix, prefix+"\xff", limit)
+	// One lower bound: of two SQLite seeks by the first, and reads everything
+	// between it and the other. No key holds a control character or the byte
+	// 0xff, so the next key after "after" is not before from, and every key
+	// under prefix is before to.
+	from, to := prefix, prefix+"\xff"
+	if after >= prefix && after != "" {
+		from = after + "\x01"
+	}
+	rows, err := d.scan.QueryContext(ctx, from, to, limit)
 	if err != nil {
 		return nil, d.unavailable(err)
 	}

@@ -138,7 +138,7 @@ func (d *Driver) open(ctx context.Context) error {
 		return err
 	}
 	d.scan, err = d.readDB.PrepareContext(ctx, `SELECT key, version, ends, value FROM entries
-		WHERE key > ? AND key >= ? AND key < ? ORDER BY key LIMIT ?`)
+		WHERE key >= ? AND key < ? ORDER BY key LIMIT ?`)
 	return err
 }
 

@@ -23,9 +23,10 @@ check: tools ## vet, lint, import rules, race tests
 	go test ./internal/archtest
 	CGO_ENABLED=1 go test -race -short -timeout 15m ./...
 
-bench: tools ## clicks per second beside the floor, start, bursts, then the parts alone; six minutes
+bench: tools ## clicks per second and 100,000 people beside their floors, start, bursts, then the parts alone; eight minutes
 	go test -run '^$$' -bench 'Click|Start|Proxied' -benchtime 1s -timeout 15m ./bench/
 	go test -run '^$$' -bench Burst -benchtime 1x -timeout 5m ./bench/
+	go test -run '^$$' -bench Directory -benchtime 1x -timeout 10m ./bench/
 	go test -run '^$$' -bench . -benchtime 300ms ./audit ./store/... ./kingdee ./identity/session
 	go test -run '^$$' -bench 'Import|Resolve' -benchtime 1x ./mapping
 

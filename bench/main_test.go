@@ -26,7 +26,10 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	parts := map[string]func(context.Context, string) error{"gateway": playGateway, "floor": playFloor, "bare": playBare}
+	parts := map[string]func(context.Context, string) error{
+		"gateway": playGateway, "floor": playFloor, "bare": playBare,
+		"town": playTown, "directory gateway": playDirectory, "directory floor": playDirectoryFloor,
+	}
 	play, ok := parts[os.Getenv(partEnv)]
 	if !ok {
 		os.Exit(m.Run())
@@ -76,7 +79,15 @@ func startPart(tb testing.TB, part, order string) *process {
 		tb.Fatal(err)
 	}
 	cmd := onFirstCore(self)
-	cmd.Env = append(os.Environ(), partEnv+"="+part, orderEnv+"="+order, "GOMAXPROCS=1")
+	cmd.Env = []string{"GOMAXPROCS=1"}
+	return startCommand(tb, cmd, part, order)
+}
+
+// startCommand runs a command as one of the parts, with what its environment has
+// already, until the load ends.
+func startCommand(tb testing.TB, cmd *exec.Cmd, part, order string) *process {
+	tb.Helper()
+	cmd.Env = append(os.Environ(), append(cmd.Env, partEnv+"="+part, orderEnv+"="+order)...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -73,7 +73,7 @@ type Config struct {
 	Numbers Numbers // nil: the rule alone counts
 	Forms   Forms
 	Breaker Breaker
-	Readers int // pages read at once, default 4
+	Readers int // pages read at once, default 8
 	Writers int // batches written at once, default 2
 	Now     func() time.Time
 	Logger  *slog.Logger
@@ -98,7 +98,7 @@ type Breaker struct {
 }
 
 const (
-	defaultReaders = 4
+	defaultReaders = 8
 	defaultWriters = 2
 	defaultShare   = 0.05
 	defaultLeast   = 20

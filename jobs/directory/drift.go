@@ -54,13 +54,10 @@ func (w *walk) drift(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if w.known, err = w.everybody(ctx); err != nil { // as it stands after what was written
-		return err
-	}
-	byNumber := make(map[string]Known, len(w.known))
+	byNumber := make(map[string]string, len(w.known))
 	for _, known := range w.known {
 		if known.State == Active && known.View != "" {
-			byNumber[known.Number] = known
+			byNumber[known.Number] = known.UserID
 		}
 	}
 	if w.drifted, err = w.driftedNumbers(ctx); err != nil {
@@ -74,8 +71,15 @@ func (w *walk) drift(ctx context.Context) error {
 		if seen++; seen%100 == 0 {
 			w.progress(PhaseDrift, seen, 0)
 		}
-		known, ours := byNumber[record.Number]
-		if !ours || known.Staff != record.ID {
+		userid, ours := byNumber[record.Number]
+		if known := w.known[userid]; !ours || known.Staff != record.ID || as(known, record) && !w.drifted[known.Number] {
+			continue
+		}
+		known, there, err := w.Known(ctx, userid) // an event may have written it meanwhile
+		if err != nil {
+			return err
+		}
+		if !there || known.State != Active || known.View == "" || known.Staff != record.ID || known.Number != record.Number {
 			continue
 		}
 		if err := w.judgeDrift(ctx, known, record); err != nil {
@@ -83,6 +87,11 @@ func (w *walk) drift(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// as reports whether a record is listed as it was when it was written.
+func as(known Known, record kingdee.StaffRecord) bool {
+	return !record.Forbidden && view(record) == known.View
 }
 
 // driftedNumbers are those that wait already.

@@ -59,9 +59,11 @@ func (w *walk) through(ctx context.Context) error {
 		if w.run.Phase != phase.name {
 			continue
 		}
+		began := w.cfg.Now()
 		if err := phase.work(ctx); err != nil {
 			return err
 		}
+		w.cfg.Logger.Debug("directory: phase", "run", w.run.ID, "phase", string(phase.name), "took", w.cfg.Now().Sub(began))
 		after := w.nextPhase(phase.name)
 		if after == "" {
 			return nil
@@ -86,7 +88,10 @@ func (w *walk) nextPhase(done Phase) Phase {
 
 // read walks every department and keeps each page.
 func (w *walk) read(ctx context.Context) error {
-	if err := w.look(ctx); err != nil {
+	first, asking := errgroup.WithContext(ctx) // DingTalk and the store at the same time
+	first.Go(func() error { return w.look(asking) })
+	first.Go(func() error { return w.knownBeforehand(asking) })
+	if err := first.Wait(); err != nil {
 		return err
 	}
 	done, err := w.takeUp(ctx)
@@ -132,9 +137,15 @@ func (w *walk) look(ctx context.Context) error {
 	if w.run.Counts.Headcount, err = w.cfg.Source.Headcount(ctx, false); err != nil {
 		return fmt.Errorf("directory: the headcount: %w", err)
 	}
+	return nil
+}
+
+// knownBeforehand reads what is known of everybody and the numbers given by hand.
+func (w *walk) knownBeforehand(ctx context.Context) error {
 	if err := w.gifts(ctx); err != nil {
 		return err
 	}
+	var err error
 	w.known, err = w.everybody(ctx)
 	return err
 }
@@ -237,8 +248,13 @@ func (w *walk) judge(ctx context.Context) error {
 	if err := w.pages(ctx, func(_ string, p page) error { w.count(p, claims); return nil }); err != nil {
 		return err
 	}
-	if err := w.refuseTwice(ctx, claims); err != nil {
-		return err
+	for _, userids := range claims {
+		if len(userids) > 1 {
+			if err := w.refuseTwice(ctx, claims); err != nil {
+				return err
+			}
+			break
+		}
 	}
 	return w.findLeavers(ctx)
 }
@@ -277,6 +293,7 @@ func (w *walk) count(p page, claims map[string][]string) {
 	for _, note := range p.Aside {
 		w.run.note(note.Who, note.Words)
 	}
+	c.Differ += len(p.Write)
 	for _, s := range p.Write {
 		if !slices.Contains(claims[s.Number], s.UserID) {
 			claims[s.Number] = append(claims[s.Number], s.UserID)
@@ -293,9 +310,9 @@ func (w *walk) refuseTwice(ctx context.Context, claims map[string][]string) erro
 			others := w.stillClaimed(claims[s.Number], s)
 			if len(others) == 0 {
 				kept = append(kept, s)
-				w.run.Counts.Differ++
 				continue
 			}
+			w.run.Counts.Differ--
 			w.run.Counts.SetAside++
 			w.run.note(s.UserID, fmt.Sprintf("%s:%s(%s)", errTwice.Error(), s.Number, others[0]))
 		}

@@ -28,52 +28,105 @@ func (w *walk) write(ctx context.Context) error {
 	var done atomic.Int64
 	group, inner := errgroup.WithContext(ctx)
 	group.SetLimit(w.cfg.Writers)
+	send := func(b batch) {
+		group.Go(func() error {
+			err := w.writeBatch(inner, b)
+			w.progress(PhaseWrite, int(done.Add(int64(len(b.people)))), total)
+			return err
+		})
+	}
+	var next batch
 	err := w.pages(ctx, func(key string, p page) error {
 		if len(p.Write)+len(p.Back) == 0 || inner.Err() != nil {
 			return inner.Err()
 		}
-		group.Go(func() error {
-			err := w.writePage(inner, key, p)
-			w.progress(PhaseWrite, int(done.Add(int64(len(p.Write)))), total)
-			return err
-		})
+		if next.add(key, p); next.full() {
+			send(next)
+			next = batch{}
+		}
 		return nil
 	})
+	if err == nil && len(next.keys) > 0 {
+		send(next)
+	}
 	return errors.Join(group.Wait(), err)
 }
 
-func (w *walk) writePage(ctx context.Context, key string, p page) error {
-	known := make(map[string]Known, len(p.Write))
-	for _, s := range p.Write {
-		known[s.UserID] = w.known[s.UserID]
-	}
+// batch are pages that are written together: where few people of a page
+// changed, a question and a call for each page would cost more than they do.
+type batch struct {
+	keys   []string
+	pages  []page
+	people []Staff
+}
+
+// Bounds of a batch.
+const (
+	batchPeople = lookUp // so many people, or more where one page has them
+	batchPages  = 50     // all settled in one commit
+)
+
+func (b *batch) add(key string, p page) {
+	b.keys, b.pages, b.people = append(b.keys, key), append(b.pages, p), append(b.people, p.Write...)
+}
+
+func (b *batch) full() bool { return len(b.people) >= batchPeople || len(b.keys) >= batchPages }
+
+func (w *walk) writeBatch(ctx context.Context, b batch) error {
 	bring := w.bring
 	if w.run.Dry {
 		bring = w.foresee
 	}
-	changes, err := bring(ctx, p.Write, known)
+	changes, err := bring(ctx, b.people, w.knownOf(b.people))
 	if err != nil {
 		return err
 	}
-	groups, err := w.changeOps(changes, key)
-	if err != nil {
-		return err
-	}
-	for _, s := range p.Back {
-		if w.run.Dry {
-			break
-		}
-		ops, err := w.returned(w.known[s.UserID])
+	var groups [][]store.Op
+	from := 0
+	for i, p := range b.pages {
+		ops, err := w.changeOps(changes[from:from+len(p.Write)], b.keys[i])
 		if err != nil {
 			return err
 		}
-		groups = append(groups, ops)
+		from += len(p.Write)
+		back, err := w.backOps(p.Back)
+		if err != nil {
+			return err
+		}
+		groups = append(append(groups, ops...), back...)
 	}
 	if err := w.commitGroups(ctx, groups); err != nil {
 		return err
 	}
-	p.Write, p.Back = nil, nil
-	return w.settle(ctx, changes, key, p)
+	return w.settle(ctx, changes, b)
+}
+
+// knownOf is what is known of people, by userid.
+func (w *walk) knownOf(list []Staff) map[string]Known {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known := make(map[string]Known, len(list))
+	for _, s := range list {
+		known[s.UserID] = w.known[s.UserID]
+	}
+	return known
+}
+
+// backOps are the ops for people who left and are here again.
+func (w *walk) backOps(list []Staff) ([][]store.Op, error) {
+	if w.run.Dry {
+		return nil, nil
+	}
+	known := w.knownOf(list)
+	var groups [][]store.Op
+	for _, s := range list {
+		ops, err := w.returned(known[s.UserID])
+		if err != nil {
+			return nil, err
+		}
+		groups = append(groups, ops)
+	}
+	return groups, nil
 }
 
 // commitGroups commits as much at once as the store takes, in the order given.
@@ -122,8 +175,8 @@ func wrap(err error) error {
 }
 
 // settle counts what became of people, notes those that Kingdee refused, and
-// keeps that with the emptied page.
-func (w *walk) settle(ctx context.Context, changes []Change, key string, emptied page) error {
+// keeps that with the emptied pages.
+func (w *walk) settle(ctx context.Context, changes []Change, b batch) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	counts := &w.run.Counts
@@ -132,6 +185,7 @@ func (w *walk) settle(ctx context.Context, changes []Change, key string, emptied
 		case c.Refused != "":
 			counts.SetAside++
 			w.run.note(c.UserID, c.Refused)
+			continue
 		case c.same:
 			counts.Same++
 		case c.Kind == Created:
@@ -142,12 +196,20 @@ func (w *walk) settle(ctx context.Context, changes []Change, key string, emptied
 		default:
 			counts.Changed++
 		}
+		if !w.run.Dry {
+			w.known[c.UserID] = c.known
+		}
 	}
-	op, err := put(key, emptied, 0)
-	if err != nil {
-		return err
+	ops := make([]store.Op, 0, len(b.keys))
+	for i, p := range b.pages {
+		p.Write, p.Back = nil, nil
+		op, err := put(b.keys[i], p, 0)
+		if err != nil {
+			return err
+		}
+		ops = append(ops, op)
 	}
-	return w.save(ctx, *w.run, op)
+	return w.save(ctx, *w.run, ops...)
 }
 
 // ChangeKind is what was done to a person.

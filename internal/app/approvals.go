@@ -40,8 +40,13 @@ func (c *Core) newBookers(cfg *config.Config, v vendors, table *mapping.Table) (
 		if len(rules[corp]) == 0 && !cfg.ApprovalConsole {
 			continue
 		}
+		yida, err := yidaApps(sectionOf(cfg, corp), v)
+		if err != nil {
+			wrong = append(wrong, err)
+			continue
+		}
 		booker, err := approval.New(approval.Config{
-			Corp: corp, Source: v.dingtalk[corp].api.Background(), Targets: targets, People: employees{table, corp},
+			Yida: yida, Store: c.store, Corp: corp, Source: v.dingtalk[corp].api.Background(), Targets: targets, People: employees{table, corp},
 			Recorder: recorder{c.log, c.metrics}, Rules: rules[corp], Versions: c.rulebook, Now: c.options.Now, Logger: c.options.Logger,
 		}, c.queue)
 		if err != nil {
@@ -59,7 +64,7 @@ func approvalRule(a config.Approval) (approval.Rule, error) {
 		return approval.Rule{}, fmt.Errorf("approvals: %s: since: %w", a.Name, err)
 	}
 	rule := approval.Rule{
-		Name: a.Name, Process: a.Process, DataCentre: a.DataCentre, Since: since, Template: a.Template, Preview: a.Mode != "on",
+		Name: a.Name, Source: sourceOf(a), App: a.App, Process: a.Process, DataCentre: a.DataCentre, Since: since, Template: a.Template, Preview: a.Mode != "on",
 		Form: a.Form, Version: a.Version, Audit: a.Audit, When: a.When, NoComment: !a.Comment, CommentAs: a.CommentAs,
 		Header: approvalFields(a.Header), Aliases: map[string]string{}, Dictionaries: map[string]map[string]string{},
 	}
@@ -181,6 +186,7 @@ func (s *Server) approvalKind() jobs.Kind {
 const (
 	taskApprovals        = "approvals"
 	taskApprovalsNightly = "approvals-nightly"
+	taskYida             = "approvals-yida"
 )
 
 // searches are the tasks that look for missed approvals; none without rules.
@@ -192,33 +198,53 @@ func (c *Core) searches() ([]schedule.Task, error) {
 	var tasks []schedule.Task
 	for _, t := range []struct {
 		name, key, spec string
-		back            func(config.Search) time.Duration
+		look            look
 	}{
-		{taskApprovals, "every", cfg.Search.Every, func(s config.Search) time.Duration { return s.Overlap }},
-		{taskApprovalsNightly, "nightly", cfg.Search.Nightly, func(s config.Search) time.Duration { return s.LookBack }},
+		{taskApprovals, "every", cfg.Search.Every, look{sweep: func(s config.Search) time.Duration { return s.Overlap }}},
+		{taskApprovalsNightly, "nightly", cfg.Search.Nightly, look{sweep: lookBack, poll: lookBack}},
+		{taskYida, "yida", cfg.Search.Yida, look{poll: func(config.Search) time.Duration { return yidaBack }}},
 	} {
+		if t.name == taskYida && !cfg.HasYida() {
+			continue
+		}
 		spec, err := schedule.Parse(t.spec)
 		if err != nil {
 			return nil, fmt.Errorf("approval_search.%s: %w", t.key, err)
 		}
 		tasks = append(tasks, schedule.Task{Name: t.name, Spec: spec, Do: func(ctx context.Context, p *schedule.Progress) error {
-			return c.searchApprovals(ctx, p, t.back)
+			return c.searchApprovals(ctx, p, t.look)
 		}})
 	}
 	return tasks, nil
 }
 
+// look is what one search looks through and how far back; nil: not at all.
+type look struct {
+	sweep func(config.Search) time.Duration // approvals of the OA kind
+	poll  func(config.Search) time.Duration // Yida's forms
+}
+
+func lookBack(s config.Search) time.Duration { return s.LookBack }
+
 // searchApprovals is one search. An organisation that cannot be asked does not
 // keep the others from it.
-func (c *Core) searchApprovals(ctx context.Context, p *schedule.Progress, back func(config.Search) time.Duration) error {
+func (c *Core) searchApprovals(ctx context.Context, p *schedule.Progress, how look) error {
 	r := c.rooms.Load()
 	var failed []error
 	for corp, booker := range r.bookers {
-		swept, err := booker.Sweep(ctx, back(r.config.Search))
-		p.Count("seen", int64(swept.Seen))
-		p.Count("added", int64(swept.Added))
-		if err != nil {
-			failed = append(failed, fmt.Errorf("organisation %s: %w", corp, err))
+		for _, one := range []struct {
+			back   func(config.Search) time.Duration
+			search func(context.Context, time.Duration) (approval.Swept, error)
+		}{{how.sweep, booker.Sweep}, {how.poll, booker.Poll}} {
+			if one.back == nil {
+				continue
+			}
+			swept, err := one.search(ctx, one.back(r.config.Search))
+			p.Count("seen", int64(swept.Seen))
+			p.Count("added", int64(swept.Added))
+			if err != nil {
+				failed = append(failed, fmt.Errorf("organisation %s: %w", corp, err))
+			}
 		}
 	}
 	return errors.Join(failed...)

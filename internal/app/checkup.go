@@ -59,7 +59,7 @@ func (c *Core) newDoctor(peers []checkup.Peer) *checkup.Doctor {
 func vendorPeers(cfg *config.Config, v vendors, c *Core) []checkup.Peer {
 	var peers []checkup.Peer
 	for _, corp := range cfg.Corps {
-		app := checkup.App{Events: corp.Events, Directory: cfg.Directory.On() && cfg.Directory.Corp == corp.ID}
+		app := checkup.App{Events: corp.Events, Directory: cfg.Directory.On() && cfg.Directory.Corp == corp.ID, Yida: yidaChecks(cfg, corp, v)}
 		peers = append(peers, checkup.DingTalkPeer(corp.ID, v.dingtalk[corp.ID].api, app))
 	}
 	for _, dc := range cfg.DataCentres {

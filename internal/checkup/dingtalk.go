@@ -22,6 +22,13 @@ type DingTalk interface {
 type App struct {
 	Directory bool   // the whole address book is read
 	Events    string // stream, callback, or empty
+	Yida      []YidaForm
+}
+
+// YidaForm is a form that becomes bills, and how to prove that it can be read.
+type YidaForm struct {
+	Form, Permission string
+	Test             func(ctx context.Context) error
 }
 
 const (
@@ -44,6 +51,13 @@ func DingTalkPeer(corp string, client DingTalk, app App) Peer {
 		items = append(items, rangeItem(report, app), clockItem(report.Skew), quotaItem(client.Quota(ctx)))
 		if app.Events == "callback" {
 			items = append(items, failedItem(ctx, client))
+		}
+		for _, form := range app.Yida {
+			item := dingtalkItem(checkOf(form.Permission, form.Test(ctx)))
+			if item.Detail == "" {
+				item.Detail = form.Form
+			}
+			items = append(items, item)
 		}
 		return append(items, egressItem(report))
 	}}

@@ -11,7 +11,9 @@ import (
 type Approval struct {
 	Name       string `mapstructure:"name" doc:"for people and the audit log"`
 	Mode       string `mapstructure:"mode" default:"preview" doc:"preview: shows what it would do; on; console: does nothing until somebody has previewed this very version and switched it on in the console"`
-	Process    string `mapstructure:"process" doc:"process code of the form, PROC-…"`
+	Source     string `mapstructure:"source" default:"approval" doc:"approval: of the OA kind; yida: a Yida form with a process; yida-form: one without, where what is handed in counts as agreed to"`
+	App        string `mapstructure:"app" doc:"of a Yida form: one of corps.yida; the first of the organisation when empty"`
+	Process    string `mapstructure:"process" doc:"process code of the form, PROC-…; of a Yida form its FORM-…"`
 	Corp       string `mapstructure:"corp" doc:"whose approvals; the first organisation when empty"`
 	DataCentre string `mapstructure:"data_centre" doc:"where the bills go; the first data centre when empty"`
 	Since      string `mapstructure:"since" doc:"first day whose approvals become bills, such as 2026-01-31"`
@@ -64,10 +66,12 @@ type DictionaryRow struct {
 }
 
 // Search is how approvals are found whose event never came. Every 20 approvals
-// of a window cost one call of DingTalk's monthly quota.
+// of a window, and every 100 submissions of a Yida form, cost one call of DingTalk's
+// monthly quota.
 type Search struct {
 	Every    string        `mapstructure:"every" default:"@every 1h" doc:"when recent ones are searched: @every and a time, or five cron fields in UTC+8"`
 	Overlap  time.Duration `mapstructure:"overlap" default:"2d" doc:"how far back that goes, by the day an approval was begun"`
+	Yida     string        `mapstructure:"yida" default:"@every 30m" doc:"when Yida's forms are looked through for what changed since yesterday: nothing else tells of them"`
 	Nightly  string        `mapstructure:"nightly" default:"40 3 * * *" doc:"when older ones are searched, which ended long after they were begun"`
 	LookBack time.Duration `mapstructure:"look_back" default:"30d" doc:"how far back that goes; at most 364d"`
 }
@@ -95,6 +99,7 @@ func (c *Config) checkApprovals(m *Mistakes) {
 		if !slices.ContainsFunc(c.Corps, func(corp Corp) bool { return corp.ID == a.Corp }) {
 			m.add("%s.corp: %q is no organisation of this configuration", at, a.Corp)
 		}
+		c.checkSource(m, at, a)
 		if !slices.ContainsFunc(c.DataCentres, func(dc DataCentre) bool { return dc.ID == a.DataCentre }) {
 			m.add("%s.data_centre: %q is no data centre of this configuration", at, a.DataCentre)
 		}

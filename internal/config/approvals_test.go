@@ -20,7 +20,7 @@ func TestDayWithoutQuotes(t *testing.T) {
 func TestApprovals(t *testing.T) {
 	cfg := Config{
 		Corps: []Corp{{ID: "ding1"}}, DataCentres: []DataCentre{{ID: "live"}}, Search: Search{Overlap: time.Hour, LookBack: time.Hour},
-		Approvals: []Approval{{Name: "x", Mode: "on", Since: "2026-01-31"}},
+		Approvals: []Approval{{Name: "x", Mode: "on", Source: "approval", Since: "2026-01-31"}},
 	}
 	m := &Mistakes{}
 	cfg.checkApprovals(m)

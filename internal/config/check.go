@@ -188,6 +188,7 @@ func (c *Config) checkCorps(m *Mistakes) {
 			checkCallback(m, at+".callback", corp.Callback)
 		}
 		checkQuota(m, at+".quota", corp.Quota)
+		checkYida(m, at+".yida", corp.Yida)
 	}
 }
 

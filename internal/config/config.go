@@ -184,6 +184,7 @@ type Corp struct {
 	ApprovalTimes string          `mapstructure:"approval_times" default:"local" doc:"what the Z behind an approval's time means: local (UTC+8) or utc"`
 	ApprovalPage  string          `mapstructure:"approval_page" default:"https://aflow.dingtalk.com/dingtalk/pc/query/pchomepage.htm?corpid={corp}#/detail?procInstId={instance}" doc:"address of an approval's page, for the console's links"`
 	Quota         Quota           `mapstructure:"quota" doc:"how much of DingTalk's limits we use"`
+	Yida          []YidaApp       `mapstructure:"yida" doc:"Yida (宜搭) applications whose forms become bills"`
 }
 
 // Callback is the set-up of DingTalk's HTTP events.

@@ -28,6 +28,9 @@ func resolvePaths(cfg *Config, dir string) {
 	}
 	for i := range cfg.Corps {
 		callback := &cfg.Corps[i].Callback
+		for j := range cfg.Corps[i].Yida {
+			paths = append(paths, &cfg.Corps[i].Yida[j].SystemTokenFile)
+		}
 		paths = append(paths, &cfg.Corps[i].AppSecretFile, &callback.TokenFile, &callback.AESKeyFile, &callback.Old.TokenFile, &callback.Old.AESKeyFile)
 	}
 	for i := range cfg.DataCentres {
@@ -69,6 +72,9 @@ func readSecrets(cfg *Config, mistakes *Mistakes) {
 	for i := range cfg.Corps {
 		corp := &cfg.Corps[i]
 		read(fmt.Sprintf("corps[%d].app_secret", i), &corp.AppSecret, corp.AppSecretFile)
+		for j := range corp.Yida {
+			read(fmt.Sprintf("corps[%d].yida[%d].system_token", i, j), &corp.Yida[j].SystemToken, corp.Yida[j].SystemTokenFile)
+		}
 		at, callback := fmt.Sprintf("corps[%d].callback", i), &corp.Callback
 		read(at+".token", &callback.Token, callback.TokenFile)
 		read(at+".aes_key", &callback.AESKey, callback.AESKeyFile)
@@ -202,6 +208,9 @@ func (c *Config) SecretFiles() []string {
 	files := []string{c.sealKeyFile(), c.Listen.Key, c.Store.PasswordFile, c.Store.SentinelPasswordFile, c.Store.TLS.ClientKey, c.Audit.Webhook.SecretFile}
 	for _, corp := range c.Corps {
 		files = append(files, corp.AppSecretFile, corp.Callback.TokenFile, corp.Callback.AESKeyFile)
+		for _, app := range corp.Yida {
+			files = append(files, app.SystemTokenFile)
+		}
 	}
 	for _, dc := range c.DataCentres {
 		files = append(files, dc.AppSecretFile, dc.ClientKey)

@@ -18,6 +18,8 @@ const MaxText = 64 << 10
 // ruleText is a rule as people write it, with the keys of the configuration.
 type ruleText struct {
 	Name         string      `yaml:"name"`
+	Source       string      `yaml:"source,omitempty"`
+	App          string      `yaml:"app,omitempty"`
 	Process      string      `yaml:"process"`
 	Corp         string      `yaml:"corp,omitempty"`
 	DataCentre   string      `yaml:"data_centre,omitempty"`
@@ -75,7 +77,7 @@ var beijing = time.FixedZone("UTC+8", 8*60*60)
 // rule is the text as jobs/approval has it.
 func (t ruleText) rule(since time.Time) approval.Rule {
 	r := approval.Rule{
-		Name: t.Name, Process: t.Process, DataCentre: t.DataCentre, Since: since, Template: t.Template, Form: t.Form, Version: t.Version,
+		Name: t.Name, Source: t.Source, App: t.App, Process: t.Process, DataCentre: t.DataCentre, Since: since, Template: t.Template, Form: t.Form, Version: t.Version,
 		Audit: t.Audit, When: t.When, NoComment: t.Comment != nil && !*t.Comment, CommentAs: t.CommentAs, Header: fieldsOf(t.Header),
 		Aliases: map[string]string{}, Dictionaries: map[string]map[string]string{},
 	}
@@ -110,7 +112,7 @@ func fieldsOf(list []fieldText) []approval.Field {
 // versions can be compared line by line.
 func Text(corp string, r approval.Rule) string {
 	t := ruleText{
-		Name: r.Name, Process: r.Process, Corp: corp, DataCentre: r.DataCentre, Template: r.Template, Form: r.Form, Version: r.Version,
+		Name: r.Name, Source: r.Source, App: r.App, Process: r.Process, Corp: corp, DataCentre: r.DataCentre, Template: r.Template, Form: r.Form, Version: r.Version,
 		Audit: r.Audit, When: r.When, CommentAs: r.CommentAs, Header: textsOf(r.Header),
 	}
 	if !r.Since.IsZero() {

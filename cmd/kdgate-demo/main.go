@@ -275,6 +275,7 @@ func (d *demo) configure(folder, dingSecret, kingdeeSecret string) (*config.Conf
 	}
 	for name, text := range map[string]string{
 		"dingtalk.secret": dingSecret, "kingdee.secret": kingdeeSecret, "robot-token.secret": robotToken(dingSecret), "robot.secret": robotSecret(dingSecret),
+		"yida.secret": dingtalksim.SampleYidaToken,
 	} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 			return nil, err
@@ -340,6 +341,7 @@ corps:
     agent_id: %d
     endpoints: {oapi: "http://%s", api: "http://%s", login: "http://%s", jsapi: "http://%s/jsapi/dingtalk.open.js"}
     quota: {qps: %d, directory_per_minute: 600}
+    yida: [{app: ` + dingtalksim.SampleYidaApp + `, system_token_file: yida.secret, reader: manager01}]
 data_centres:
   - id: %s
     name: %s

@@ -18,12 +18,14 @@ import (
 // why it fails, does not change the list of actions.
 
 // busy is how many records of one person are looked at one by one.
-const busy = 5000
+const busy = 1000
 
 // lead is the part of a question that chooses the index, and in it the first column.
 type lead struct {
 	column, value string // no column: everything
 	single        bool   // few records share the value: no branches
+	person        string // column that the person stands in, compared within the index of reasons
+	who           string
 }
 
 // leads say where to look, and rest what is left to be compared record by
@@ -47,8 +49,11 @@ func (q Query) leads(ctx context.Context, db querier) (leads []lead, rest Query,
 		rest.Person = ""
 		leads = []lead{{column: "actor", value: person}, {column: "target", value: person}}
 	case q.Reason != "":
-		rest.Reason = ""
+		rest.Reason, rest.Person = "", ""
 		leads = []lead{{column: reasonText, value: reason}}
+		if q.Person != "" {
+			leads = []lead{{column: reasonText, value: reason, person: "actor", who: person}, {column: reasonText, value: reason, person: "target", who: person}}
+		}
 	default:
 		leads = []lead{{}}
 	}
@@ -137,6 +142,15 @@ func (l lead) conditions() []condition {
 	return []condition{{l.column + " = ?", []any{l.value}}}
 }
 
+// within compares a person by what the index of reasons holds of them: as a range,
+// so that SQLite neither leads by the index of persons nor looks at the record.
+func (l lead) within() []condition {
+	if l.person == "" {
+		return nil
+	}
+	return []condition{{l.person + " BETWEEN ? AND ?", []any{l.who, l.who}}}
+}
+
 // branches are the WHEREs that together find what q chooses.
 func (q Query) branches(ctx context.Context, db querier) (branches [][]condition, err error) {
 	leads, rest, err := q.leads(ctx, db)
@@ -155,7 +169,7 @@ func (q Query) branches(ctx context.Context, db querier) (branches [][]condition
 		rest.Action, rest.Outcome = "", ""
 		for _, p := range pairs {
 			of := append(l.conditions(), condition{"action = ?", []any{p.action}}, condition{"outcome = ?", []any{p.outcome}})
-			branches = append(branches, slices.Concat(of, rest.filters(), q.span()))
+			branches = append(branches, slices.Concat(of, l.within(), rest.filters(), q.span()))
 		}
 	}
 	return branches, nil
@@ -214,8 +228,8 @@ func appendPlaces(ctx context.Context, db querier, places []place, statement str
 	return places, nil
 }
 
-// all are the ids of every record that q chooses, in the order of the file; more
-// than limit are not told.
+// all are the ids of every record that q chooses, in the order of the file, unless
+// there are more than limit.
 func (q Query) all(ctx context.Context, db querier, limit int) (found []uint64, complete bool, err error) {
 	branches, err := q.branches(ctx, db)
 	if err != nil {
@@ -233,6 +247,27 @@ func (q Query) all(ctx context.Context, db querier, limit int) (found []uint64, 
 	}
 	slices.Sort(found)
 	return slices.Compact(found), true, nil
+}
+
+// bounds are the first and the last id of the records that q chooses, both zero
+// when there are none.
+func (q Query) bounds(ctx context.Context, db querier) (first, last uint64, err error) {
+	branches, err := q.branches(ctx, db)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, branch := range branches {
+		where, args := join(branch)
+		ends, err := ids(ctx, db, "SELECT coalesce(min(id), 0) FROM record"+where+" UNION ALL SELECT coalesce(max(id), 0) FROM record"+where, append(args, args...)...)
+		if err != nil {
+			return 0, 0, err
+		}
+		if ends[0] > 0 && (first == 0 || ends[0] < first) {
+			first = ends[0]
+		}
+		last = max(last, ends[1])
+	}
+	return first, last, nil
 }
 
 func ids(ctx context.Context, db querier, statement string, args ...any) (list []uint64, err error) {

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -10,31 +11,40 @@ import (
 // followEvery is how often Follow looks for new records.
 const followEvery = 250 * time.Millisecond
 
-// gathered is how many ids an export collects before its first record goes out:
-// 32 MB. Of more than that the next one is never far in the file.
-const gathered = 4_000_000
+// gathered is how many ids an export collects before its first record goes out: 8 MB.
+// Where there are more, the next one is never far in the file.
+const gathered = 1_000_000
 
 // Each calls fn for every record that q chooses, oldest first in the order of
 // the file, which is the order of the chains: what an export needs. Before and
 // Limit are not used. Between pages it holds no lock, so a long export does not
 // keep a running gateway's file from being tidied.
 //
-// What the indexes choose is collected first, so that an export of few records
-// need not read a file of millions from its start.
+// The indexes say first what is chosen, or between which places it lies, so that an
+// export of a part does not read a file of millions from its start.
 func (r *Reader) Each(ctx context.Context, q Query, fn func(Record) error) error {
 	q.Before, q.Limit = Cursor{}, 0
-	to := q.To
-	if q.To = (time.Time{}); q == (Query{}) { // everything, or everything up to a time
-		return r.walk(ctx, Query{To: to}, fn)
+	if q == (Query{}) {
+		return r.walk(ctx, q, 1, math.MaxInt64, fn)
 	}
-	q.To = to
-	chosen, complete, err := q.all(ctx, r.db, gathered)
-	if err != nil {
+	span := Query{From: q.From, To: q.To}
+	if q != span {
+		chosen, complete, err := q.all(ctx, r.db, gathered)
+		if err != nil {
+			return err
+		}
+		if complete {
+			return r.each(ctx, chosen, fn)
+		}
+	}
+	first, last, err := q.bounds(ctx, r.db)
+	if err != nil || last == 0 {
 		return err
 	}
-	if !complete {
-		return r.walk(ctx, q, fn)
-	}
+	return r.walk(ctx, q, first, last, fn)
+}
+
+func (r *Reader) each(ctx context.Context, chosen []uint64, fn func(Record) error) error {
 	for page := range slices.Chunk(chosen, maxLimit) {
 		records, err := byID(ctx, r.db, page)
 		if err != nil {
@@ -49,20 +59,23 @@ func (r *Reader) Each(ctx context.Context, q Query, fn func(Record) error) error
 	return nil
 }
 
-// walk goes through the whole file.
-func (r *Reader) walk(ctx context.Context, q Query, fn func(Record) error) error {
-	for last := uint64(0); ; {
-		page, err := r.page(ctx, q, last)
+// walk goes through the file from one id to another.
+func (r *Reader) walk(ctx context.Context, q Query, first, last uint64, fn func(Record) error) error {
+	for after := first - 1; ; {
+		page, err := r.page(ctx, q, after)
 		if err != nil {
 			return err
 		}
 		for _, record := range page {
+			if record.ID > last {
+				return nil
+			}
 			if err := fn(record); err != nil {
 				return err
 			}
-			last = record.ID
+			after = record.ID
 		}
-		if len(page) < maxLimit {
+		if len(page) < maxLimit || after == last {
 			return nil
 		}
 	}

@@ -142,11 +142,13 @@ func (q Query) span() []condition {
 	if !q.From.IsZero() {
 		list = append(list, condition{"at >= ?", []any{stamp(q.From)}})
 	}
-	if !q.To.IsZero() {
-		list = append(list, condition{"at < ?", []any{stamp(q.To)}})
-	}
-	if q.Before.ID != 0 {
+	// One upper bound, the lower of the two: of two SQLite takes the first for the
+	// index, and would pass over everything between them record by record.
+	switch {
+	case q.Before.ID != 0 && (q.To.IsZero() || q.Before.At.Before(q.To)):
 		list = append(list, condition{"(at, id) < (?, ?)", []any{stamp(q.Before.At), q.Before.ID}})
+	case !q.To.IsZero():
+		list = append(list, condition{"at < ?", []any{stamp(q.To)}})
 	}
 	return list
 }

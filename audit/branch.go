@@ -142,24 +142,53 @@ func (l lead) conditions() []condition {
 	return []condition{{l.column + " = ?", []any{l.value}}}
 }
 
-// within compares a person by what the index of reasons holds of them: as a range,
-// so that SQLite neither leads by the index of persons nor looks at the record.
+// within compares a person by what the index of reasons holds of them.
 func (l lead) within() []condition {
 	if l.person == "" {
 		return nil
 	}
-	return []condition{{l.person + " BETWEEN ? AND ?", []any{l.who, l.who}}}
+	return []condition{{l.person + " = ?", []any{l.who}}}
 }
 
-// branches are the WHEREs that together find what q chooses.
-func (q Query) branches(ctx context.Context, db querier) (branches [][]condition, err error) {
+// branch is one statement's FROM and WHERE.
+type branch struct {
+	index string // the one to go by; empty: SQLite chooses
+	where []condition
+}
+
+// sql completes a branch.
+func (b branch) sql(columns, rest string, more ...any) (statement string, args []any) {
+	where, args := join(b.where)
+	from := " FROM record"
+	if b.index != "" {
+		from += " INDEXED BY " + b.index
+	}
+	return "SELECT " + columns + from + where + rest, append(args, more...)
+}
+
+// index is the one that holds what l looks for. SQLite knows no numbers of this
+// file, and would sometimes go by an action that thousands share.
+func (l lead) index() string {
+	switch l.column {
+	case "":
+		return "record_action"
+	case reasonText:
+		return "record_reason_did"
+	default:
+		return "record_" + l.column + "_did"
+	}
+}
+
+// branches together find what q chooses. hint says that the file has the indexes
+// of this version; a copy of an older one is read without.
+func (q Query) branches(ctx context.Context, db querier, hint bool) (branches []branch, err error) {
 	leads, rest, err := q.leads(ctx, db)
 	if err != nil {
 		return nil, err
 	}
 	for _, l := range leads {
 		if l.single {
-			branches = append(branches, slices.Concat(l.conditions(), rest.filters(), q.span()))
+			branches = append(branches, branch{where: slices.Concat(l.conditions(), rest.filters(), q.span())})
 			continue
 		}
 		pairs, err := l.pairs(ctx, db, q)
@@ -169,7 +198,11 @@ func (q Query) branches(ctx context.Context, db querier) (branches [][]condition
 		rest.Action, rest.Outcome = "", ""
 		for _, p := range pairs {
 			of := append(l.conditions(), condition{"action = ?", []any{p.action}}, condition{"outcome = ?", []any{p.outcome}})
-			branches = append(branches, slices.Concat(of, l.within(), rest.filters(), q.span()))
+			b := branch{where: slices.Concat(of, l.within(), rest.filters(), q.span())}
+			if hint {
+				b.index = l.index()
+			}
+			branches = append(branches, b)
 		}
 	}
 	return branches, nil
@@ -182,14 +215,14 @@ type place struct {
 }
 
 // newest are the ids of the newest records that q chooses, at most its limit.
-func (q Query) newest(ctx context.Context, db querier) ([]uint64, error) {
-	branches, err := q.branches(ctx, db)
+func (q Query) newest(ctx context.Context, db querier, hint bool) ([]uint64, error) {
+	branches, err := q.branches(ctx, db, hint)
 	if err != nil {
 		return nil, err
 	}
 	var places []place
 	for _, branch := range branches {
-		statement, args := newestOf(branch, q.Limit)
+		statement, args := branch.newest(q.Limit)
 		if places, err = appendPlaces(ctx, db, places, statement, args); err != nil {
 			return nil, err
 		}
@@ -203,10 +236,8 @@ func (q Query) newest(ctx context.Context, db querier) ([]uint64, error) {
 	return newest, nil
 }
 
-// newestOf asks one branch.
-func newestOf(branch []condition, limit int) (statement string, args []any) {
-	where, args := join(branch)
-	return "SELECT at, id FROM record" + where + " ORDER BY at DESC, id DESC LIMIT ?", append(args, limit)
+func (b branch) newest(limit int) (statement string, args []any) {
+	return b.sql("at, id", " ORDER BY at DESC, id DESC LIMIT ?", limit)
 }
 
 func appendPlaces(ctx context.Context, db querier, places []place, statement string, args []any) ([]place, error) {
@@ -230,14 +261,14 @@ func appendPlaces(ctx context.Context, db querier, places []place, statement str
 
 // all are the ids of every record that q chooses, in the order of the file, unless
 // there are more than limit.
-func (q Query) all(ctx context.Context, db querier, limit int) (found []uint64, complete bool, err error) {
-	branches, err := q.branches(ctx, db)
+func (q Query) all(ctx context.Context, db querier, hint bool, limit int) (found []uint64, complete bool, err error) {
+	branches, err := q.branches(ctx, db, hint)
 	if err != nil {
 		return nil, false, err
 	}
 	for _, branch := range branches {
-		where, args := join(branch)
-		some, err := ids(ctx, db, "SELECT id FROM record"+where+" LIMIT ?", append(args, limit+1-len(found))...)
+		statement, args := branch.sql("id", " LIMIT ?", limit+1-len(found))
+		some, err := ids(ctx, db, statement, args...)
 		if err != nil {
 			return nil, false, err
 		}
@@ -251,23 +282,40 @@ func (q Query) all(ctx context.Context, db querier, limit int) (found []uint64, 
 
 // bounds are the first and the last id of the records that q chooses, both zero
 // when there are none.
-func (q Query) bounds(ctx context.Context, db querier) (first, last uint64, err error) {
-	branches, err := q.branches(ctx, db)
+func (q Query) bounds(ctx context.Context, db querier, hint bool) (first, last uint64, err error) {
+	branches, err := q.branches(ctx, db, hint)
 	if err != nil {
 		return 0, 0, err
 	}
 	for _, branch := range branches {
-		where, args := join(branch)
-		ends, err := ids(ctx, db, "SELECT coalesce(min(id), 0) FROM record"+where+" UNION ALL SELECT coalesce(max(id), 0) FROM record"+where, append(args, args...)...)
+		statement, args := branch.sql("coalesce(min(id), 0), coalesce(max(id), 0)", "")
+		low, high, err := pairOf(ctx, db, statement, args)
 		if err != nil {
 			return 0, 0, err
 		}
-		if ends[0] > 0 && (first == 0 || ends[0] < first) {
-			first = ends[0]
+		if low > 0 && (first == 0 || low < first) {
+			first = low
 		}
-		last = max(last, ends[1])
+		last = max(last, high)
 	}
 	return first, last, nil
+}
+
+func pairOf(ctx context.Context, db querier, statement string, args []any) (low, high uint64, err error) {
+	rows, err := db.QueryContext(ctx, statement, args...)
+	if err != nil {
+		return 0, 0, fmt.Errorf("audit: search: %w", err)
+	}
+	defer func() { _ = rows.Close() }() // rows.Err below tells what went wrong
+	for rows.Next() {
+		if err := rows.Scan(&low, &high); err != nil {
+			return 0, 0, fmt.Errorf("audit: search: %w", err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return 0, 0, fmt.Errorf("audit: search: %w", err)
+	}
+	return low, high, nil
 }
 
 func ids(ctx context.Context, db querier, statement string, args ...any) (list []uint64, err error) {

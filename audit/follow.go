@@ -29,7 +29,7 @@ func (r *Reader) Each(ctx context.Context, q Query, fn func(Record) error) error
 	}
 	span := Query{From: q.From, To: q.To}
 	if q != span {
-		chosen, complete, err := q.all(ctx, r.db, gathered)
+		chosen, complete, err := q.all(ctx, r.db, !r.older, gathered)
 		if err != nil {
 			return err
 		}
@@ -37,7 +37,7 @@ func (r *Reader) Each(ctx context.Context, q Query, fn func(Record) error) error
 			return r.each(ctx, chosen, fn)
 		}
 	}
-	first, last, err := q.bounds(ctx, r.db)
+	first, last, err := q.bounds(ctx, r.db, !r.older)
 	if err != nil || last == 0 {
 		return err
 	}

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"flag"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -279,9 +281,14 @@ func weigh(t *testing.T, c Config) {
 	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestScaleVerifier$", "-test.v") //nolint:gosec // this very program
 	child.Env = append(os.Environ(), "KDGATE_SCALE_VERIFY="+c.Dir, "KDGATE_SCALE_ANCHOR="+c.AnchorFile)
 	out, err := child.CombinedOutput()
-	t.Logf("%s", out)
 	if err != nil {
-		t.Error(err)
+		t.Fatalf("%v\n%s", err, out)
+	}
+	cpu := child.ProcessState.UserTime() + child.ProcessState.SystemTime()
+	rate := float64(*scale) / cpu.Seconds()
+	t.Logf("%sprocessor time %s, %.0f records a second of it", out, cpu.Round(time.Millisecond), rate)
+	if rate < 300_000 { // of processor time: the rest is decided by whoever else uses the machine
+		t.Errorf("%.0f records a second, at least 300,000", rate)
 	}
 }
 
@@ -293,10 +300,10 @@ func TestScaleVerifier(t *testing.T) {
 	}
 	report := mustVerify(t, VerifyConfig{Dir: dir, Key: testKey, Anchor: os.Getenv("KDGATE_SCALE_ANCHOR"), Indexes: IndexesNever})
 	peak := peakKiB(t)
-	rate := float64(report.Records) / report.Took.Seconds()
-	t.Logf("verified %d records in %s, %.0f/s, peak memory %d MiB", report.Records, report.Took.Round(time.Millisecond), rate, peak>>10)
-	if rate < 300_000 || peak > 128<<10 {
-		t.Errorf("at least 300,000 records/s and at most 128 MiB")
+	t.Logf("verified %d records in %s, %.0f/s, peak memory %d MiB", report.Records, report.Took.Round(time.Millisecond),
+		float64(report.Records)/report.Took.Seconds(), peak>>10)
+	if peak > 128<<10 {
+		t.Errorf("at most 128 MiB")
 	}
 }
 
@@ -327,14 +334,18 @@ func peakKiB(t *testing.T) int {
 func plansUseIndexes(t *testing.T, r *Reader, q Query) {
 	t.Helper()
 	q.Limit = 50
-	branches, err := q.branches(t.Context(), r.db)
+	branches, err := q.branches(t.Context(), r.db, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, branch := range branches {
-		statement, args := newestOf(branch, q.Limit)
+		statement, args := branch.newest(q.Limit)
 		plan := planOf(t, r, statement, args)
-		if len(plan) != 1 || !strings.HasPrefix(plan[0], "SEARCH record USING ") || !strings.Contains(plan[0], "INDEX record_") {
+		// The index of reasons holds the person after the time: records of one millisecond are put in order.
+		plan = slices.DeleteFunc(plan, func(step string) bool {
+			return step == "USE TEMP B-TREE FOR LAST TERM OF ORDER BY" && branch.index == "record_reason_did"
+		})
+		if len(plan) != 1 || !strings.HasPrefix(plan[0], "SEARCH record USING ") || !strings.Contains(plan[0], "INDEX "+cmp.Or(branch.index, "record_request")) {
 			t.Errorf("%+v:\n%s\n%s", q, statement, strings.Join(plan, "\n"))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,7 +13,10 @@ import (
 
 // Reader answers questions from a log's file without writing to it, also while
 // a gateway writes.
-type Reader struct{ db *sql.DB }
+type Reader struct {
+	db    *sql.DB
+	older bool // the file is a copy of an earlier version's, with other indexes
+}
 
 // OpenReader opens the log in dir for reading.
 func OpenReader(ctx context.Context, dir string) (*Reader, error) {
@@ -20,7 +24,11 @@ func OpenReader(ctx context.Context, dir string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{db: db}, nil
+	var version int
+	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return nil, errors.Join(fmt.Errorf("audit: open: %w", err), db.Close())
+	}
+	return &Reader{db: db, older: version < schemaVersion}, nil
 }
 
 // Close releases the file.
@@ -66,7 +74,7 @@ func (r *Reader) Search(ctx context.Context, q Query) ([]Record, error) {
 		return nil, fmt.Errorf("audit: search: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }() // read only: nothing can be lost
-	places, err := q.newest(ctx, tx)
+	places, err := q.newest(ctx, tx, !r.older)
 	if err != nil || len(places) == 0 {
 		return nil, err
 	}

@@ -102,7 +102,9 @@ func checkRune(r rune, first bool) Reason {
 	return ""
 }
 
-// checkNote holds a note to one line of text.
+// checkNote holds a note to one line of text that stands in the order in which it
+// was written: a character that turns the writing direction would let a note say
+// one thing to who approves it and another to who reads the file (T102).
 func checkNote(s string) error {
 	if !utf8.ValidString(s) {
 		return invalid("note", ReasonNotText)
@@ -113,6 +115,9 @@ func checkNote(s string) error {
 	for _, r := range s {
 		if unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp) {
 			return invalid("note", ReasonControl)
+		}
+		if unicode.Is(unicode.Bidi_Control, r) {
+			return invalid("note", ReasonInvisible)
 		}
 	}
 	return nil

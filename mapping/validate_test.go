@@ -70,6 +70,21 @@ func TestIDsAreDistinctOrRefused(t *testing.T) {
 	}
 }
 
+// TestNotesStandAsTheyWereWritten proves T102: a note takes any letters of any
+// script, and nothing that turns or breaks the line.
+func TestNotesStandAsTheyWereWritten(t *testing.T) {
+	for note, want := range map[string]Reason{
+		"": "", "请假至 2026-03-01 👩‍👩‍👧‍👦": "", "<img src=x onerror=alert(1)>": "", "مرحبا": "", "a\u200bb": "",
+		"gpj\u202eexe": ReasonInvisible, "\u2067x": ReasonInvisible, "x\u2069": ReasonInvisible, "\u200e": ReasonInvisible, "\u200f": ReasonInvisible, "\u061c": ReasonInvisible,
+		"a\nb": ReasonControl, "a\u2028b": ReasonControl, "\xff": ReasonNotText, strings.Repeat("张", 501): ReasonTooLong, strings.Repeat("张", 500): "",
+	} {
+		err := checkNote(note)
+		if refusal := RefusalOf(err); (err == nil) != (want == "") || refusal != nil && refusal.Reason != want {
+			t.Errorf("%q: %v, want %q", note, err, want)
+		}
+	}
+}
+
 // TestSkeletonsOfTheFoldingPairs proves T16: each pair meets under one index key.
 func TestSkeletonsOfTheFoldingPairs(t *testing.T) {
 	for _, pair := range [][2]string{

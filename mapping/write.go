@@ -87,11 +87,20 @@ func (t *Table) Change(ctx context.Context, by Actor, k Key, e Edit) (Entry, err
 // Suspend takes a row out of force, whatever its version and also while an
 // import runs: a leaver does not wait. Suspending twice changes nothing.
 func (t *Table) Suspend(ctx context.Context, by Actor, k Key, reason string) (Entry, error) {
+	return t.SuspendAt(ctx, by, k, reason, 0)
+}
+
+// SuspendAt is Suspend of the row as somebody saw it: identity.Conflict when it is
+// not at that version any more (T26). Zero is whatever the version.
+func (t *Table) SuspendAt(ctx context.Context, by Actor, k Key, reason string, version uint64) (Entry, error) {
 	if err := checkNote(reason); err != nil {
 		return Entry{}, err
 	}
 	return t.write(ctx, func(x *tx) (*Entry, error) {
 		before, err := present(ctx, x, k)
+		if err == nil && version > 0 {
+			err = sameVersion(before, version)
+		}
 		if err != nil || before.Status == StatusSuspended && before.Run == "" {
 			return before, err // one that a run suspended becomes its own: the run may be undone
 		}

@@ -117,6 +117,7 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 // nameOne is what a command that only holds others does when it is called itself.
 func nameOne(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
+		cmd.SetOut(cmd.ErrOrStderr()) // a mistake: standard output is for what was asked for
 		_ = cmd.Help()
 		return fmt.Errorf("%w: name a command", errUsage)
 	}

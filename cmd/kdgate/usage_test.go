@@ -46,8 +46,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"check-config", "extra"}, "extra"},
 	} {
 		said := h.run(c.args...).want(t, 2, c.want)
-		if !strings.HasPrefix(said.stderr, "kdgate: ") {
-			t.Errorf("%q: said %q", c.args, said.stderr)
+		if !strings.Contains("\n"+said.stderr, "\nkdgate: ") || said.stdout != "" {
+			t.Errorf("%q: said %q, and on standard output %q", c.args, said.stderr, said.stdout)
 		}
 	}
 }

@@ -135,6 +135,30 @@ func TestStrictBodies(t *testing.T) {
 	b.get(at+"/chain").has(t, http.StatusOK, `"login_user":"user1001"`)
 }
 
+// T26: an act is about the row as somebody saw it, by the body or by If-Match.
+// Only whoever suspends may say nothing of it.
+func TestActsHonourTheVersion(t *testing.T) {
+	h := newHouse(t)
+	for _, userid := range []string{"1001", "1002", "1003"} {
+		h.row(userid, userid)
+	}
+	b := h.enter("manager01")
+	at := func(userid string) string { return "/admin/api/v1/mappings/live/dingcorp1/" + userid + "/suspend" }
+	match := func(userid, tag, body string) answer {
+		return b.do(http.MethodPost, at(userid), strings.NewReader(body), "Content-Type", "application/json", "If-Match", tag)
+	}
+	for _, userid := range []string{"1001", "1002"} {
+		b.send(http.MethodPut, strings.TrimSuffix(at(userid), "/suspend"), `{"version":1,"note":"new"}`).has(t, http.StatusOK)
+	}
+	b.send(http.MethodPost, at("1001"), `{"version":1,"reason":"left"}`).has(t, http.StatusConflict, "KD-605", `"reason":"version"`)
+	match("1001", `"1"`, `{"reason":"left"}`).has(t, http.StatusConflict, "KD-605")
+	match("1001", `"2"`, `{"version":1,"reason":"left"}`).has(t, http.StatusBadRequest)
+	match("1001", `W/"x"`, `{"reason":"left"}`).has(t, http.StatusBadRequest)
+	b.send(http.MethodPost, at("1001"), `{"version":2,"reason":"left"}`).has(t, http.StatusOK, `"status":"suspended"`)
+	match("1002", `"2"`, `{"reason":"left"}`).has(t, http.StatusOK, `"status":"suspended"`)
+	b.send(http.MethodPost, at("1003"), `{"reason":"left"}`).has(t, http.StatusOK, `"status":"suspended"`)
+}
+
 // file uploads a CSV file and gives the page of the proposal, checked.
 func (b *browser) file(text string) (path, page string) {
 	b.Helper()

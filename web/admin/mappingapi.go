@@ -3,6 +3,8 @@ package admin
 import (
 	"mime"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"kdgate/identity"
 	"kdgate/mapping"
@@ -47,9 +49,12 @@ type RowEdit struct {
 	Note        *string        `json:"note,omitempty"`
 }
 
-// RowDecision is the body of an act on a row.
+// RowDecision is the body of an act on a row. The version is the one that the act is
+// about: 409 when the row has changed since. It may stand in If-Match instead, as an
+// ETag. Only suspend may go without: whoever cuts off a leaver must not lose to a
+// note that somebody else is writing.
 type RowDecision struct {
-	Version uint64 `json:"version"`
+	Version uint64 `json:"version,omitempty"`
 	Reason  string `json:"reason,omitempty"`
 }
 
@@ -99,7 +104,7 @@ func (m *Mapping) mountAPI(rt *Router) {
 		Route{Pattern: "PUT " + apiRow, Access: ToMappers, Summary: "Change a row; 409 when somebody was quicker.", Body: RowEdit{}, Answer: mapping.Entry{}, Serve: m.editJSON},
 		Route{Pattern: "GET " + apiRow + "/chain", Access: ToMappers, Summary: "The chain of one person, asked now.", Answer: ChainDetail{}, Serve: m.chainJSON},
 		act("suspend", "Take a row out of force.", ToMappers, false, func(v *Visit, d decision) (mapping.Entry, error) {
-			return m.Table.Suspend(v.R.Context(), v.Actor(), d.Key, d.Reason)
+			return m.Table.SuspendAt(v.R.Context(), v.Actor(), d.Key, d.Reason, d.Version)
 		}),
 		act("rebind", "Give a row to whoever signs in next with its userid.", ToMappers, false, func(v *Visit, d decision) (mapping.Entry, error) {
 			anybody := ""
@@ -213,11 +218,29 @@ func (m *Mapping) actJSON(v *Visit, act func(*Visit, decision) (mapping.Entry, e
 	if err := v.Body(&body); err != nil {
 		return err
 	}
+	if err := matchVersion(v, &body.Version); err != nil {
+		return err
+	}
 	e, err := act(v, decision{Key: pathKey(v), Version: body.Version, Reason: body.Reason})
 	if err != nil {
 		return err
 	}
 	return v.JSON(http.StatusOK, e)
+}
+
+// matchVersion reads the version out of If-Match (RFC 9110, 13.1.1) where there is
+// one; a body that names another is refused.
+func matchVersion(v *Visit, version *uint64) error {
+	tag := v.R.Header.Get("If-Match")
+	if tag == "" || tag == "*" {
+		return nil
+	}
+	named, err := strconv.ParseUint(strings.Trim(tag, `"`), 10, 64)
+	if err != nil || named == 0 || *version != 0 && *version != named {
+		return badRequest("If-Match is the version of the row in quotes, the same as in the body")
+	}
+	*version = named
+	return nil
 }
 
 func (m *Mapping) chainJSON(v *Visit) error {

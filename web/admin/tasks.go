@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"kdgate/identity"
 	"kdgate/jobs"
 	"kdgate/jobs/schedule"
 )
@@ -178,12 +179,29 @@ func (taskView) When(t time.Time) string { return When(t) }
 func (taskView) Counts(r schedule.Run) []namedCount { return countsOf(r.Counts) }
 
 func (j *Jobs) task(v *Visit) error {
-	name := v.R.PathValue("task")
-	runs, _, err := j.Clock.Runs(v.R.Context(), name, "", taskRuns)
+	runs, err := j.runsOf(v)
 	if err != nil {
 		return err
 	}
-	return v.Page("task", taskView{Name: name, Runs: runs})
+	return v.Page("task", taskView{Name: v.R.PathValue("task"), Runs: runs})
+}
+
+// runsOf reads the runs of the task that the address names. A task that this
+// program does not have is one only while it has runs, of an earlier version.
+func (j *Jobs) runsOf(v *Visit) ([]schedule.Run, error) {
+	name := v.R.PathValue("task")
+	runs, _, err := j.Clock.Runs(v.R.Context(), name, "", taskRuns)
+	if err != nil || len(runs) > 0 {
+		return runs, err
+	}
+	tasks, err := j.Clock.Tasks(v.R.Context())
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(tasks, func(s schedule.Status) bool { return s.Name == name }) {
+		return nil, identity.Fail(identity.NotFound, identity.CodeNotFound, "admin: no task %q", name)
+	}
+	return runs, nil
 }
 
 func (j *Jobs) tasksJSON(v *Visit) error {
@@ -204,7 +222,7 @@ func (j *Jobs) tasksJSON(v *Visit) error {
 }
 
 func (j *Jobs) runsJSON(v *Visit) error {
-	runs, _, err := j.Clock.Runs(v.R.Context(), v.R.PathValue("task"), "", taskRuns)
+	runs, err := j.runsOf(v)
 	if err != nil {
 		return err
 	}

@@ -159,4 +159,6 @@ func TestWorkByJSON(t *testing.T) {
 	}
 	b.send(http.MethodPost, "/admin/api/v1/tasks/directory/run", `{}`).has(t, http.StatusAccepted)
 	b.get("/admin/api/v1/tasks/directory/runs").has(t, http.StatusOK)
+	b.get("/admin/api/v1/tasks/none/runs").has(t, http.StatusNotFound)
+	b.get("/admin/jobs/task/none").has(t, http.StatusNotFound)
 }

@@ -297,7 +297,7 @@ func (d *demo) configure(folder, dingSecret, kingdeeSecret string) (*config.Conf
 		qps = map[bool]int{true: 20, false: 100000}[qps == 0]
 	}
 	text := fmt.Sprintf(template, d.gateway, d.gateway, d.ops, store, seal, corpID, appKey, agentID, d.dingtalk, d.dingtalk,
-		d.dingtalk, d.dingtalk, qps, centreID, centreName, d.kingdee, d.mode, dbID, appID, integrator, d.directory)
+		d.dingtalk, d.dingtalk, d.dingtalk, qps, centreID, centreName, d.kingdee, d.mode, dbID, appID, integrator, d.directory)
 	for _, p := range d.people {
 		if p.role != "" {
 			text += fmt.Sprintf("  - {corp: %s, userid: %s, role: %s}\n", corpID, p.userid, p.role)
@@ -340,6 +340,7 @@ corps:
     app_secret_file: dingtalk.secret
     agent_id: %d
     endpoints: {oapi: "http://%s", api: "http://%s", login: "http://%s", jsapi: "http://%s/jsapi/dingtalk.open.js"}
+    approval_page: "http://%s/sim/comments?instance={instance}"   # the simulator has no page of an approval
     quota: {qps: %d, directory_per_minute: 600}
     yida: [{app: ` + dingtalksim.SampleYidaApp + `, system_token_file: yida.secret, reader: manager01}]
 data_centres:

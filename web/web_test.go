@@ -2,12 +2,14 @@ package web
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
 	"io/fs"
 	"math"
 	"net/http"
@@ -288,6 +290,40 @@ func TestAssets(t *testing.T) {
 	}
 	if _, err := a.Path("nothing.js"); err == nil {
 		t.Error("an unknown asset has an address")
+	}
+}
+
+// Assets go out compressed to whoever takes gzip, and as they are to others.
+func TestAssetsAreCompressed(t *testing.T) {
+	a := newPages(t).Assets()
+	address, err := a.Path("vendor/dingtalk.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := fs.ReadFile(embedded, "assets/vendor/dingtalk.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for accept, packed := range map[string]bool{
+		"": false, "gzip": true, "GZIP": true, "gzip, deflate, br": true, "br;q=1.0, gzip;q=0.5": true, "*": true, "gzip;q=0": false, "gzip; q=0.000, *": false,
+		"identity": false, "*;q=0": false, "gzip;q=0.001": true, "x-gzipped": false, ",;,": false,
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, address, nil)
+		r.Header.Set("Accept-Encoding", accept)
+		a.ServeHTTP(w, r)
+		var body io.Reader = w.Body
+		if got := w.Header().Get("Content-Encoding") == "gzip"; got != packed || w.Header().Get("Vary") != "Accept-Encoding" || w.Header().Get("Content-Length") != strconv.Itoa(w.Body.Len()) {
+			t.Errorf("%q: %v", accept, w.Header())
+		}
+		if packed {
+			if body, err = gzip.NewReader(w.Body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if content, err := io.ReadAll(body); err != nil || !bytes.Equal(content, plain) {
+			t.Errorf("%q: %d bytes, %v", accept, len(content), err)
+		}
 	}
 }
 

@@ -4,13 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -326,9 +324,6 @@ func (w *watcher) notes(tr *trial, names []string) {
 	shot(w.T, w.ctx, "hostile-row")
 }
 
-// varying are parts of an address that name one thing of many.
-var varying = regexp.MustCompile(`[^/]*[0-9A-Z%][^/]*`)
-
 // crawl follows every link of the console, a few of each kind, so that a page
 // that nobody named here is looked at as well.
 func (w *watcher) crawl(tr *trial) {
@@ -340,15 +335,13 @@ func (w *watcher) crawl(tr *trial) {
 		queue = queue[1:]
 		for _, link := range w.inert(address).Links {
 			u, err := url.Parse(link)
-			if err != nil || "http://"+u.Host != tr.gateway || !strings.HasPrefix(u.Path, "/admin/") || strings.HasPrefix(u.Path, "/admin/api/") ||
-				strings.Contains(u.Path, "export") || u.Query().Has("format") || u.Query().Has("lang") {
+			if err != nil {
 				continue
 			}
-			kind := varying.ReplaceAllString(u.Path, "*")
-			if u.RawQuery != "" {
-				kind += "?" + strings.Join(slices.Sorted(maps.Keys(u.Query())), "&")
+			kind := kindOf(tr, u)
+			if kind == "" {
+				continue
 			}
-			u.Fragment = ""
 			if link = u.String(); seen[link] == 0 && seen[kind] < ofAKind {
 				seen[link]++
 				seen[kind]++

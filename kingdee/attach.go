@@ -75,17 +75,25 @@ func (c *Client) Attach(ctx context.Context, a Attachment, content io.Reader) (s
 // mostAttachments bounds what is read about one record.
 const mostAttachments = 1000
 
+// ErrNoList says that this server cannot be asked for the files at a record: its
+// attachment form is configured as "none".
+var ErrNoList = errors.New("kingdee: files at records are not listed here")
+
 // Filed is a file that stands at a record.
 type Filed struct{ Name, Alias string }
 
 // FindAttachments lists the files that stand at a record. None is an empty
-// result and means that Kingdee was asked; after any error nobody knows. A file
+// result and means that Kingdee was asked; after any error nobody knows, and
+// ErrNoList says that nobody will. A file
 // of which the last part has not come is not among them.
 func (c *Client) FindAttachments(ctx context.Context, form, recordID string) ([]Filed, error) {
 	if !cleanToken(recordID) {
 		return nil, refusedFilter("an internal id holds more than letters, digits, _ and -")
 	}
 	keys := c.cfg.Forms.Attachment
+	if keys.Form == None {
+		return nil, ErrNoList
+	}
 	rows, err := c.Query(ctx, Query{
 		Form: keys.Form, Fields: []string{keys.ID, keys.Bill, keys.Record, keys.Name, keys.Alias},
 		Filter: Where(Equals(keys.Bill, form), Equals(keys.Record, recordID)), Page: Page{Limit: mostAttachments},

@@ -99,7 +99,7 @@ type BillForm struct {
 // AttachmentForm are the keys of the form that lists files at records. The
 // reference does not have it; public clients query it by these.
 type AttachmentForm struct {
-	Form   string // BOS_Attachment
+	Form   string // BOS_Attachment; None: this server cannot be asked
 	ID     string // FID
 	Bill   string // form of the record, FBillType
 	Record string // internal id of the record, FInterID

@@ -6,11 +6,13 @@ import "kdgate/dingtalk/dingtalksim"
 // POST /sim/approvals and POST /sim/yida make when they are told no form. Yida is
 // polled rarely, because every poll is a call of the simulated month's 5,000; one
 // at once is on the console's page of tasks.
-const approvalRule = `approvals:
+const approvalRule = `approval_files: {hosts: ["http://%s"]}   # the simulated DingTalk; plain HTTP is for loopback only
+approvals:
   - name: 费用报销
     mode: on
     process: ` + dingtalksim.SampleProcess + `
     since: 2020-01-01
+    attachments: true
     template: expense-reimbursement   # the form's components carry the names of the template as bizAlias
     dictionaries:
       - {name: departments, words: [{value: "*", text: BM000001}]}

@@ -18,6 +18,7 @@ import (
 func TestApprovalInTheTrial(t *testing.T) {
 	tr := start(t)
 	tr.booked(t, tr.made(t, "approvals"), 1)
+	tr.attached(t)
 	id := tr.made(t, "yida")
 	client, err := localapi.Dial(t.Context(), filepath.Join(tr.data, "data"), "tester")
 	if err != nil {
@@ -34,7 +35,7 @@ func TestApprovalInTheTrial(t *testing.T) {
 // its id.
 func (tr *trial) made(t *testing.T, kind string) string {
 	t.Helper()
-	res, err := http.Post(tr.workbench+"/sim/"+kind, "application/json", strings.NewReader(`{"originator":"zhangsan","amounts":["12.30","0.07"],"finish":"agree"}`))
+	res, err := http.Post(tr.workbench+"/sim/"+kind, "application/json", strings.NewReader(`{"originator":"zhangsan","amounts":["12.30","0.07"],"files":[{"name":"发票.pdf","content":"JVBERg=="}],"finish":"agree"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,5 +85,19 @@ func (tr *trial) read(t *testing.T, address string, into any) {
 	defer res.Body.Close()
 	if err := json.NewDecoder(res.Body).Decode(into); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// attached checks that the approval's file stands at its bill.
+func (tr *trial) attached(t *testing.T) {
+	t.Helper()
+	var files []struct {
+		Name, Number string
+		Size         int
+		Done         bool
+	}
+	tr.read(t, tr.kingdee+"/sim/attachments", &files)
+	if len(files) != 1 || files[0].Name != "发票.pdf" || files[0].Size != 4 || !files[0].Done || !strings.HasPrefix(files[0].Number, "DD-") {
+		t.Errorf("files: %+v", files)
 	}
 }

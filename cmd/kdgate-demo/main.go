@@ -303,7 +303,7 @@ func (d *demo) configure(folder, dingSecret, kingdeeSecret string) (*config.Conf
 			text += fmt.Sprintf("  - {corp: %s, userid: %s, role: %s}\n", corpID, p.userid, p.role)
 		}
 	}
-	text += approvalRule
+	text += fmt.Sprintf(approvalRule, d.dingtalk)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

@@ -29,6 +29,7 @@ type FormValue struct {
 	Value any           `json:"value,omitempty"`     // text as it is; anything else becomes JSON in a text; nil: "null"
 	Ext   any           `json:"ext_value,omitempty"` // likewise; nil: absent
 	Rows  [][]FormValue `json:"rows,omitempty"`      // of a TableField; none: the table was never touched
+	Files []FormFile    `json:"files,omitempty"`     // of a DDAttachment; its value is made of them
 }
 
 // Approval is an instance to be.
@@ -55,6 +56,7 @@ type Instance struct {
 	Comments []Comment `json:"comments,omitempty"`
 
 	records []operationRecord
+	files   []FormFile
 }
 
 // Comment is one comment on an instance.
@@ -88,8 +90,10 @@ func (s *Server) StartApproval(a Approval) (Instance, error) {
 	if a.BizAction == "" {
 		a.BizAction = "NONE"
 	}
+	a.Form = slices.Clone(a.Form)
 	in := &Instance{
-		ID: s.instanceID(a.Created), BusinessID: s.businessID(a.Created), Approval: a, Status: approvalRunning,
+		files: s.takeFiles(a.Form),
+		ID:    s.instanceID(a.Created), BusinessID: s.businessID(a.Created), Approval: a, Status: approvalRunning,
 		records: []operationRecord{{UserID: a.Originator, Type: "START_PROCESS_INSTANCE", Result: "NONE", at: a.Created}},
 	}
 	made := in.copied()
@@ -213,6 +217,7 @@ func (s *Server) Comments(id string) []Comment {
 func (in *Instance) copied() Instance {
 	c := *in
 	c.Attached, c.Comments, c.records = slices.Clone(in.Attached), slices.Clone(in.Comments), slices.Clone(in.records)
+	c.files = slices.Clone(in.files)
 	return c
 }
 

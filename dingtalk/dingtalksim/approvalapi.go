@@ -30,6 +30,7 @@ func approvalEndpoints() map[string]endpoint {
 		pathInstance:    {method: http.MethodGet, access: accessApp, perm: permInstRead, counted: true, run: (*call).instanceGet},
 		pathInstanceIDs: {method: http.MethodPost, access: accessApp, perm: permInstRead, counted: true, run: (*call).instanceIDs},
 		pathComment:     {method: http.MethodPost, access: accessApp, perm: permInstWrite, counted: true, run: (*call).comment},
+		pathFileURL:     {method: http.MethodPost, access: accessApp, perm: permInstWrite, counted: true, run: (*call).fileURL},
 		"/topapi/processinstance/get": { // SIM-D99: applications created "new" cannot get it any more
 			method: http.MethodPost, access: accessApp, perm: "", run: func(c *call) answer { return c.noPermission("qyapi_process_read") },
 		},
@@ -43,6 +44,8 @@ type operationRecord struct {
 	Result   string `json:"result"`
 	Remark   string `json:"remark,omitempty"`
 	ShowName string `json:"showName,omitempty"`
+
+	Attachments []fileValue `json:"attachments,omitempty"`
 
 	at time.Time
 }

@@ -28,7 +28,7 @@ func SampleForm(reason string, amounts ...string) []FormValue {
 	return []FormValue{
 		{ID: "TextareaField_reason", Name: "报销事由", Type: "TextareaField", Alias: "reason", Value: reason},
 		{ID: "TableField_details", Name: "报销明细", Type: "TableField", Alias: "details", Rows: rows},
-		{ID: "DDAttachment_files", Name: "附件", Type: "DDAttachment"},
+		{ID: "DDAttachment_files", Name: "附件", Type: typeFiles},
 	}
 }
 
@@ -102,6 +102,11 @@ func (s *Server) readApproval(body []byte) (a Approval, finish string, err error
 		}
 	}
 	a.Form = SampleForm(cmp.Or(m.text("reason"), "出差"), amounts...)
+	if raw, ok := m["files"]; ok {
+		if err := json.Unmarshal(raw, &a.Form[len(a.Form)-1].Files); err != nil {
+			return a, "", fmt.Errorf("dingtalksim: %w: files: a list of names and contents in Base64: %w", ErrInvalid, err)
+		}
+	}
 	return a, m.text("finish"), nil
 }
 
@@ -135,6 +140,12 @@ func readForm(raw []byte) ([]FormValue, error) {
 		f := FormValue{
 			ID: m.text("id", "key"), Name: m.text("name", "label"), Type: m.text("componenttype", "componentname", "type"), Alias: m.text("bizalias", "alias"),
 			Value: anyOf(m["value"]), Ext: anyOf(m.first("extvalue", "extendvalue")),
+		}
+		if raw, ok := m["files"]; ok {
+			if err := json.Unmarshal(raw, &f.Files); err != nil {
+				return nil, fmt.Errorf("dingtalksim: %w: files: %w", ErrInvalid, err)
+			}
+			f.Type = cmp.Or(f.Type, typeFiles)
 		}
 		if f.Rows, err = readTable(m.first("rows", "value")); err != nil {
 			return nil, err

@@ -128,6 +128,9 @@ func (c *call) api() string {
 
 // run takes the call through the gateway to its API.
 func (c *call) run() answer {
+	if strings.HasPrefix(c.r.URL.Path, pathYundisk) && c.r.Method == http.MethodGet {
+		return c.yundisk()
+	}
 	ep, ok := c.endpoint()
 	if !ok {
 		return c.unknownPath()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kdgate/audit"
+	"kdgate/dingtalk"
 	"kdgate/identity"
 	"kdgate/internal/config"
 	"kdgate/jobs"
@@ -34,6 +35,10 @@ func (c *Core) newBookers(cfg *config.Config, v vendors, table *mapping.Table) (
 	for id, client := range v.kingdee {
 		targets[id] = client.api.Background()
 	}
+	fetcher, err := newDownloader(cfg)
+	if err != nil {
+		return nil, err
+	}
 	bookers := map[string]*approval.Booker{}
 	var wrong []error
 	for _, corp := range consoleCorps(cfg) {
@@ -45,8 +50,12 @@ func (c *Core) newBookers(cfg *config.Config, v vendors, table *mapping.Table) (
 			wrong = append(wrong, err)
 			continue
 		}
+		ding := v.dingtalk[corp].api.Background()
 		booker, err := approval.New(approval.Config{
-			Yida: yida, Store: c.store, Corp: corp, Source: v.dingtalk[corp].api.Background(), Targets: targets, People: employees{table, corp},
+			Yida: yida, Store: c.store, Corp: corp, Source: ding, Targets: targets, People: employees{table, corp},
+			Attachments: approval.AttachmentConfig{
+				Files: ding, Fetcher: fetcher, MaxSize: int64(cfg.ApprovalFiles.MaxSize) << 20, MaxMany: cfg.ApprovalFiles.MaxMany, Types: cfg.ApprovalFiles.Types,
+			},
 			Recorder: recorder{c.log, c.metrics}, Rules: rules[corp], Versions: c.rulebook, Now: c.options.Now, Logger: c.options.Logger,
 		}, c.queue)
 		if err != nil {
@@ -58,6 +67,19 @@ func (c *Core) newBookers(cfg *config.Config, v vendors, table *mapping.Table) (
 	return bookers, errors.Join(wrong...)
 }
 
+// newDownloader fetches the files of approvals from where the configuration lets it.
+func newDownloader(cfg *config.Config) (*dingtalk.Downloader, error) {
+	private, err := prefixes(cfg.Outbound.Private)
+	if err != nil {
+		return nil, fmt.Errorf("outbound.private: %w", err)
+	}
+	d, err := dingtalk.NewDownloader(dingtalk.DownloadConfig{Hosts: cfg.ApprovalFiles.Hosts, Private: private, Timeout: cfg.ApprovalFiles.Timeout})
+	if err != nil {
+		return nil, fmt.Errorf("approval_files.hosts: %w", err)
+	}
+	return d, nil
+}
+
 func approvalRule(a config.Approval) (approval.Rule, error) {
 	since, err := a.Begins()
 	if err != nil {
@@ -66,7 +88,11 @@ func approvalRule(a config.Approval) (approval.Rule, error) {
 	rule := approval.Rule{
 		Name: a.Name, Source: sourceOf(a), App: a.App, Process: a.Process, DataCentre: a.DataCentre, Since: since, Template: a.Template, Preview: a.Mode != "on",
 		Form: a.Form, Version: a.Version, Audit: a.Audit, When: a.When, NoComment: !a.Comment, CommentAs: a.CommentAs,
-		Header: approvalFields(a.Header), Aliases: map[string]string{}, Dictionaries: map[string]map[string]string{},
+		Attachments: a.Attachments,
+		Header:      approvalFields(a.Header), Aliases: map[string]string{}, Dictionaries: map[string]map[string]string{},
+	}
+	if a.Attachments {
+		rule.OnRefused = a.OnRefused // without files it says nothing, and no print of a rule changes by it
 	}
 	for _, row := range a.Aliases {
 		rule.Aliases[row.Name] = row.ID

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"time"
 )
@@ -26,11 +27,45 @@ type Approval struct {
 	Comment   bool   `mapstructure:"comment" default:"true" doc:"write the bill's number back as a comment"`
 	CommentAs string `mapstructure:"comment_as" doc:"userid in whose name; the originator when empty"`
 
+	Attachments bool   `mapstructure:"attachments" default:"false" doc:"put the form's files at the bill too; see approval_files"`
+	OnRefused   string `mapstructure:"on_refused" default:"dead" doc:"what a file that cannot be put there does: dead, a dead letter beside the bill; note, a word in the comment"`
+
 	Aliases      []AliasRow      `mapstructure:"aliases" doc:"names of the form's components, for the template and the fields below"`
 	Header       []ApprovalField `mapstructure:"header" doc:"fields of the bill, in the order of typing"`
 	Rows         []ApprovalTable `mapstructure:"rows" doc:"entries of the bill"`
 	Dictionaries []DictionaryRow `mapstructure:"dictionaries" doc:"dictionaries of values"`
 }
+
+// ApprovalFile bounds the files that are carried from DingTalk to Kingdee. Their
+// addresses come from DingTalk, so that only hosts on a list are called, over
+// HTTPS, and of those only public ones and the networks of outbound.private.
+type ApprovalFile struct {
+	Hosts   []string      `mapstructure:"hosts" doc:"where files may be fetched from, *. before a name for all below it; empty: DingTalk's own (*.dingtalk.com and its three stores at aliyuncs.com)"`
+	MaxSize int           `mapstructure:"max_mib" default:"20" doc:"largest file, in MiB, 1 to 200"`
+	MaxMany int           `mapstructure:"max_files" default:"20" doc:"most files of one approval, 1 to 100"`
+	Types   []string      `mapstructure:"types" doc:"extensions that are taken, such as pdf; empty: pictures, documents, tables, invoices and zip"`
+	Timeout time.Duration `mapstructure:"timeout" default:"2m" doc:"of one file"`
+}
+
+func (c *Config) checkApprovalFiles(m *Mistakes) {
+	f := c.ApprovalFiles
+	if f.MaxSize < 1 || f.MaxSize > 200 {
+		m.add("approval_files.max_mib: %d; 1 to 200", f.MaxSize)
+	}
+	if f.MaxMany < 1 || f.MaxMany > 100 {
+		m.add("approval_files.max_files: %d; 1 to 100", f.MaxMany)
+	}
+	if f.Timeout <= 0 || f.Timeout > 4*time.Minute {
+		m.add("approval_files.timeout: %s; up to 4m, less than an attempt has", f.Timeout)
+	}
+	for i, ending := range f.Types {
+		if !extension.MatchString(ending) {
+			m.add("approval_files.types[%d]: %q is no extension such as pdf", i, ending)
+		}
+	}
+}
+
+var extension = regexp.MustCompile(`^[a-z0-9]{1,10}$`)
 
 // AliasRow names a component.
 type AliasRow struct {
@@ -82,6 +117,7 @@ func (c *Config) Approving() bool { return len(c.Approvals) > 0 || c.ApprovalCon
 const mostLookBack = 364 * 24 * time.Hour // DingTalk lists a year
 
 func (c *Config) checkApprovals(m *Mistakes) {
+	c.checkApprovalFiles(m)
 	if s := c.Search; s.Overlap <= 0 || s.Overlap > mostLookBack || s.LookBack <= 0 || s.LookBack > mostLookBack {
 		m.add("approval_search: overlap and look_back are times up to %s", mostLookBack)
 	}
@@ -96,6 +132,7 @@ func (c *Config) checkApprovals(m *Mistakes) {
 		}
 		required(m, at+".name", a.Name, "a name for people and the audit log")
 		oneOf(m, at+".mode", a.Mode, "preview", "on", "console")
+		oneOf(m, at+".on_refused", a.OnRefused, "dead", "note")
 		if !slices.ContainsFunc(c.Corps, func(corp Corp) bool { return corp.ID == a.Corp }) {
 			m.add("%s.corp: %q is no organisation of this configuration", at, a.Corp)
 		}

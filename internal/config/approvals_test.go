@@ -20,7 +20,8 @@ func TestDayWithoutQuotes(t *testing.T) {
 func TestApprovals(t *testing.T) {
 	cfg := Config{
 		Corps: []Corp{{ID: "ding1"}}, DataCentres: []DataCentre{{ID: "live"}}, Search: Search{Overlap: time.Hour, LookBack: time.Hour},
-		Approvals: []Approval{{Name: "x", Mode: "on", Source: "approval", Since: "2026-01-31"}},
+		Approvals:     []Approval{{Name: "x", Mode: "on", Source: "approval", OnRefused: "dead", Since: "2026-01-31"}},
+		ApprovalFiles: ApprovalFile{MaxSize: 20, MaxMany: 20, Timeout: time.Minute},
 	}
 	m := &Mistakes{}
 	cfg.checkApprovals(m)
@@ -34,11 +35,14 @@ func TestApprovals(t *testing.T) {
 	if at, err := rule.Begins(); err != nil || !at.Equal(time.Date(2026, 1, 30, 16, 0, 0, 0, time.UTC)) {
 		t.Errorf("begins %s %v", at, err)
 	}
-	cfg.Approvals = []Approval{{Mode: "maybe", Corp: "other", DataCentre: "other", Since: "soon"}}
+	cfg.Approvals = []Approval{{Mode: "maybe", OnRefused: "never", Corp: "other", DataCentre: "other", Since: "soon"}}
 	cfg.Search.LookBack = 9000 * time.Hour
+	cfg.ApprovalFiles = ApprovalFile{MaxSize: 500, MaxMany: -1, Timeout: time.Hour, Types: []string{"pdf", ".exe"}}
 	m = &Mistakes{}
 	cfg.checkApprovals(m)
-	for _, part := range []string{"approval_search", "approvals[0].name", "approvals[0].mode", "approvals[0].corp", "approvals[0].data_centre", "approvals[0].since"} {
+	for _, part := range []string{"approval_search", "approvals[0].name", "approvals[0].mode", "approvals[0].corp", "approvals[0].data_centre", "approvals[0].since", "approvals[0].on_refused",
+		"approval_files.max_mib", "approval_files.max_files", "approval_files.timeout", "approval_files.types[1]",
+	} {
 		if !strings.Contains(m.Error(), part) {
 			t.Errorf("%q is not told: %v", part, m)
 		}

@@ -32,6 +32,7 @@ type Config struct {
 	HR              HR           `mapstructure:"hr" doc:"an HR system as the master of the people at DingTalk"`
 	Approvals       []Approval   `mapstructure:"approvals" doc:"which approvals become which bills; see docs/approvals.md"`
 	ApprovalConsole bool         `mapstructure:"approval_console" default:"true" doc:"rules of approvals may be written in the console too; for a form that this file names, this file wins"`
+	ApprovalFiles   ApprovalFile `mapstructure:"approval_files" doc:"files of approvals on their bills, for rules with attachments"`
 	Search          Search       `mapstructure:"approval_search" doc:"how approvals are found whose event never came"`
 	Notices         []Notice     `mapstructure:"notices" doc:"what people are told"`
 	Robots          []Robot      `mapstructure:"robots" doc:"robots of DingTalk groups, for notices"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"log/slog"
 	"regexp"
@@ -42,6 +43,33 @@ type Target interface {
 	FindBill(ctx context.Context, form, number, remark string) ([]kingdee.Bill, error)
 	SaveBill(ctx context.Context, form string, model kingdee.Model) (kingdee.Bill, error)
 	Operate(ctx context.Context, form string, op kingdee.Operation, ids ...string) ([]kingdee.RowResult, error)
+	FindAttachments(ctx context.Context, form, recordID string) ([]kingdee.Filed, error)
+	Attach(ctx context.Context, a kingdee.Attachment, content io.Reader) (string, error)
+}
+
+// Files is an organisation's files: a *dingtalk.Client's view for jobs.
+type Files interface {
+	FileURL(ctx context.Context, instance, file string) (identity.Secret, error)
+}
+
+// Fetcher fetches a file by its address: a *dingtalk.Downloader.
+type Fetcher interface {
+	Open(ctx context.Context, address identity.Secret) (io.ReadCloser, error)
+}
+
+// AttachmentConfig says where the files of forms come from and which are taken.
+type AttachmentConfig struct {
+	Files   Files
+	Fetcher Fetcher
+	MaxSize int64    // bytes of one file; 20 MiB by default
+	MaxMany int      // files of one approval; 20 by default
+	Types   []string // extensions without their points; the default is DefaultTypes
+}
+
+// DefaultTypes are the files that belong to a bill: pictures, documents, tables,
+// invoices. Nothing that a click would run.
+func DefaultTypes() []string {
+	return []string{"pdf", "ofd", "jpg", "jpeg", "png", "gif", "bmp", "webp", "heic", "doc", "docx", "xls", "xlsx", "csv", "txt", "xml", "zip"}
 }
 
 // Recorder writes the audit log: *audit.Log.
@@ -63,6 +91,9 @@ type Config struct {
 	Yida  map[string]Yida // by appType; those that rules may be about
 	Store store.Store     // of what was seen of Yida; required with Yida
 
+	// Attachments are needed by rules that want them.
+	Attachments AttachmentConfig
+
 	Now    func() time.Time
 	Logger *slog.Logger
 }
@@ -82,6 +113,7 @@ func New(cfg Config, queue *jobs.Queue) (*Booker, error) {
 	if cfg.Corp == "" || cfg.Source == nil || cfg.People == nil || cfg.Recorder == nil || queue == nil {
 		wrong = append(wrong, errors.New("approval: corp, source, people, recorder and queue are required"))
 	}
+	cfg.Attachments = attachmentDefaults(cfg.Attachments)
 	b := &Booker{queue: queue}
 	if len(cfg.Yida) > 0 && cfg.Store == nil {
 		wrong = append(wrong, errors.New("approval: Yida needs a store"))

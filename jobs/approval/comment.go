@@ -43,7 +43,21 @@ func (m *machine) words() string {
 	if m.state.Audit {
 		done = "已生成、提交并审核"
 	}
-	return fmt.Sprintf("金蝶单据%s：%s", done, m.label())
+	words := fmt.Sprintf("金蝶单据%s：%s", done, m.label())
+	for _, f := range m.state.Files {
+		if f.Why != "" {
+			words += fmt.Sprintf("；附件“%s”未转入", clip(f.Name))
+		}
+	}
+	return bounded(words)
+}
+
+// bounded keeps a comment within what DingTalk takes.
+func bounded(words string) string {
+	if runes := []rune(words); len(runes) > dingtalk.MaxCommentRunes {
+		return string(runes[:dingtalk.MaxCommentRunes-1]) + "…"
+	}
+	return words
 }
 
 // label names the bill for people, and so that a comment that names it is known

@@ -63,8 +63,11 @@ func TestMain(m *testing.M) {
 }
 
 func ruleNamed(name string) approval.Rule {
-	if name == "voucher" {
+	switch name {
+	case "voucher":
 		return bookkeeping()
+	case "attachments":
+		return attaching()
 	}
 	return reimburse()
 }
@@ -287,8 +290,9 @@ func (r *rig) killAt(w worker, p point) {
 		ding, let := r.holdDingTalk("/processInstances/comments", p.at)
 		free = let
 		go func() { <-ding; close(held) }()
-	case "instance":
-		ding, let := r.holdDingTalk("/processInstances", p.at)
+	case "instance", "/urls/download", ".file":
+		suffix := map[string]string{"instance": "/processInstances"}[p.route]
+		ding, let := r.holdDingTalk(suffix+strings.TrimPrefix(p.route, "instance"), p.at)
 		free = let
 		go func() { <-ding; close(held) }()
 	case "yida":

@@ -12,9 +12,9 @@
 //
 // # One approval
 //
-//	received ──► fetched ──► looking ──► saved ──► submitted ──► (audited) ──► commenting ──► done
-//	   │            │           ▲│                                                  ▲│
-//	   │            │           └┘ every attempt looks up first                     └┘ and here reads the comments
+//	received ──► fetched ──► looking ──► saved ──► submitted ──► (attaching) ──► (audited) ──► commenting ──► done
+//	   │            │           ▲│                                   ▲│                            ▲│
+//	   │            │           └┘ every attempt looks up first      └┘ asks for the files         └┘ and here reads the comments
 //	   │            └──► passed over: not agreed, no rule wants it, too old, taken back
 //	   └──► running: not over yet; looked at again a few times, then left to the search
 //
@@ -26,6 +26,10 @@
 // look-up, and whatever is found is carried on from where it stands (R33, R34).
 // What two replicas may still do to each other is decided by Kingdee, whose
 // numbers are unique (R35).
+//
+// A voucher has a number of Kingdee's: it is found by the summary of its first
+// row, and Kingdee refuses the same data twice. A file at the bill is found by an
+// alias; what is not exact about it stands in docs/decisions/0042-attachments.md.
 //
 // A comment has no such name at DingTalk. The step before it makes a second
 // attempt read the comments that are there; only a replica that was frozen for

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -22,6 +23,7 @@ const (
 	stepLooking    = "looking" // from here on a Save may have happened
 	stepSaved      = "saved"
 	stepSubmitted  = "submitted"
+	stepAttaching  = "attaching" // from here on files may stand at it
 	stepAudited    = "audited"
 	stepCommenting = "commenting" // from here on a comment may be there
 	stepRunning    = "running"
@@ -41,6 +43,8 @@ type state struct {
 	Bill       kingdee.Bill `json:"bill,omitzero"`
 	Refused    int          `json:"refused,omitzero"` // times that Kingdee explicitly refused the data of a form that it numbers itself
 	Content    string       `json:"content,omitzero"` // of the Yida form that the bill was made of
+	Attach     string       `json:"attach,omitzero"`  // what becomes of a refused file; empty: none are wanted
+	Files      []filed      `json:"files,omitempty"`  // since stepAttaching
 	Looks      int          `json:"looks,omitzero"`
 	Why        string       `json:"why,omitzero"`
 	Title      string       `json:"title,omitzero"`
@@ -97,7 +101,7 @@ func (b *Booker) book(ctx context.Context, work *jobs.Work, e errand) error {
 }
 
 func (m *machine) run(ctx context.Context, at string) error {
-	if at != stepSaved && at != stepSubmitted && at != stepAudited && at != stepCommenting {
+	if !slices.Contains([]string{stepSaved, stepSubmitted, stepAttaching, stepAudited, stepCommenting}, at) {
 		made, err := m.make(ctx)
 		if err != nil || !made {
 			return err
@@ -113,7 +117,12 @@ func (m *machine) run(ctx context.Context, at string) error {
 		}
 		at = stepSubmitted
 	}
-	if at == stepSubmitted && m.state.Audit {
+	if at == stepSubmitted && m.state.Attach != "" || at == stepAttaching {
+		if err := m.attach(ctx, at == stepAttaching); err != nil {
+			return err
+		}
+	}
+	if (at == stepSubmitted || at == stepAttaching) && m.state.Audit {
 		if err := m.advance(ctx, kingdee.OpAudit, stepAudited, "C"); err != nil {
 			return err
 		}
@@ -191,6 +200,9 @@ func (m *machine) save(ctx context.Context, chosen *builder, before state) error
 	}
 	if rule.Source != SourceApproval {
 		m.state.Content = contentOf(*m.instance)
+	}
+	if rule.Attachments {
+		m.state.Attach = orText(rule.OnRefused, RefusedDead)
 	}
 	// What an earlier attempt may have posted by a rule that has changed since
 	// counts before anything that would be posted now.

@@ -84,6 +84,8 @@ type rig struct {
 	queue   *jobs.Queue
 	staff   *staff
 	rules   []approval.Rule
+	attach  approval.AttachmentConfig
+	forms   kingdee.FormsConfig
 	retry   jobs.Retry
 }
 
@@ -202,13 +204,13 @@ func (r *rig) newQueue(owner string, alone bool) *jobs.Queue {
 // booker is the machinery of one replica, with clients of its own.
 func (r *rig) booker(q *jobs.Queue) *approval.Booker {
 	r.t.Helper()
-	b, err := newBooker(r.dingURL, r.kingURL, approval.Config{People: r.staff, Recorder: r.log, Rules: r.rules, Store: r.store}, q)
+	b, err := newBooker(r.dingURL, r.kingURL, approval.Config{People: r.staff, Recorder: r.log, Rules: r.rules, Store: r.store, Attachments: r.attach}, q, r.forms)
 	r.must(err)
 	return b
 }
 
 // newBooker gives cfg clients of both simulators.
-func newBooker(dingURL, kingURL string, cfg approval.Config, q *jobs.Queue) (*approval.Booker, error) {
+func newBooker(dingURL, kingURL string, cfg approval.Config, q *jobs.Queue, forms ...kingdee.FormsConfig) (*approval.Booker, error) {
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	ding, err := dingtalk.New(dingtalk.Config{
 		Corp: corp, AppKey: appKey, AppSecret: identity.NewSecret(appSecret), AgentID: "1001",
@@ -220,7 +222,7 @@ func newBooker(dingURL, kingURL string, cfg approval.Config, q *jobs.Queue) (*ap
 	}
 	king, err := kingdee.New(kingdee.Config{
 		ID: "live", BaseURL: kingURL + "/K3Cloud/", DBID: centreID, AppID: kingApp, AppSecret: identity.NewSecret(kingSecret),
-		IntegrationUser: integrator, Logger: quiet,
+		IntegrationUser: integrator, Logger: quiet, Forms: append(forms, kingdee.FormsConfig{})[0],
 	})
 	if err != nil {
 		return nil, err
@@ -234,6 +236,14 @@ func newBooker(dingURL, kingURL string, cfg approval.Config, q *jobs.Queue) (*ap
 	if cfg.Store != nil {
 		cfg.Yida = map[string]approval.Yida{dingtalksim.SampleYidaApp: yida}
 	}
+	fetch, err := dingtalk.NewDownloader(dingtalk.DownloadConfig{Hosts: []string{dingURL}})
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Attachments.Fetcher == nil {
+		cfg.Attachments.Fetcher = fetch
+	}
+	cfg.Attachments.Files = ding.Background()
 	cfg.Corp, cfg.Source, cfg.Targets = corp, ding.Background(), map[string]approval.Target{"live": king.Background()}
 	return approval.New(cfg, q)
 }

@@ -40,9 +40,21 @@ type Rule struct {
 	Aliases      map[string]string            `json:"aliases,omitempty"`
 	Dictionaries map[string]map[string]string `json:"dictionaries,omitempty"`
 
+	// Attachments puts the form's files at the bill once it is handed in. What
+	// becomes of a file that cannot be put there is OnRefused: RefusedDead (the
+	// default) ends in a dead letter, RefusedNote goes on and says so in the comment.
+	Attachments bool   `json:"attachments,omitempty"`
+	OnRefused   string `json:"on_refused,omitempty"`
+
 	NoComment bool   `json:"no_comment,omitempty"`
 	CommentAs string `json:"comment_as,omitempty"` // userid; empty: the originator
 }
+
+// What becomes of a refused attachment.
+const (
+	RefusedDead = "dead"
+	RefusedNote = "note"
+)
 
 // Table makes the rows of an entry.
 type Table struct {
@@ -178,6 +190,8 @@ func compile(rule Rule, at string) (compiled, error) {
 	c.check(!rule.Since.IsZero(), "since: missing; the first day whose approvals become bills")
 	c.check(formPattern.MatchString(rule.Form), "form: %q is no form id of Kingdee", rule.Form)
 	c.check(rule.Version >= 1, "version: %d is below 1", rule.Version)
+	c.check(!rule.Attachments || rule.Source == SourceApproval, "attachments: only those of approvals are carried over")
+	c.check(slices.Contains([]string{"", RefusedDead, RefusedNote}, rule.OnRefused), "on_refused: %q is neither %s nor %s", rule.OnRefused, RefusedDead, RefusedNote)
 	c.check(len(rule.Header) > 0, "header: no field is filled")
 	out := compiled{Rule: rule, print: printOf(rule), when: c.formula("when", rule.When, true)}
 	out.header = c.fields("header", rule.Header, rule)

@@ -154,6 +154,7 @@ func (g *Gateway) settle(ctx context.Context, w http.ResponseWriter, r *http.Req
 	foreseen.Wait()
 	if err == nil {
 		settled.opened = true
+		g.giveHint(w, *settled.Who, g.heading(a.st.Wanted))
 		g.openings.finished(visitOf(r).address)
 		return settled, nil
 	}

@@ -14,6 +14,7 @@ type Gateway struct {
 	imprints   *imprints
 	keys       keys
 	states     *states
+	self       string // this Gateway, told from those of other replicas
 	pulse      *pulse
 	claims     *claims
 	limiter    *limiter
@@ -49,6 +50,9 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	var err error
 	if g.states, err = newStates(cfg.Store, g.keys, cfg.Now, cfg.Rand); err != nil {
+		return nil, err
+	}
+	if g.self, err = newID(cfg.Rand); err != nil {
 		return nil, err
 	}
 	g.pulse = &pulse{store: cfg.Store, now: cfg.Now}

@@ -103,6 +103,7 @@ func (g *Gateway) launch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &failure{err: err, retry: homePath}
 	}
+	foreseen := g.takeHint(r)
 	who, err := g.cfg.Sessions.Current(r)
 	if err != nil && identity.KindOf(err) == identity.Unauthenticated {
 		return g.begin(w, r, wantedOf(r))
@@ -110,6 +111,7 @@ func (g *Gateway) launch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &failure{err: err, retry: wantedOf(r).address()}
 	}
+	foreseen.Wait()
 	if r.URL.Query().Get("via") == "browser" && isDesktopClient(r) {
 		g.showHandover(w, r, who)
 		return nil

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/net/html"
 
@@ -157,6 +159,67 @@ func (f *foreseer) Expect(_ context.Context, who identity.Assertion, dataCentre 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.lines = append(f.lines, who.Subject.UserID+" "+dataCentre)
+}
+
+// R10: the launch after a sign-in has the row read beside the session where it
+// meets another replica, and there alone; what a browser makes up is no hint, and
+// neither is one that is old.
+func TestHintedLaunch(t *testing.T) {
+	p := newTwins(t)
+	here, there := &foreseer{}, &foreseer{}
+	p.here.cfg.Foreseer, p.there.cfg.Foreseer = here, there
+	b := p.browser(t)
+	b.signIn("zhang1")
+	if got := strings.Join(here.lines, "; "); got != "zhang1 live" { // by the sign-in
+		t.Fatalf("%q", got)
+	}
+	launch := func(want string, seen *foreseer) {
+		t.Helper()
+		seen.lines = nil
+		if a := b.get("/launch/kingdee"); a.StatusCode != 303 {
+			t.Errorf("%d", a.StatusCode)
+		}
+		if got := strings.Join(seen.lines, "; "); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	launch("", here)
+	p.turn.Store(p.there)
+	launch("zhang1 live", there)
+	p.clock.advance(2*hintLife + time.Second)
+	launch("", there)
+
+	request := func(values ...string) *http.Request {
+		r := httptest.NewRequest(http.MethodGet, "/launch/kingdee", nil)
+		for _, value := range values {
+			r.AddCookie(&http.Cookie{Name: hintCookie, Value: value})
+		}
+		return r
+	}
+	text, err := json.Marshal(hint{Who: identity.Subject{Corp: corpOne, UserID: "wang2"}, At: p.clock.now(), Centre: "live"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, err := p.here.states.box(text, hintPurpose)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := p.here.states.box(text, statePurpose)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, r := range map[string][]*http.Request{
+		"wang2 live": {request(good)},
+		"":           {request(), request(good, good), request(state), request(good[1:]), request(strings.Repeat("A", maxHint+1))},
+	} {
+		for i, r := range r {
+			there.lines = nil
+			p.there.takeHint(r).Wait()
+			if got := strings.Join(there.lines, "; "); got != want {
+				t.Errorf("%d: %q, want %q", i, got, want)
+			}
+		}
+	}
 }
 
 // R10: the resolver is told who comes where a sign-in leads to one data centre,

@@ -105,25 +105,51 @@ func (s *states) sealed(st signIn) (signIn, error) {
 	if err != nil {
 		return signIn{}, fmt.Errorf("gateway: sign-in: %w", err)
 	}
-	box := make([]byte, s.seal.NonceSize(), s.seal.NonceSize()+len(text)+s.seal.Overhead())
-	if _, err := io.ReadFull(s.rand, box); err != nil {
-		return signIn{}, fmt.Errorf("gateway: random: %w", err)
+	if st.state, err = s.box(text, statePurpose); err != nil {
+		return signIn{}, err
 	}
-	st.state = base64.RawURLEncoding.EncodeToString(s.seal.Seal(box, box, text, nil))
 	return st, nil
 }
+
+// statePurpose keeps states apart from whatever else is sealed with their key.
+const statePurpose = "state"
+
+// box seals text for one purpose, as a text for addresses and cookies.
+func (s *states) box(text []byte, purpose string) (string, error) {
+	box := make([]byte, s.seal.NonceSize(), s.seal.NonceSize()+len(text)+s.seal.Overhead())
+	if _, err := io.ReadFull(s.rand, box); err != nil {
+		return "", fmt.Errorf("gateway: random: %w", err)
+	}
+	return encoded.EncodeToString(s.seal.Seal(box, box, text, []byte(purpose))), nil
+}
+
+// unbox opens what box sealed for the same purpose.
+func (s *states) unbox(sealed, purpose string) ([]byte, error) {
+	box, err := encoded.DecodeString(sealed)
+	if err != nil || len(box) < s.seal.NonceSize() {
+		return nil, errBox
+	}
+	nonce, box := box[:s.seal.NonceSize()], box[s.seal.NonceSize():]
+	text, err := s.seal.Open(box[:0], nonce, box, []byte(purpose))
+	if err != nil {
+		return nil, errBox
+	}
+	return text, nil
+}
+
+// encoded is how sealed bytes stand in addresses and cookies: any other spelling
+// of the same bytes is refused.
+var encoded = base64.RawURLEncoding.Strict()
+
+// errBox is a text that we did not seal for this purpose.
+var errBox = errors.New("gateway: not sealed here")
 
 // open reads a state that a browser brings. Whatever we did not seal is none.
 func (s *states) open(state string) (signIn, error) {
 	if len(state) > maxState {
 		return signIn{}, expired("malformed state")
 	}
-	box, err := base64.RawURLEncoding.Strict().DecodeString(state)
-	if err != nil || len(box) < s.seal.NonceSize() {
-		return signIn{}, expired("malformed state")
-	}
-	nonce, box := box[:s.seal.NonceSize()], box[s.seal.NonceSize():]
-	text, err := s.seal.Open(box[:0], nonce, box, nil)
+	text, err := s.unbox(state, statePurpose)
 	if err != nil {
 		return signIn{}, expired("state that we did not seal")
 	}

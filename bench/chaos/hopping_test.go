@@ -34,13 +34,13 @@ func (t *turns) RoundTrip(r *http.Request) (res *http.Response, err error) {
 
 // TestSlowRedisHopping counts how often a sign-in waits for Redis that meets
 // another replica at every request: for the claim, for the outcome, and at the
-// launch for the session and then for the row. The page and the way over
+// launch for the session with the row beside it. The page and the way over
 // DingTalk wait for nothing.
 func TestSlowRedisHopping(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes ten seconds")
 	}
-	const late, waits = 800 * time.Millisecond, 4
+	const late, waits = 800 * time.Millisecond, 3
 	e, seen := newSlowEstate(t)
 	a, b := e.start("a"), e.start("b")
 	addPeople(t, a, 2)
@@ -60,7 +60,7 @@ func TestSlowRedisHopping(t *testing.T) {
 		err := p.as(p.signIn(by))
 		took := time.Since(began)
 		t.Logf("%s: %v\n%s", name, took, strings.Join(gate.asked, "\n"))
-		if err != nil || took >= (waits+1)*late {
+		if err != nil || took >= (waits+1)*late-late/4 { // 3 s: R10
 			t.Errorf("%s: %v after %v, allowed %d waits", name, err, took, waits)
 		}
 	}

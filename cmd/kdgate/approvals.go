@@ -11,7 +11,9 @@ import (
 )
 
 func (p *program) approvals() *cobra.Command {
-	return group("approvals", "Look at how approvals become bills", p.approvalsPreview())
+	return group("approvals", "Look at how approvals become bills, and write and switch rules", p.approvalsPreview(),
+		p.approvalsRules(), p.approvalsShow(), p.approvalsCheck(), p.approvalsSave(), p.approvalsSwitch("on"), p.approvalsSwitch("off"),
+		p.approvalsRemove(), p.approvalsVersions(), p.approvalsBills())
 }
 
 // approvalsPreview shows the bill that an approval would become, before a rule is
@@ -30,6 +32,7 @@ func (p *program) approvalsPreview() *cobra.Command {
 			}
 			return p.printPreview(preview)
 		})
+	cmd.Flags().StringVar(&o.Rule, "rule", "", "by this rule as it is written now, in force or not; a good preview lets it be switched on")
 	cmd.Flags().StringVar(&o.Process, "process", "", "its process code, where the rules are about several")
 	cmd.Flags().StringVar(&o.Corp, "corp", "", "its organisation, where several have rules")
 	return cmd

@@ -17,7 +17,7 @@ import (
 func (c *Core) workshopAPI() localapi.Workshop {
 	return localapi.Workshop{
 		Queue: c.queue, Schedule: c.schedule, Keeper: func() *directory.Keeper { return c.rooms.Load().keeper },
-		Directory: c.directoryState, Compare: c.order, Agree: c.agree, Preview: c.PreviewApproval,
+		Directory: c.directoryState, Compare: c.order, Agree: c.agree, Preview: c.PreviewApproval, Rules: c.ruleDesk(), Bills: c.bills,
 	}
 }
 

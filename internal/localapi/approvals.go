@@ -13,6 +13,7 @@ import (
 type ApprovalOrder struct {
 	Corp     string `json:"corp,omitzero"`
 	Process  string `json:"process,omitzero"`
+	Rule     string `json:"rule,omitzero"` // by this one rule; empty: whichever would be chosen
 	Instance string `json:"instance"`
 }
 
@@ -38,7 +39,7 @@ func (h handler) previewApproval(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	noDeadline(w) // DingTalk may keep us waiting
-	p, err := h.Workshop.Preview(r.Context(), workActor(r), o.Corp, o.Process, o.Instance)
+	p, err := h.tryOne(r, o)
 	if err != nil {
 		h.fail(w, err)
 		return
@@ -51,6 +52,18 @@ func (h handler) previewApproval(w http.ResponseWriter, r *http.Request) {
 		shown.Model, err = p.Model.MarshalJSON()
 	}
 	h.reply(w, shown, err)
+}
+
+// tryOne previews by one rule, or by whichever would be chosen.
+func (h handler) tryOne(r *http.Request, o ApprovalOrder) (approval.Preview, error) {
+	if o.Rule == "" {
+		return h.Workshop.Preview(r.Context(), workActor(r), o.Corp, o.Process, o.Instance)
+	}
+	rule, err := h.ruleNamed(o.Corp, o.Rule)
+	if err != nil {
+		return approval.Preview{}, err
+	}
+	return h.Workshop.Rules.Try(r.Context(), workActor(r), rule.Key, o.Instance)
 }
 
 // PreviewApproval tells what would become of an approval; nothing is posted.

@@ -12,6 +12,8 @@ import (
 	"kdgate/identity"
 	"kdgate/jobs"
 	"kdgate/jobs/approval"
+	"kdgate/jobs/approval/billbook"
+	"kdgate/jobs/approval/rulebook"
 	"kdgate/jobs/directory"
 	"kdgate/jobs/schedule"
 )
@@ -32,6 +34,10 @@ type Workshop struct {
 	// Preview tells what would become of an approval; an empty corp or process is
 	// the only one that the rules are about.
 	Preview func(ctx context.Context, by jobs.Actor, corp, process, instance string) (approval.Preview, error)
+	// Rules is what people do with the rules of approvals, and Bills what became of
+	// approvals.
+	Rules *rulebook.Desk
+	Bills *billbook.Index
 }
 
 // DirectoryState is the directory as people look at it.
@@ -118,6 +124,7 @@ func (h handler) workshop(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+Prefix+"tasks/act", h.taskAct)
 	mux.HandleFunc("GET "+Prefix+"directory", h.directory)
 	mux.HandleFunc("POST "+Prefix+"approvals/preview", h.previewApproval)
+	h.ruleRoutes(mux)
 	for route, serve := range map[string]func(http.ResponseWriter, *http.Request, *directory.Keeper){
 		"POST " + Prefix + "directory/run": h.compare, "GET " + Prefix + "directory/runs": h.runs,
 		"GET " + Prefix + "directory/changes": h.changes, "GET " + Prefix + "directory/drifts": h.drifts,

@@ -145,6 +145,21 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// F67: a rule about a Yida form is written with the configuration's keys.
+func TestParseYida(t *testing.T) {
+	yida := strings.Replace(good, "process: PROC-2", "source: yida\napp: APP_X1Y2Z3\nprocess: FORM-AB12CD34", 1)
+	_, rule, err := rulebook.Parse(yida, defaults, nil)
+	if err != nil || rule.Source != approval.SourceYida || rule.App != "APP_X1Y2Z3" {
+		t.Fatalf("%v %+v", err, rule)
+	}
+	if _, again, err := rulebook.Parse(rulebook.Text("c1", rule), defaults, nil); err != nil || again.App != rule.App || again.Source != rule.Source {
+		t.Errorf("%v %+v", err, again)
+	}
+	if _, rule, err = rulebook.Parse("source: approval\n"+good, defaults, nil); err != nil || rule.Source != approval.SourceApproval {
+		t.Errorf("%v %q", err, rule.Source)
+	}
+}
+
 func TestDiff(t *testing.T) {
 	got := ""
 	for _, c := range rulebook.Diff("a\nb\nc\n", "a\nx\nc\nd\n") {

@@ -81,6 +81,9 @@ func (t ruleText) rule(since time.Time) approval.Rule {
 		Audit: t.Audit, When: t.When, NoComment: t.Comment != nil && !*t.Comment, CommentAs: t.CommentAs, Header: fieldsOf(t.Header),
 		Aliases: map[string]string{}, Dictionaries: map[string]map[string]string{},
 	}
+	if r.Source == "approval" { // the configuration's default, spelled out
+		r.Source = approval.SourceApproval
+	}
 	for _, a := range t.Aliases {
 		r.Aliases[a.Name] = a.ID
 	}

@@ -28,7 +28,8 @@ bench: tools ## clicks per second and 100,000 people beside their floors, start,
 	go test -run '^$$' -bench Burst -benchtime 1x -timeout 5m ./bench/
 	go test -run '^$$' -bench Directory -benchtime 1x -timeout 10m ./bench/
 	go test -run '^$$' -bench . -benchtime 300ms ./audit ./store/... ./kingdee ./identity/session
-	go test -run '^$$' -bench 'Import|Resolve' -benchtime 1x ./mapping
+	go test -run '^$$' -bench 'Import|Search|Resolve' -benchtime 1x ./mapping
+	go test -run '^$$' -bench Console -benchtime 1x ./web/admin
 
 chaos: tools ## 1,000 people sign in while Redis is killed, failed over, starved and made to lie; four minutes, loopback only
 	go test -count=1 -v -timeout 8m -run 'TestCampaign' ./bench/chaos -args -chaos

@@ -162,6 +162,13 @@ func TestActsHonourTheVersion(t *testing.T) {
 // file uploads a CSV file and gives the page of the proposal, checked.
 func (b *browser) file(text string) (path, page string) {
 	b.Helper()
+	path = b.propose(text)
+	return path, b.settled(path)
+}
+
+// propose uploads a CSV file and gives where its proposal is.
+func (b *browser) propose(text string) (path string) {
+	b.Helper()
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
 	part, err := form.CreateFormFile("file", `..\..\evil<b>.csv`)
@@ -173,8 +180,7 @@ func (b *browser) file(text string) (path, page string) {
 	if a.StatusCode != http.StatusSeeOther {
 		b.Fatalf("upload: %d %s", a.StatusCode, a.body)
 	}
-	path = a.Header.Get("Location")
-	return path, b.settled(path)
+	return a.Header.Get("Location")
 }
 
 // settled waits for the background.

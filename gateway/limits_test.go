@@ -156,10 +156,7 @@ func TestBadNeighbour(t *testing.T) {
 // T7: the table of addresses is bounded, and forgets who owes nothing.
 func TestLimiterTable(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0) // stands: the first addresses are forgiven a second after
-	l := newLimiter(Limits{}.withDefaults(), func() time.Time { return now })
-	l.limits.GlobalSize = 1 << 20
-	l.global.SetBurst(1 << 20)
-	l.global.SetLimit(1 << 20)
+	l := newLimiter(Limits{Global: 1 << 20, GlobalSize: 1 << 20}.withDefaults(), func() time.Time { return now })
 	for i := range maxAddresses + 50 {
 		leave, err := l.enter(t.Context(), mustAddr(fmt.Sprintf("2001:db8:%x:%x::1", i>>16, i&0xffff)), fmt.Sprint("b", i))
 		if err != nil {

@@ -360,6 +360,7 @@ robots:
   - {name: ops, token_file: robot-token.secret, secret_file: robot.secret}
 notices:
   - {name: low-stock, kind: low_stock, to: ["role:mapping-admin"], fallbacks: ["robot:ops"], link: stock}
+  - {name: bills-waiting, kind: query, title: 单据待审核, to: [zhangsan], form: ER_ExpReimbursement, link: expense, columns: [{field: FBillNo}, {field: FExpAmountSum, title: 金额}], where: [{field: FDocumentStatus, is: "=", values: [B]}]}
   - {name: dead-letters, kind: dead_letters, to: ["role:admin"], fallbacks: ["robot:ops"]}
   - {name: errors, kind: errors, to: ["role:admin"]}
   - {name: leavers, kind: leavers, to: ["robot:ops"], groups: true}

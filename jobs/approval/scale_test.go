@@ -98,8 +98,13 @@ func runMarathon(ctx context.Context, text string, in io.Reader, out io.Writer) 
 			return
 		}
 		fmt.Fprintln(out, "added")
-		bufio.NewScanner(in).Scan()
+		lines := bufio.NewScanner(in)
+		lines.Scan()
 		clock.setPace(1)
+		go func() {
+			defer cancel()
+			lines.Scan() // the end: whoever started us has died
+		}()
 		cancelWhenEmpty(ctx, q, func() { fmt.Fprintln(out, leftOver(ctx, q)) })
 	}()
 	return pool.Run(ctx)

@@ -256,7 +256,7 @@ func TestTenThousand(t *testing.T) {
 // list's clock 100,000 approvals are agreed to; none is lost or dead, the replica
 // keeps within 256 MiB and hardly asks; afterwards they are booked at 50 a second
 // and more, never by more calls at once than Kingdee bears. The default is a
-// hundredth of them.
+// hundredth of them, without the rate.
 func TestAwayForHours(t *testing.T) {
 	n, away := 1000, 5*time.Second
 	if *long {
@@ -286,8 +286,11 @@ func TestAwayForHours(t *testing.T) {
 	took := time.Since(back)
 	rate, peak := float64(n)/took.Seconds(), replica.peak()
 	t.Logf("%d drained in %s, %.0f/s; peak %d MiB", n, took.Round(time.Millisecond), rate, peak)
-	if rate < 50 || peak > 256 {
-		t.Errorf("%.0f/s and %d MiB; at least 50/s, at most 256 MiB", rate, peak)
+	if *long && rate < 50 { // ten seconds beside other tests say nothing about a rate
+		t.Errorf("%.0f/s, at least 50/s", rate)
+	}
+	if peak > 256 {
+		t.Errorf("%d MiB, at most 256 MiB", peak)
 	}
 	r.allRight(all)
 }

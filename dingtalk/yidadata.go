@@ -168,7 +168,8 @@ func yidaRows(component string, value jsontext.Value) ([]Row, error) {
 		return nil, nil
 	}
 	var list []map[string]jsontext.Value
-	if json.Unmarshal(value, &list) != nil || len(list) == 0 && component == "" {
+	isRows := json.Unmarshal(value, &list) == nil
+	if !isRows || len(list) == 0 && component == "" {
 		return nil, nil
 	}
 	rows := make([]Row, 0, len(list))

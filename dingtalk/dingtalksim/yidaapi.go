@@ -146,15 +146,9 @@ func yidaPage(p params, number string) (page, size int, ok bool) {
 // yidaFound are the instances of a listing, by creation: oldest first where that
 // was asked for, else newest first (A). Days are the vendor's, both ends inside.
 func (c *call) yidaFound(app *YidaApp, q yidaQuery) (page []YidaInstance, total int) {
-	within := func(at time.Time, from, to string) bool {
-		day := c.yidaZone(at).Format(time.DateOnly)
-		return (from == "" || day >= from) && (to == "" || day <= to)
-	}
 	var found []YidaInstance
 	for _, in := range c.s.Yida() {
-		if in.Corp == c.app.corp.id && in.App == app.App && in.Form == q.form && in.Plain == q.plain &&
-			(q.status == "" || q.status == in.Status) && (q.result == "" || q.result == in.Result) &&
-			within(in.Created, q.createdFrom, q.createdTo) && within(in.Modified, q.modifiedFrom, q.modifiedTo) {
+		if in.Corp == c.app.corp.id && in.App == app.App && c.yidaFits(in, q) {
 			found = append(found, in)
 		}
 	}
@@ -165,6 +159,15 @@ func (c *call) yidaFound(app *YidaApp, q yidaQuery) (page []YidaInstance, total 
 	}
 	lo := min((q.page-1)*q.size, len(found))
 	return found[lo:min(lo+q.size, len(found))], len(found)
+}
+
+func (c *call) yidaFits(in YidaInstance, q yidaQuery) bool {
+	within := func(at time.Time, from, to string) bool {
+		day := c.yidaZone(at).Format(time.DateOnly)
+		return (from == "" || day >= from) && (to == "" || day <= to)
+	}
+	return in.Form == q.form && in.Plain == q.plain && (q.status == "" || q.status == in.Status) && (q.result == "" || q.result == in.Result) &&
+		within(in.Created, q.createdFrom, q.createdTo) && within(in.Modified, q.modifiedFrom, q.modifiedTo)
 }
 
 // yidaZone is the zone of Yida's times and days: real UTC, or by switch the

@@ -111,11 +111,11 @@ func (b *Booker) latestYida(ctx context.Context, rule Rule, most int) ([]string,
 func (b *Booker) meet(ctx context.Context, rule Rule, in dingtalk.YidaInstance) (bool, error) {
 	key := prefixSeen + b.cfg.Corp + "/" + rule.Process + "/" + url.PathEscape(in.ID)
 	was, known, err := b.seen(ctx, key)
-	now := seen{Modified: in.Modified, Version: in.Version, Content: contentOf(in.Instance)}
+	now := seen{Modified: in.Modified.UTC(), Version: in.Version, Content: contentOf(in.Instance)}
 	switch {
 	case err != nil:
 		return false, err
-	case known && was == now, !known && (!in.Agreed() || in.Created.Before(rule.Since)):
+	case known && was.same(now), !known && (!in.Agreed() || in.Created.Before(rule.Since)):
 		return false, nil
 	}
 	e := errand{Corp: b.cfg.Corp, Process: rule.Process, Why: "search", Source: rule.Source, App: rule.App, Title: in.Title, Begun: in.Created}
@@ -150,11 +150,13 @@ func (b *Booker) seen(ctx context.Context, key string) (was seen, known bool, er
 	case err != nil:
 		return was, false, fmt.Errorf("approval: the book: %w", err)
 	}
-	if json.Unmarshal(entry.Value, &was) != nil {
-		return seen{}, false, nil
-	}
-	was.Modified = was.Modified.UTC()
-	return was, true, nil
+	readable := json.Unmarshal(entry.Value, &was) == nil
+	return was, readable, nil
+}
+
+// same reports whether nothing happened in between.
+func (s seen) same(now seen) bool {
+	return s.Modified.Equal(now.Modified) && s.Version == now.Version && s.Content == now.Content
 }
 
 // print tells one change from another.
@@ -178,31 +180,36 @@ func (m *machine) after(ctx context.Context) error {
 		return m.work.Release(ctx, m.cfg.Now().Add(settle))
 	}
 	in, err := m.origin.Instance(ctx, m.id())
-	if err != nil && identity.KindOf(err) != identity.NotFound {
+	if err != nil && identity.KindOf(err) != identity.NotFound { // of one that was deleted nothing is agreed to
 		return err
 	}
-	there := err == nil
 	booked, err := m.booked(ctx)
 	if err != nil {
 		return err
 	}
-	if there && booked.Bill != "" && booked.Content == contentOf(in) {
+	if booked.Bill != "" && booked.Content == contentOf(in) {
 		return m.pass(ctx, "its bill was made of it as it stands")
 	}
-	number, err := m.standing(ctx, m.id(), booked)
-	switch {
-	case err != nil:
+	if err := m.unlessBooked(ctx, booked); err != nil {
 		return err
-	case number != "":
-		words := fmt.Sprintf("it was changed or taken back after its bill %s was made: put that right in Kingdee, then give this one up", number)
-		return jobs.Permanent(jobs.Explain(fmt.Errorf("approval: %s was changed after bill %s", m.id(), number), words))
-	case there && in.Agreed() && (first.State == jobs.Dead || first.State == jobs.Done && first.Step.Name == stepPassed):
-		if err := m.again(ctx); err != nil {
-			return err
-		}
-		return m.pass(ctx, "it had no bill when it was changed, and is looked at anew")
 	}
-	return m.pass(ctx, "it had no bill when it was changed")
+	if open := first.State == jobs.Dead || first.State == jobs.Done && first.Step.Name == stepPassed; !open || !in.Agreed() {
+		return m.pass(ctx, "it had no bill when it was changed")
+	}
+	if err := m.again(ctx); err != nil {
+		return err
+	}
+	return m.pass(ctx, "it had no bill when it was changed, and is looked at anew")
+}
+
+// unlessBooked fails for good when a bill of the submission stands.
+func (m *machine) unlessBooked(ctx context.Context, booked Record) error {
+	number, err := m.standing(ctx, m.id(), booked)
+	if err != nil || number == "" {
+		return err
+	}
+	words := fmt.Sprintf("it was changed or taken back after its bill %s was made: put that right in Kingdee, then give this one up", number)
+	return jobs.Permanent(jobs.Explain(fmt.Errorf("approval: %s was changed after bill %s", m.id(), number), words))
 }
 
 // booked is the record of the submission, empty when there is none.

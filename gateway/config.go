@@ -30,6 +30,7 @@ type Config struct {
 	Resolver Resolver
 	Foreseer Foreseer // nil: nobody is told who comes
 	Access   Access   // nil: nobody can ask for access
+	Consents Consents // nil: nobody is asked for consent
 	Recorder Recorder
 	Observer Observer     // nil: nothing is counted
 	Logger   *slog.Logger // nil: slog.Default

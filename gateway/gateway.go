@@ -95,6 +95,8 @@ func (g *Gateway) mount() {
 		"GET /launch/{target}/{form}/{id}":     g.launch,
 		"POST /launch/choose":                  g.choose,
 		"POST " + accessPath:                   g.askAccess,
+		"GET " + consentPath:                   g.consent,
+		"POST " + consentPath:                  g.sayConsent,
 		"POST /signout":                        g.signOut,
 		"GET /signed-out":                      g.signedOut,
 		"POST /handover":                       g.handoverIssue,

@@ -229,7 +229,8 @@ func samples() map[string]any {
 	return map[string]any{
 		"signin":           signin(identity.CodeAuthCodeRefused, true),
 		"error":            map[string]any{"Code": identity.CodeNoLoginUser, "RequestID": "r", "Time": "t", "Person": "zhang1", "Name": "", "Retry": "/launch/live", "Chain": true, "SignOut": true, "Wish": nil},
-		"home":             with(map[string]any{"SignedIn": true, "Until": "t", "Desktop": true, "Chosen": "live", "Centres": []centre{{"live", "正式"}, {"test", "测试"}}}),
+		"consent":          with(map[string]any{"State": "withdrawn", "Given": false, "When": "t", "Version": "1", "Text": "x", "Digest": "d", "Kinds": []string{"mobile", "email"}}),
+		"home":             with(map[string]any{"Consent": true, "SignedIn": true, "Until": "t", "Desktop": true, "Chosen": "live", "Centres": []centre{{"live", "正式"}, {"test", "测试"}}}),
 		"choose":           with(map[string]any{"Form": "f", "ID": "1", "Centres": []centre{{"live", "正式"}, {"test", "测试"}}}),
 		"signed-out":       map[string]any{"Kingdee": "open"},
 		"handover":         person,
@@ -457,7 +458,7 @@ func TestNamesStayStraight(t *testing.T) {
 	const name = "\u202e\u2067\u200fnimda\u2069\u202c אב"
 	var out strings.Builder
 	err := p.Render(&out, View{Words: p.Catalogue().In("en"), Page: "home", Data: map[string]any{
-		"SignedIn": true, "Name": name, "UserID": name, "Until": "", "Centres": []any{}, "Chosen": "", "Desktop": false,
+		"Consent": false, "SignedIn": true, "Name": name, "UserID": name, "Until": "", "Centres": []any{}, "Chosen": "", "Desktop": false,
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -32,7 +32,7 @@ type flags struct {
 	data, redis, only               string
 	people                          int
 	quiet                           bool
-	mode, directory                 string
+	mode, directory, consent        string
 	qps                             int
 }
 
@@ -69,6 +69,7 @@ func parse(args []string, stderr io.Writer) (flags, error) {
 	set.IntVar(&f.qps, "qps", 0, "calls a second the simulated DingTalk allows each API: 0 its own 20, negative no limit")
 	set.StringVar(&f.mode, "mode", "link", "how people reach Kingdee: link, by a redirect, or proxy, through the gateway")
 	set.StringVar(&f.directory, "directory", "on", "the sync of people: on, events are followed and a first run waits for you; preview, runs only tell; off")
+	set.StringVar(&f.consent, "consent", "off", "whether people have to agree before their data go to Kingdee: off or required")
 	if err := set.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return f, err
@@ -83,6 +84,9 @@ func parse(args []string, stderr io.Writer) (flags, error) {
 	}
 	if f.mode != "link" && f.mode != "proxy" {
 		return f, fmt.Errorf("%w: --mode is link or proxy", errUsage)
+	}
+	if f.consent != "off" && f.consent != "required" {
+		return f, fmt.Errorf("%w: --consent is off or required", errUsage)
 	}
 	if f.directory != "on" && f.directory != "preview" && f.directory != "off" {
 		return f, fmt.Errorf("%w: --directory is on, preview or off", errUsage)
@@ -297,7 +301,7 @@ func (d *demo) configure(folder, dingSecret, kingdeeSecret string) (*config.Conf
 		qps = map[bool]int{true: 20, false: 100000}[qps == 0]
 	}
 	text := fmt.Sprintf(template, d.gateway, d.gateway, d.ops, store, seal, corpID, appKey, agentID, d.dingtalk, d.dingtalk,
-		d.dingtalk, d.dingtalk, d.dingtalk, qps, centreID, centreName, d.kingdee, d.mode, dbID, appID, integrator, d.directory)
+		d.dingtalk, d.dingtalk, d.dingtalk, qps, centreID, centreName, d.kingdee, d.mode, dbID, appID, integrator, d.directory, d.consent)
 	for _, p := range d.people {
 		if p.role != "" {
 			text += fmt.Sprintf("  - {corp: %s, userid: %s, role: %s}\n", corpID, p.userid, p.role)
@@ -366,7 +370,7 @@ notices:
   - {name: leavers, kind: leavers, to: ["robot:ops"], groups: true}
 # Comparisons come once a day, so the cast stays as it is; kdgate directory run does one now.
 # Everybody is in the company itself (1); without a department in Kingdee nobody has a post, and no login user is found.
-directory: {mode: %s, every: "@every 24h", departments: [{id: 1, number: BM000001}], default_position: GW0001, create_user: true}
+directory: {mode: %s, every: "@every 24h", departments: [{id: 1, number: BM000001}], default_position: GW0001, create_user: true, consent: {mode: %s}}
 admins:
 `
 

@@ -85,7 +85,7 @@ func (p *program) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&p.configPath, "config", "kdgate.yaml", "configuration file")
 	root.PersistentFlags().BoolVar(&p.json, "json", false, "machine output")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
-	root.AddCommand(p.setup(), p.serve(), p.checkConfig(), p.check(), p.configReference(), p.mapping(), p.directory(), p.approvals(), p.jobs(), p.notices(), p.audit(), p.console(), p.backup(), p.restore(), p.migrate(), p.version())
+	root.AddCommand(p.setup(), p.serve(), p.checkConfig(), p.check(), p.configReference(), p.mapping(), p.directory(), p.approvals(), p.jobs(), p.notices(), p.consent(), p.audit(), p.console(), p.backup(), p.restore(), p.migrate(), p.version())
 	for _, cmd := range root.Commands() {
 		usageErrors(cmd)
 	}

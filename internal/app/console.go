@@ -129,6 +129,7 @@ func (s *Server) consolePages(r *rooms) []admin.Page {
 		&admin.Connections{Book: s.checkups, Peers: s.peerNames},
 		&admin.SetupPage{Book: s.checkups, Log: s.log, Began: s.began},
 		&admin.Personal{Holders: s.holders(r), Log: s.log, Corps: consoleCorps(r.config), Now: s.options.Now},
+		s.consentPage(r),
 		&admin.Review{Reviewer: s.reviewer(r), Now: s.options.Now},
 		&admin.Mapping{
 			Table: r.table, Index: s.index, Imports: s.console.imports, Suggest: s.suggest(r),

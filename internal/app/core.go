@@ -25,6 +25,7 @@ import (
 	"kdgate/jobs/directory"
 	"kdgate/jobs/schedule"
 	"kdgate/mapping"
+	"kdgate/mapping/consent"
 	"kdgate/store"
 )
 
@@ -65,7 +66,8 @@ type Core struct {
 	forcing  sync.Mutex      // one change of the rules in force at a time
 	retune   chan struct{}   // other organisations' events are wanted now
 	checkups *checkup.Book   // of check-ups
-	carriers feeds           // what takes audit records away; a command has none
+	consents *consent.Register
+	carriers feeds // what takes audit records away; a command has none
 	schedule *schedule.Schedule
 	tallies  *tallies              // of DingTalk's months
 	index    *mapping.Index        // of the mapping table, for searches
@@ -113,6 +115,9 @@ func (c *Core) open(ctx context.Context) error {
 		return err
 	}
 	c.openBook()
+	if err := c.openConsents(); err != nil {
+		return err
+	}
 	if err := c.openQueue(); err != nil {
 		return err
 	}

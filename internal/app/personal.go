@@ -23,6 +23,7 @@ func (s *Server) holders(r *rooms) []admin.Holder {
 		{Name: "requests", Find: func(ctx context.Context, who identity.Subject) ([]any, error) { return s.heldRequests(ctx, r, who) }},
 		{Name: "work", Find: s.heldWork},
 		{Name: "bills", Find: s.heldBills},
+		{Name: "consent", Find: s.heldConsent},
 	}
 }
 

@@ -27,7 +27,47 @@ type Directory struct {
 	Fields           []FieldRow      `mapstructure:"fields" doc:"further fields of the staff record"`
 	Mobiles          []MobileRow     `mapstructure:"mobiles" doc:"patterns of mobile numbers by country; +86, +852, +853 and +886 are known"`
 
+	Consent Consent `mapstructure:"consent" doc:"whether people have to agree before their data go to Kingdee"`
+
 	Breaker Breaker `mapstructure:"breaker" doc:"how many leavers a run may have without a person's word"`
+}
+
+// Consent holds the data back of whoever has not agreed (F44).
+type Consent struct {
+	Mode    string        `mapstructure:"mode" default:"off" doc:"off: the employer has another legal basis; required: no consent, no transfer"`
+	Without string        `mapstructure:"without" default:"aside" doc:"what goes without consent: aside, nothing; minimum, number, name and post"`
+	Version string        `mapstructure:"version" default:"1" doc:"of the text; after a change of it everybody is asked anew"`
+	Texts   []ConsentText `mapstructure:"texts" doc:"the text that people agree to, instead of our own"`
+}
+
+// ConsentText is the text in one language.
+type ConsentText struct {
+	Lang string `mapstructure:"lang" doc:"zh-Hans, zh-Hant or en"`
+	Text string `mapstructure:"text" doc:"plain text; line breaks are kept"`
+}
+
+// Required reports whether people are asked.
+func (c Consent) Required() bool { return c.Mode == "required" }
+
+func (c *Consent) check(m *Mistakes) {
+	oneOf(m, "directory.consent.mode", c.Mode, "off", "required")
+	oneOf(m, "directory.consent.without", c.Without, "aside", "minimum")
+	if c.Version == "" || len(c.Version) > 40 {
+		m.add("directory.consent.version: 1 to 40 characters")
+	}
+	seen := map[string]bool{}
+	for i, text := range c.Texts {
+		at := fmt.Sprintf("directory.consent.texts[%d]", i)
+		oneOf(m, at+".lang", text.Lang, "zh-Hans", "zh-Hant", "en")
+		required(m, at+".text", strings.TrimSpace(text.Text), "what people agree to")
+		if seen[text.Lang] {
+			m.add("%s.lang: %s is there twice", at, text.Lang)
+		}
+		seen[text.Lang] = true
+	}
+	if len(c.Texts) > 0 && len(seen) < 3 {
+		m.add("directory.consent.texts: write it in zh-Hans, zh-Hant and en, or leave all of them to our own")
+	}
 }
 
 // DepartmentRow is one line of the dictionary of departments.
@@ -73,6 +113,7 @@ func (d Directory) On() bool { return d.Mode == "preview" || d.Mode == "on" }
 func (c *Config) checkDirectory(m *Mistakes) {
 	d := &c.Directory
 	oneOf(m, "directory.mode", d.Mode, "off", "preview", "on")
+	d.Consent.check(m)
 	if !d.On() {
 		return
 	}

@@ -25,6 +25,7 @@ type Config struct {
 	Doctor   Doctor
 	Workshop Workshop
 	Outbox   Outbox
+	Consents Consents
 	Token    identity.Secret // what a caller must show
 	Logger   *slog.Logger
 }
@@ -48,6 +49,7 @@ func NewHandler(cfg Config) http.Handler {
 	mux.HandleFunc("POST "+Prefix+"audit/look", h.look)
 	mux.HandleFunc("POST "+Prefix+"check", h.check)
 	h.outbox(mux)
+	h.consents(mux)
 	if cfg.Workshop.Queue != nil {
 		h.workshop(mux)
 	}

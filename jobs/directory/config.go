@@ -71,12 +71,15 @@ type Config struct {
 	Rules      Rules
 
 	Numbers Numbers // nil: the rule alone counts
-	Forms   Forms
-	Breaker Breaker
-	Readers int // pages read at once, default 8
-	Writers int // batches written at once, default 2
-	Now     func() time.Time
-	Logger  *slog.Logger
+	// Consents hold back the data of whoever has not agreed; nil: none is asked.
+	Consents Consents
+	Minimum  bool // without consent the minimum is written, not nothing
+	Forms    Forms
+	Breaker  Breaker
+	Readers  int // pages read at once, default 8
+	Writers  int // batches written at once, default 2
+	Now      func() time.Time
+	Logger   *slog.Logger
 }
 
 // Forms are the form ids that operations are run on; the zero value takes the

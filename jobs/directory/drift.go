@@ -137,6 +137,12 @@ func (w *walk) judgeDrift(ctx context.Context, known Known, record kingdee.Staff
 		return fmt.Errorf("directory: read %s: %w", known.UserID, err)
 	}
 	s, err := w.cfg.Rules.staffOf(person, known.Home, w.given[known.UserID].Number)
+	if err == nil {
+		s, err = w.permitNow(ctx, s)
+	}
+	if errors.Is(err, errUnasked) {
+		return err
+	}
 	if err != nil {
 		return nil //nolint:nilerr // set aside already, with its reason
 	}

@@ -104,7 +104,14 @@ func (k *Keeper) Refresh(ctx context.Context, userid, why string) error {
 		return err
 	}
 	s, err := k.cfg.Rules.staffOf(person, home, given.Number)
+	if err == nil {
+		s, err = k.permitNow(ctx, s)
+	}
 	switch {
+	case errors.Is(err, errNoConsent):
+		return nil // waits for their word, which puts them on the list again
+	case errors.Is(err, errUnasked):
+		return err
 	case err != nil:
 		return jobs.Permanent(jobs.Explain(err, err.Error()))
 	case known.State != Active:

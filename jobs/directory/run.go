@@ -74,7 +74,8 @@ type Counts struct {
 	Left        int   `json:"left"`
 	Waiting     int   `json:"waiting"`
 	SetAside    int   `json:"set_aside"`
-	Outside     int   `json:"outside"` // known, not seen, and not left: out of the scope
+	NoConsent   int   `json:"no_consent"` // of those set aside: they have not agreed (F44)
+	Outside     int   `json:"outside"`    // known, not seen, and not left: out of the scope
 	Drift       int   `json:"drift"`
 	Pages       int   `json:"pages"`
 	Bytes       int64 `json:"bytes"` // of address book read
@@ -246,7 +247,7 @@ func (k *Keeper) finish(ctx context.Context, run *Run, cause error) error {
 		run.Ending, run.Why = Stopped, "中断后未继续:之后另下达了新的运行"
 	case cause != nil:
 		run.Ending, run.Why = Failed, publicWords(cause)
-	case run.Counts.SetAside > 0 || !run.Whole && len(k.cfg.Rules.Scope) == 0:
+	case run.Counts.SetAside > run.Counts.NoConsent || !run.Whole && len(k.cfg.Rules.Scope) == 0:
 		run.Ending = Partial
 	default:
 		run.Ending = Complete

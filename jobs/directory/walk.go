@@ -22,6 +22,7 @@ type walk struct {
 	tree     tree
 	known    map[string]Known
 	given    map[string]Given // staff numbers given by hand, by userid
+	agrees   map[string]bool  // who has agreed; nil: nobody is asked
 	drifted  map[string]bool  // staff numbers whose drift waits
 
 	mu   sync.Mutex
@@ -142,7 +143,7 @@ func (w *walk) look(ctx context.Context) error {
 
 // knownBeforehand reads what is known of everybody and the numbers given by hand.
 func (w *walk) knownBeforehand(ctx context.Context) error {
-	if err := w.gifts(ctx); err != nil {
+	if err := errors.Join(w.gifts(ctx), w.consents(ctx)); err != nil {
 		return err
 	}
 	var err error
@@ -220,6 +221,9 @@ func (w *walk) keepPage(ctx context.Context, got dingtalk.Page) error {
 func (w *walk) compare(p *page, person dingtalk.Person) {
 	known := w.known[person.UserID]
 	s, err := w.cfg.Rules.staffOf(person, w.tree.home(person, known.Home), w.given[person.UserID].Number)
+	if err == nil {
+		s, err = w.cfg.permit(s, w.agrees[person.UserID])
+	}
 	switch {
 	case err != nil:
 		p.Aside = append(p.Aside, Note{person.UserID, err.Error()})
@@ -291,6 +295,9 @@ func (w *walk) count(p page, claims map[string][]string) {
 	c.SetAside += len(p.Aside)
 	c.Waiting += len(p.Back)
 	for _, note := range p.Aside {
+		if note.Words == errNoConsent.Error() {
+			c.NoConsent++
+		}
 		w.run.note(note.Who, note.Words)
 	}
 	c.Differ += len(p.Write)

@@ -73,6 +73,10 @@ func (b *batch) add(key string, p page) {
 func (b *batch) full() bool { return len(b.people) >= batchPeople || len(b.keys) >= batchPages }
 
 func (w *walk) writeBatch(ctx context.Context, b batch) error {
+	b, err := w.permitted(ctx, b)
+	if err != nil {
+		return err
+	}
 	bring := w.bring
 	if w.run.Dry {
 		bring = w.foresee

@@ -30,6 +30,7 @@ import (
 	"kdgate/kingdee"
 	"kdgate/mapping"
 	"kdgate/mapping/access"
+	"kdgate/mapping/consent"
 	"kdgate/store"
 	"kdgate/store/sqlitestore"
 	"kdgate/web/admin"
@@ -60,6 +61,7 @@ type house struct {
 	schedule *schedule.Schedule
 	keeper   *directory.Keeper
 	book     *access.Book
+	consents *consent.Register
 	told     *told
 	password string // of the emergency account, once it has one
 	rules    *rulebook.Desk
@@ -193,10 +195,13 @@ func newHouse(tb testing.TB, adjust ...func(*admin.Config)) *house {
 	}
 	h.inBackground(verifier.Run)
 	tests := h.checkups(logger)
+	h.consents, err = consent.New(consent.Config{Store: h.store, Recorder: h.log, Now: h.clock.Now})
+	must(tb, err)
 	h.build(append([]admin.Page{
 		&admin.Overview{Log: h.log, Health: wellness, Rows: h.index, Now: h.clock.Now}, &admin.Audit{Log: h.log, Verifier: verifier, Corps: []string{corp}},
 		&admin.Personal{Log: h.log, Corps: []string{corp}, Now: h.clock.Now, Holders: []admin.Holder{{Name: "mapping", Find: h.holdings}}},
 		&admin.Connections{Book: tests, Peers: func() []string { return []string{"dingtalk/" + corp, "host"} }},
+		&admin.ConsentPage{Register: h.consents, Corp: corp, Version: "2", Required: true, Known: func(context.Context) (int, error) { return 40, nil }},
 		&admin.SetupPage{Book: tests, Log: h.log, Began: h.clock.Now()},
 		&admin.Review{Reviewer: &review.Reviewer{Log: h.log, Rows: h.table, Now: h.clock.Now, Administrators: []review.Administrator{{Person: corp + "/manager01", Role: "admin"}}}, Now: h.clock.Now}, &admin.Mapping{
 			Table: h.table, Index: h.index, Imports: imports, Centres: []admin.Centre{{ID: live, Name: "正式账套"}}, Corps: []string{corp}, Suggest: suggested,

@@ -41,7 +41,7 @@ func TestConsentOfAPerson(t *testing.T) {
 	do(t, office, chromedp.WaitVisible("#rows .state.bad"))
 	do(t, office, chromedp.SetValue("#userid", "lisi"), chromedp.SetValue("#note", "人事档案 7 号柜"), chromedp.Click("#write"))
 	do(t, office, chromedp.WaitVisible("#rows .state.ok"))
-	do(t, office, chromedp.Navigate(tr.gateway+"/admin/personal?person=zhangsan"), chromedp.WaitVisible("pre"))
+	do(t, office, chromedp.Navigate(tr.gateway+"/admin/personal?person=zhangsan"), chromedp.WaitVisible("a[download]"))
 	if held := read(t, office, chromedp.Text("main")); !strings.Contains(held, `"state": "withdrawn"`) || !strings.Contains(held, `"way": "self"`) {
 		t.Errorf("what is held does not name the consent: %s", held)
 	}

@@ -41,11 +41,12 @@ const inspect = `new Promise(function (done) {
 			const name = e.localName, svg = e.namespaceURI.endsWith("/svg");
 			let bad = !ours.has(name) || svg && e.closest("svg[role=img][viewBox]") === null || e.namespaceURI.includes("MathML") || name === "dialog";
 			for (const a of e.attributes) {
-				bad = bad || a.name.startsWith("on") || a.name.includes("hx-on") || ["srcdoc", "formaction", "style", "srcset", "http-equiv", "contenteditable", "autofocus"].includes(a.name);
+				bad = bad || a.name.startsWith("on") || a.name.includes("hx-on") || ["srcdoc", "style", "srcset", "http-equiv", "contenteditable", "autofocus"].includes(a.name);
 				bad = bad || ["src", "href", "action", "data", "xlink:href"].includes(a.name) && /^(javascript|data|vbscript)|x\.invalid/i.test(e[a.name] + "");
 			}
 			bad = bad || name === "script" && (e.textContent !== "" || !new URL(e.src).pathname.startsWith("/assets/"));
-			bad = bad || name === "form" && new URL(e.action, location).origin !== location.origin;
+			bad = bad || name === "form" && new URL(e.getAttribute("action") || "", location).origin !== location.origin;
+			bad = bad || e.hasAttribute("formaction") && new URL(e.getAttribute("formaction"), location).origin !== location.origin;
 			bad = bad || ["img", "link"].includes(name) && !new URL(e.src || e.href).pathname.startsWith("/assets/");
 			if (bad) { found.push(e.outerHTML.slice(0, 200)); }
 		}

@@ -60,35 +60,58 @@ func (s *Server) visitAll(ctx context.Context, r *rooms, told map[string]string)
 
 // visit walks the way of a click: resolve, record, mint; and then, as the
 // browser would, opens the link. The session is ended again.
-func (s *Server) visit(ctx context.Context, r *rooms, centre string) error {
+func (c *Core) visit(ctx context.Context, r *rooms, centre string) error {
+	return c.asCanary(ctx, r, centre, func(ctx context.Context, api *kingdee.Client, link identity.Secret) error {
+		return api.Redeem(ctx, link)
+	})
+}
+
+// linkTwice reports whether Kingdee takes one link a second time (T32).
+func (c *Core) linkTwice(ctx context.Context, r *rooms, centre string) (twice bool, err error) {
+	err = c.asCanary(ctx, r, centre, func(ctx context.Context, api *kingdee.Client, link identity.Secret) error {
+		if err := api.Redeem(ctx, link); err != nil {
+			return err
+		}
+		again := api.Redeem(ctx, link)
+		twice = again == nil
+		if identity.CodeOf(again) == identity.CodeLinkRefused {
+			return nil
+		}
+		return again // also nil: it was taken
+	})
+	return twice, err
+}
+
+// asCanary gives use a fresh link of the canary, and ends the session it opened.
+func (c *Core) asCanary(ctx context.Context, r *rooms, centre string, use func(context.Context, *kingdee.Client, identity.Secret) error) error {
 	ctx, cancel := context.WithTimeout(ctx, canaryTime)
 	defer cancel()
 	who := identity.Assertion{Subject: identity.Subject{Corp: r.config.Canary.Corp, UserID: r.config.Canary.UserID}}
-	event := audit.Event{Action: audit.ActionCanary, Outcome: audit.OK, DataCentre: centre}
+	event := audit.Event{Action: audit.ActionCanary, Outcome: audit.OK, Actor: audit.System, DataCentre: centre}
 	account, err := r.table.Resolve(ctx, who, centre)
 	if err != nil {
-		return s.canaryFailed(ctx, event, err)
+		return c.canaryFailed(ctx, event, err)
 	}
 	event.Target = account.LoginUser
-	if err := s.record(ctx, event); err != nil {
+	if err := (recorder{c.log, c.metrics}).Append(ctx, event); err != nil {
 		return err
 	}
 	api := r.vendors.kingdee[centre].api
 	link, err := api.MintSharedLink(ctx, account.LoginUser, kingdee.Place{Entry: kingdee.EntryHTML5})
 	if err == nil {
-		err = api.Redeem(ctx, link)
+		err = use(ctx, api, link)
 	}
 	if err != nil {
-		return s.canaryFailed(ctx, event, err)
+		return c.canaryFailed(ctx, event, err)
 	}
 	if err := api.SignOut(ctx, account.LoginUser); err != nil && !errors.Is(err, kingdee.ErrNoLogoutNotice) {
-		s.options.Logger.Warn("the canary's session at Kingdee runs until it is idle", "data_centre", centre, "error", err)
+		c.options.Logger.Warn("the canary's session at Kingdee runs until it is idle", "data_centre", centre, "error", err)
 	}
 	return nil
 }
 
 // canaryFailed records why and gives it back.
-func (s *Server) canaryFailed(ctx context.Context, event audit.Event, cause error) error {
+func (c *Core) canaryFailed(ctx context.Context, event audit.Event, cause error) error {
 	event.Outcome, event.Reason = audit.Failed, string(identity.CodeOf(cause))
-	return errors.Join(cause, s.record(context.WithoutCancel(ctx), event))
+	return errors.Join(cause, recorder{c.log, c.metrics}.Append(context.WithoutCancel(ctx), event))
 }

@@ -1,11 +1,13 @@
 package app
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"kdgate/audit"
 	"kdgate/identity"
+	"kdgate/internal/checkup"
 	"kdgate/kingdee/kingdeesim"
 	"kdgate/mapping"
 )
@@ -55,5 +57,45 @@ func TestCanary(t *testing.T) {
 	eventually(t, "the canary is in again", says("1"))
 	if text := r.log.String(); strings.Count(text, "could not sign in to Kingdee") != 1 || strings.Count(text, "signs in again") != 1 {
 		t.Errorf("told:\n%s", text)
+	}
+}
+
+// TestLinkTwice proves T32: the check-up opens the canary's link twice and tells
+// a row that takes it again; without a canary it says that nobody tried.
+func TestLinkTwice(t *testing.T) {
+	r := newRig(t)
+	const appointed = "canary: {userid: canary, every: 1h}\nmapping: {"
+	once := func(core *Core) checkup.Item {
+		t.Helper()
+		result, err := core.checkups.Do(t.Context(), "kingdee/live", audit.Event{Actor: audit.System}, nil)
+		must(t, err)
+		i := slices.IndexFunc(result.Items, func(item checkup.Item) bool { return item.Check == "once-only" })
+		if i < 0 {
+			t.Fatalf("not asked: %+v", result.Items)
+		}
+		return result.Items[i]
+	}
+	core := r.core(r.load())
+	key := mapping.KeyOf(identity.Subject{Corp: "dingcorp1", UserID: "canary"}, "live")
+	_, err := core.Table().Create(t.Context(), mapping.Actor{Name: "cli:test", Admin: true}, mapping.Draft{Key: key, StaffNumber: "1001", LoginUser: "zhangsan"})
+	must(t, err)
+	if got := once(core); got.Status != checkup.Unknown {
+		t.Errorf("without a canary: %+v", got)
+	}
+	must(t, core.Close())
+
+	core = r.core(r.load("mapping: {", appointed))
+	if got := once(core); got.Status != checkup.OK {
+		t.Errorf("a row for one use: %+v", got)
+	}
+	must(t, core.Close())
+
+	r.king.SetSwitches(kingdeesim.Switches{LinkWinsOverRow: true})
+	core = r.core(r.load("mapping: {", appointed, "integration_user: kdgate}", "integration_user: kdgate, link: {permitcount: 0}}"))
+	if got := once(core); got.Status != checkup.Fault || got.Cause != "kingdee-link-reused" {
+		t.Errorf("a row for many uses: %+v", got)
+	}
+	if held := r.king.Sessions(); slices.ContainsFunc(held, func(s kingdeesim.SessionInfo) bool { return s.User == "zhangsan" }) {
+		t.Errorf("sessions stay: %+v", held)
 	}
 }

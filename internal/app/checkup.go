@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"kdgate/audit"
 	"kdgate/internal/checkup"
@@ -67,6 +68,9 @@ func vendorPeers(cfg *config.Config, v vendors, c *Core) []checkup.Peer {
 		// A wrong file shows as a client that could not be made.
 		if secure, err := clientTLS(dc.CAFile, dc.ClientCert, dc.ClientKey); err == nil {
 			centre.TLS = secure
+		}
+		if r := c.rooms.Load(); r != nil && cfg.Canary.UserID != "" && slices.Contains(cfg.Canary.DataCentres, dc.ID) {
+			centre.LinkTwice = func(ctx context.Context) (bool, error) { return c.linkTwice(ctx, r, dc.ID) }
 		}
 		peers = append(peers, checkup.KingdeePeer(dc.ID, v.kingdee[dc.ID].api, centre))
 	}

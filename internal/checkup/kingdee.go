@@ -26,11 +26,15 @@ type Centre struct {
 	Jobs    bool        // jobs write there: their forms are asked too
 	Bills   []string    // bill forms that jobs write
 	Now     func() time.Time
+	// LinkTwice opens one link of an appointed visitor twice and reports whether the
+	// second time was taken; nil where nobody is appointed.
+	LinkTwice func(ctx context.Context) (bool, error)
 }
 
 // KingdeePeer tests a data centre: the login with the integration user, each
 // form with its configured keys, the clock and the server's certificate. The
-// switch that makes a link good for one use only is not told by any call.
+// switch that makes a link good for one use only is not told by any call: it is
+// tried where a visitor is appointed for it (T32).
 func KingdeePeer(id string, client Kingdee, centre Centre) Peer {
 	return Peer{Name: "kingdee/" + id, Test: func(ctx context.Context) []Item {
 		var items []Item
@@ -47,8 +51,26 @@ func KingdeePeer(id string, client Kingdee, centre Centre) Peer {
 		if item, ok := remoteCertificate(ctx, centre); ok {
 			items = append(items, item)
 		}
-		return append(items, Item{Check: "once-only", Status: Unknown, Cause: "kingdee-once-only"})
+		return append(items, onceOnly(ctx, centre))
 	}}
+}
+
+// onceOnly tries whether a used link opens Kingdee again.
+func onceOnly(ctx context.Context, centre Centre) Item {
+	item := Item{Check: "once-only", Status: Unknown, Cause: "kingdee-once-only"}
+	if centre.LinkTwice == nil {
+		return item
+	}
+	twice, err := centre.LinkTwice(ctx)
+	switch {
+	case err != nil:
+		item.Detail = err.Error()
+	case twice:
+		item.Status, item.Cause = Fault, "kingdee-link-reused"
+	default:
+		return good(item.Check, "")
+	}
+	return item
 }
 
 func kingdeeItem(finding kingdee.Finding) Item {

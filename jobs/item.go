@@ -105,6 +105,8 @@ type Lease struct {
 	Heard time.Time `json:"heard,omitzero"` // when it was last extended
 	Until time.Time `json:"until,omitzero"` // for people; see doc.go for what counts
 	Fence uint64    `json:"fence,omitzero"` // one more at every Take; never goes back
+
+	Unknown jsontext.Value `json:",embed"`
 }
 
 // length is how long the holder may be silent.
@@ -115,12 +117,16 @@ type Step struct {
 	Name string         `json:"name,omitzero"`
 	Data jsontext.Value `json:"data,omitempty"`
 	At   time.Time      `json:"at,omitzero"`
+
+	Unknown jsontext.Value `json:",embed"`
 }
 
 // Next is a payload that arrived while the item was leased.
 type Next struct {
 	Payload jsontext.Value `json:"payload,omitempty"`
 	Due     time.Time      `json:"due"`
+
+	Unknown jsontext.Value `json:",embed"`
 }
 
 // Failure is why the last attempt that failed did.
@@ -130,6 +136,8 @@ type Failure struct {
 	Code    identity.Code `json:"code,omitzero"`
 	Words   string        `json:"words"`            // public
 	Private string        `json:"private,omitzero"` // for administrators; without secrets, at most 1,024 bytes
+
+	Unknown jsontext.Value `json:",embed"`
 }
 
 // Result is how an attempt, or what a person did, ended.
@@ -156,6 +164,8 @@ type Attempt struct {
 	Result Result        `json:"result"`
 	Code   identity.Code `json:"code,omitzero"`
 	Words  string        `json:"words,omitzero"`
+
+	Unknown jsontext.Value `json:",embed"`
 }
 
 // remember adds a line to the history and drops the oldest beyond the limit.

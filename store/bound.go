@@ -3,11 +3,13 @@ package store
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // BirthKey is where a store says which store it is.
@@ -15,11 +17,13 @@ const BirthKey = "store/born"
 
 // Birth is what a store says of itself, once, when it is first used.
 type Birth struct {
-	ID       string    `json:"id"`                 // random; every host that uses the store remembers it
-	At       time.Time `json:"at"`                 // when it was first used
-	Restored time.Time `json:"restored,omitzero"`  // when it was last restored from a backup
-	Backup   time.Time `json:"backup,omitzero"`    // when that backup was begun
-	MovedTo  string    `json:"moved_to,omitempty"` // what it was migrated to; nothing may use it since
+	ID       string    `json:"id"`                // random; every host that uses the store remembers it
+	At       time.Time `json:"at"`                // when it was first used
+	Restored time.Time `json:"restored,omitzero"` // when it was last restored from a backup
+	Backup   time.Time `json:"backup,omitzero"`   // when that backup was begun
+	MovedTo  string    `json:"moved_to,omitzero"` // what it was migrated to; nothing may use it since
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 // Encode is the value under BirthKey.

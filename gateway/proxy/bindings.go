@@ -3,12 +3,14 @@ package proxy
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/identity"
 	"kdgate/store"
@@ -29,6 +31,8 @@ type record struct {
 	LoginUser string    `json:"login_user"`
 	Seen      time.Time `json:"seen"` // last use, to within seenEvery
 	Ends      time.Time `json:"ends"`
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 // binding is a record in memory. A record changes only in Seen, so it need not

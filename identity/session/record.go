@@ -2,13 +2,15 @@ package session
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/identity"
 	"kdgate/store"
@@ -24,16 +26,18 @@ type record struct {
 	Handle    string        `json:"handle"`
 	Corp      string        `json:"corp"`
 	UserID    string        `json:"userid"`
-	UnionID   string        `json:"unionid,omitempty"`
-	Name      string        `json:"name,omitempty"`
+	UnionID   string        `json:"unionid,omitzero"`
+	Name      string        `json:"name,omitzero"`
 	Door      identity.Door `json:"door"`
 	ProvenAt  time.Time     `json:"proven_at"`
 	Started   time.Time     `json:"started"`
 	Seen      time.Time     `json:"seen"` // to within touchEvery
 	Ends      time.Time     `json:"ends"` // the absolute end
-	Source    string        `json:"source,omitempty"`
-	UserAgent string        `json:"user_agent,omitempty"`
-	Ended     bool          `json:"ended,omitempty"`
+	Source    string        `json:"source,omitzero"`
+	UserAgent string        `json:"user_agent,omitzero"`
+	Ended     bool          `json:"ended,omitzero"`
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 // stored is a record and where it stands. Its Seen is the last use that this

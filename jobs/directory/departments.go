@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"kdgate/dingtalk"
 	"kdgate/kingdee"
 	"kdgate/store"
@@ -16,6 +18,8 @@ type knownDepartment struct {
 	ID     int64  `json:"id"`
 	Number string `json:"number"`
 	Print  string `json:"print"`
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 // departments brings the departments level by level, parents first. One that
@@ -69,8 +73,9 @@ func (w *walk) level(ctx context.Context, level []dingtalk.Department, written m
 		if w.tree.holds(d.ParentID) {
 			parent = w.cfg.Rules.department(d.ParentID)
 		}
-		now := knownDepartment{d.ID, number, printOf(number, d.Name, parent)}
-		if written[d.ID] == now && there[number].ID != "" {
+		before, now := written[d.ID], written[d.ID]
+		now.ID, now.Number, now.Print = d.ID, number, printOf(number, d.Name, parent)
+		if before.Number == now.Number && before.Print == now.Print && there[number].ID != "" {
 			continue
 		}
 		drafts = append(drafts, kingdee.DepartmentDraft{ID: there[number].ID, Number: number, Name: d.Name, Parent: parent})

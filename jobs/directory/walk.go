@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sync/errgroup"
 
 	"kdgate/dingtalk"
@@ -43,6 +44,8 @@ type page struct {
 	Aside      []Note   `json:"aside,omitempty"`
 	Same       int      `json:"same,omitzero"`
 	Bytes      int      `json:"bytes,omitzero"`
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 func (w *walk) pageKey(n int) string {

@@ -2,11 +2,13 @@ package access
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/audit"
 	"kdgate/identity"
@@ -40,13 +42,15 @@ func (k Key) path() string {
 // Request is one wish to be let in.
 type Request struct {
 	Key
-	Name    string        `json:"name,omitempty"` // display name, never a key
-	Code    identity.Code `json:"code"`           // which link was broken
+	Name    string        `json:"name,omitzero"` // display name, never a key
+	Code    identity.Code `json:"code"`          // which link was broken
 	Asked   time.Time     `json:"asked"`
 	State   State         `json:"state"`
 	Decided time.Time     `json:"decided,omitzero"`
-	By      string        `json:"by,omitempty"`     // who decided
-	Reason  string        `json:"reason,omitempty"` // of a refusal, for the person to read
+	By      string        `json:"by,omitzero"`     // who decided
+	Reason  string        `json:"reason,omitzero"` // of a refusal, for the person to read
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 
 	version store.Version
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/subtle"
 	"encoding/base32"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,9 @@ import (
 	"os"
 	"time"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"golang.org/x/crypto/argon2"
 
@@ -52,10 +54,12 @@ type emergency struct {
 	Time       uint32    `json:"time"`
 	Memory     uint32    `json:"memory"` // KiB
 	Threads    uint8     `json:"threads"`
-	OneTime    bool      `json:"one_time,omitempty"` // the first secret: used once
-	Used       bool      `json:"used,omitempty"`
+	OneTime    bool      `json:"one_time,omitzero"` // the first secret: used once
+	Used       bool      `json:"used,omitzero"`
 	Generation uint64    `json:"generation"` // of the secret; sessions of an earlier one are over
 	Set        time.Time `json:"set"`
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 
 	version store.Version
 }

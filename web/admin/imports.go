@@ -3,7 +3,6 @@ package admin
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/google/uuid"
 
@@ -54,12 +56,14 @@ type Upload struct {
 	By      string    `json:"by"`
 	Admin   bool      `json:"admin"` // the author's role when it was proposed
 	At      time.Time `json:"at"`
-	Name    string    `json:"name,omitempty"`   // of the file, for people's eyes only
-	Format  string    `json:"format,omitempty"` // csv or xlsx
-	Reason  string    `json:"reason,omitempty"`
+	Name    string    `json:"name,omitzero"`   // of the file, for people's eyes only
+	Format  string    `json:"format,omitzero"` // csv or xlsx
+	Reason  string    `json:"reason,omitzero"`
 	Parts   int       `json:"parts"`
-	Waiting bool      `json:"waiting,omitempty"` // its author asked for it, and another has to agree
-	Run     string    `json:"run,omitempty"`     // it was applied as this run
+	Waiting bool      `json:"waiting,omitzero"` // its author asked for it, and another has to agree
+	Run     string    `json:"run,omitzero"`     // it was applied as this run
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 
 	version store.Version
 }

@@ -5,13 +5,15 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/audit"
 	"kdgate/identity"
@@ -31,17 +33,19 @@ var tokenCode = base64.RawURLEncoding.Strict()
 
 // seat is a console session as the store holds it, under the hash of its cookie.
 type seat struct {
-	Corp       string        `json:"corp,omitempty"`
-	UserID     string        `json:"userid,omitempty"`
-	Account    string        `json:"account,omitempty"` // of the emergency account
-	Display    string        `json:"display,omitempty"`
+	Corp       string        `json:"corp,omitzero"`
+	UserID     string        `json:"userid,omitzero"`
+	Account    string        `json:"account,omitzero"` // of the emergency account
+	Display    string        `json:"display,omitzero"`
 	Door       identity.Door `json:"door"`
 	ProvenAt   time.Time     `json:"proven_at"`
 	Started    time.Time     `json:"started"`
 	Seen       time.Time     `json:"seen"` // to within touchEvery
 	Ends       time.Time     `json:"ends"`
-	Generation uint64        `json:"generation,omitempty"` // of the emergency password; another one ends the session
-	MustChange bool          `json:"must_change,omitempty"`
+	Generation uint64        `json:"generation,omitzero"` // of the emergency password; another one ends the session
+	MustChange bool          `json:"must_change,omitzero"`
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 
 	hash    string
 	version store.Version

@@ -61,6 +61,7 @@ type PostDraft struct {
 	Position     string // number
 	Start        time.Time
 	Primary      bool
+	Demote       bool // takes the mark of the main post off an existing record
 	More         Model
 }
 
@@ -166,7 +167,7 @@ func (c *Client) SavePosts(ctx context.Context, drafts []PostDraft) ([]RowResult
 		b.ref(f.Department, d.Department)
 		b.ref(f.Position, d.Position)
 		b.day(f.StartDate, d.Start)
-		if d.ID == "" || d.Primary {
+		if d.ID == "" || d.Primary || d.Demote {
 			b.add(f.Primary, d.Primary)
 		}
 		rows = append(rows, row{id: d.ID, number: d.Number, model: append(b.model, d.More...)})

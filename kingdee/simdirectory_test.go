@@ -137,8 +137,20 @@ func TestUnits(t *testing.T) {
 	if err != nil || positions[0].Err != nil || refusal(positions[1].Err) == nil {
 		t.Fatal(positions, err)
 	}
-	posts, err := c.SavePosts(t.Context(), []kingdee.PostDraft{{Staff: "1003", Department: "D2", Position: "P1", Primary: true}})
-	if err != nil || posts[0].Err != nil {
+	draft := []kingdee.PostDraft{{Staff: "1003", Department: "D2", Position: "P1", Primary: true}}
+	posts, err := c.SavePosts(t.Context(), draft)
+	if err != nil || refusal(posts[0].Err) == nil {
+		t.Fatal("a second main post:", posts, err)
+	}
+	for post, err := range c.AllPosts(t.Context(), kingdee.Listing{Filter: kingdee.Equals("FPerson.FNumber", "1003")}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if demoted, err := c.SavePosts(t.Context(), []kingdee.PostDraft{{ID: post.ID, Demote: true}}); err != nil || demoted[0].Err != nil {
+			t.Fatal("the mark is not taken off:", demoted, err)
+		}
+	}
+	if posts, err = c.SavePosts(t.Context(), draft); err != nil || posts[0].Err != nil {
 		t.Fatal(posts, err)
 	}
 	deep := s.sim.Departments()
@@ -147,7 +159,7 @@ func TestUnits(t *testing.T) {
 	}
 	n := 0
 	for post, err := range c.AllPosts(t.Context(), kingdee.Listing{Filter: kingdee.Equals("FPerson.FNumber", "1003")}) {
-		if n++; err != nil || post.Staff != "1003" || (n == 2 && (post.Position != "P1" || post.Department != "D2" || !post.Primary)) {
+		if n++; err != nil || post.Staff != "1003" || post.Primary != (n == 2) || (n == 2 && (post.Position != "P1" || post.Department != "D2")) {
 			t.Errorf("post %+v %v", post, err)
 		}
 	}

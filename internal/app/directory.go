@@ -30,6 +30,7 @@ func (c *Core) newKeeper(cfg *config.Config, v vendors, table *mapping.Table) (*
 		Consents: c.directoryConsents(d), Minimum: d.Consent.Without == "minimum",
 		Numbers: numbers{table, d.Corp, d.DataCentre}, Rules: directoryRules(d), Breaker: directory.Breaker{Share: d.Breaker.Share, Least: d.Breaker.Least},
 		Now: c.options.Now, Logger: c.options.Logger,
+		Forms: directory.Forms{Post: v.kingdee[d.DataCentre].section.Users.PostForm},
 	}, c.queue)
 	if err != nil {
 		return nil, err
@@ -82,7 +83,7 @@ func givenBy(row mapping.Entry) directory.Given {
 func directoryRules(d config.Directory) directory.Rules {
 	rules := directory.Rules{
 		Number: d.StaffNumberFrom, Scope: d.Scope, MakeDepartments: d.MakeDepartments, DepartmentPrefix: d.DepartmentPrefix,
-		DefaultPosition: d.DefaultPosition, CreateUser: d.CreateUser,
+		DefaultPosition: d.DefaultPosition, Posts: directory.Posts(d.Posts), CreateUser: d.CreateUser,
 		Departments: map[int64]string{}, Positions: map[string]string{}, Mobiles: map[string]string{},
 	}
 	for _, row := range d.Departments {

@@ -23,6 +23,7 @@ type Directory struct {
 	Departments      []DepartmentRow `mapstructure:"departments" doc:"dictionary of departments"`
 	Positions        []PositionRow   `mapstructure:"positions" doc:"dictionary of positions (岗位)"`
 	DefaultPosition  string          `mapstructure:"default_position" doc:"position number of titles that the dictionary does not name; empty: none"`
+	Posts            string          `mapstructure:"posts" default:"entity" doc:"how a post (任岗) is written: entity, a row of the staff record that a move changes; newstaff, a record of its own (员工任岗信息), of which a move ends the main one and makes another"`
 	CreateUser       bool            `mapstructure:"create_user" default:"false" doc:"let Kingdee make a login user beside a new staff record"`
 	Fields           []FieldRow      `mapstructure:"fields" doc:"further fields of the staff record"`
 	Mobiles          []MobileRow     `mapstructure:"mobiles" doc:"patterns of mobile numbers by country; +86, +852, +853 and +886 are known"`
@@ -117,6 +118,7 @@ func (c *Config) checkDirectory(m *Mistakes) {
 	if !d.On() {
 		return
 	}
+	oneOf(m, "directory.posts", d.Posts, "entity", "newstaff")
 	if d.Corp == "" && len(c.Corps) > 0 {
 		d.Corp = c.Corps[0].ID
 	}

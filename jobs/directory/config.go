@@ -27,7 +27,9 @@ type Source interface {
 type Target interface {
 	AllStaff(ctx context.Context, l kingdee.Listing) iter.Seq2[kingdee.StaffRecord, error]
 	AllDepartments(ctx context.Context, l kingdee.Listing) iter.Seq2[kingdee.DepartmentRecord, error]
+	AllPosts(ctx context.Context, l kingdee.Listing) iter.Seq2[kingdee.PostRecord, error]
 	SaveStaff(ctx context.Context, drafts []kingdee.StaffDraft) ([]kingdee.RowResult, error)
+	SavePosts(ctx context.Context, drafts []kingdee.PostDraft) ([]kingdee.RowResult, error)
 	SaveDepartments(ctx context.Context, drafts []kingdee.DepartmentDraft) ([]kingdee.RowResult, error)
 	Operate(ctx context.Context, form string, op kingdee.Operation, ids ...string) ([]kingdee.RowResult, error)
 	View(ctx context.Context, form, id string) (kingdee.Record, error)
@@ -88,6 +90,8 @@ type Forms struct {
 	Staff      string // default BD_Empinfo
 	Number     string // key that look-ups of staff name; default FStaffNumber
 	Department string // default BD_Department
+	Post       string // default BD_NEWSTAFF
+	PostPerson string // key that look-ups of post records name; default FPerson.FNumber
 	// Entries and EntryID are where View shows the posts of a staff record;
 	// defaults PostEntity and Id. Main is the property that marks the main one.
 	Entries, EntryID, Main string
@@ -119,6 +123,8 @@ func (c Config) withDefaults() (Config, error) {
 	orText(&c.Forms.Staff, "BD_Empinfo")
 	orText(&c.Forms.Number, "FStaffNumber")
 	orText(&c.Forms.Department, "BD_Department")
+	orText(&c.Forms.Post, "BD_NEWSTAFF")
+	orText(&c.Forms.PostPerson, "FPerson.FNumber")
 	orText(&c.Forms.Entries, "PostEntity")
 	orText(&c.Forms.EntryID, "Id")
 	orText(&c.Forms.Main, "IsFirstPost")

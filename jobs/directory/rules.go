@@ -28,6 +28,8 @@ type Rules struct {
 	// that is missing takes DefaultPosition, empty: none.
 	Positions       map[string]string
 	DefaultPosition string
+	// Posts is how a post is written; default PostsEntity.
+	Posts Posts
 	// Mobiles are the patterns of numbers by country code without "+"; a code
 	// that is missing takes 5 to 15 digits. The defaults know 86, 852, 853, 886.
 	Mobiles map[string]string
@@ -58,6 +60,12 @@ func (r Rules) withDefaults() (Rules, error) {
 	orText(&r.Number, "userid")
 	orText(&r.DepartmentPrefix, "D")
 	var wrong []error
+	if r.Posts == "" {
+		r.Posts = PostsEntity
+	}
+	if r.Posts != PostsEntity && r.Posts != PostsNewStaff {
+		wrong = append(wrong, fmt.Errorf("directory: posts are written by %s or %s, not by %q", PostsEntity, PostsNewStaff, r.Posts))
+	}
 	if r.Number != "userid" && r.Number != "job_number" && !strings.HasPrefix(r.Number, extensionPrefix) {
 		wrong = append(wrong, fmt.Errorf("directory: the staff number comes from userid, job_number or extension:NAME, not from %q", r.Number))
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"kdgate/identity"
 	"kdgate/jobs"
@@ -48,14 +50,14 @@ func (k *Keeper) Undo(ctx context.Context, by jobs.Actor, id string) (refused []
 	if err := k.act(ctx, by, ActionUndo, id, nil); err != nil {
 		return nil, err
 	}
-	drafts, made, people, err := k.backwards(ctx, id)
+	back, err := k.backwards(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	if refused, err = k.putBack(ctx, drafts, made); err != nil {
+	if refused, err = k.putBack(ctx, back); err != nil {
 		return refused, err
 	}
-	for _, userid := range people {
+	for _, userid := range back.people {
 		if err := k.change(ctx, userid, func(known *Known) { known.Print, known.View = "", "" }); err != nil {
 			return refused, err
 		}
@@ -86,31 +88,40 @@ func (k *Keeper) undoable(ctx context.Context, id string) (Run, error) {
 	return run, nil
 }
 
-// backwards is what undoes a run: drafts of what was there before, the records
-// that it made, and the people whom all of it is about.
-func (k *Keeper) backwards(ctx context.Context, id string) (drafts []kingdee.StaffDraft, made, people []string, err error) {
+// back is what undoes a run: what was there before, the records that it made,
+// and the people whom all of it is about.
+type back struct {
+	drafts       []kingdee.StaffDraft
+	posts        []placing
+	made, people []string
+}
+
+func (k *Keeper) backwards(ctx context.Context, id string) (back back, err error) {
 	err = k.Changes(ctx, id, func(c Change) error {
 		switch {
 		case c.Refused != "" || c.Staff == "":
 			return nil
 		case c.Kind == Created:
-			made = append(made, c.Staff)
+			back.made = append(back.made, c.Staff)
 		default:
-			draft, err := k.before(ctx, c)
+			draft, post, err := k.before(ctx, c)
 			if err != nil {
 				return err
 			}
-			drafts = append(drafts, draft)
+			back.drafts = append(back.drafts, draft)
+			if post != nil {
+				back.posts = append(back.posts, *post)
+			}
 		}
-		people = append(people, c.UserID)
+		back.people = append(back.people, c.UserID)
 		return nil
 	})
-	return drafts, made, people, err
+	return back, err
 }
 
-func (k *Keeper) putBack(ctx context.Context, drafts []kingdee.StaffDraft, made []string) (refused []string, err error) {
-	if len(drafts) > 0 {
-		results, err := k.cfg.Target.SaveStaff(ctx, drafts)
+func (k *Keeper) putBack(ctx context.Context, b back) (refused []string, err error) {
+	if len(b.drafts) > 0 {
+		results, err := k.cfg.Target.SaveStaff(ctx, b.drafts)
 		for _, result := range results {
 			if refusedBy(result.Err) {
 				refused = append(refused, result.Number+": "+refusalWords(result.Err))
@@ -120,16 +131,24 @@ func (k *Keeper) putBack(ctx context.Context, drafts []kingdee.StaffDraft, made 
 			return refused, fmt.Errorf("directory: put back: %w", err)
 		}
 	}
-	if len(made) > 0 {
-		if _, err := k.cfg.Target.Operate(ctx, k.cfg.Forms.Staff, kingdee.OpForbid, made...); err != nil {
+	no, err := k.place(ctx, b.posts)
+	for _, number := range slices.Sorted(maps.Keys(no)) {
+		refused = append(refused, number+": "+no[number])
+	}
+	if err != nil {
+		return refused, err
+	}
+	if len(b.made) > 0 {
+		if _, err := k.cfg.Target.Operate(ctx, k.cfg.Forms.Staff, kingdee.OpForbid, b.made...); err != nil {
 			return refused, fmt.Errorf("directory: forbid what the run made: %w", err)
 		}
 	}
 	return refused, nil
 }
 
-// before is the draft that puts the changed fields back.
-func (k *Keeper) before(ctx context.Context, c Change) (kingdee.StaffDraft, error) {
+// before is the draft that puts the changed fields back, and the post where it is
+// a record of its own.
+func (k *Keeper) before(ctx context.Context, c Change) (kingdee.StaffDraft, *placing, error) {
 	draft := kingdee.StaffDraft{ID: c.Staff, Number: c.Number}
 	post := kingdee.StaffPost{Primary: true}
 	for _, d := range c.Diffs {
@@ -147,23 +166,28 @@ func (k *Keeper) before(ctx context.Context, c Change) (kingdee.StaffDraft, erro
 		}
 	}
 	if !moves(c.Diffs) {
-		return draft, nil
+		return draft, nil, nil
 	}
-	if post.Department == "" { // only the position was changed, or there was no post before
+	apart := k.cfg.Rules.Posts == PostsNewStaff
+	if post.Department == "" || apart && post.Position == "" { // only the position was changed, or there was no post before
 		there, err := k.records(ctx, []Staff{{Number: c.Number}})
 		if err != nil {
-			return draft, err
+			return draft, nil, err
 		}
 		for _, record := range there[c.Number] {
 			if record.ID == c.Staff {
-				post.Department = record.Department
+				post.Department = firstOf(post.Department, record.Department)
+				post.Position = firstOf(post.Position, record.Position)
 			}
 		}
 	}
+	if apart && post.Department != "" {
+		return draft, &placing{staff: c.Number, department: post.Department, position: post.Position}, nil
+	}
 	var err error
 	if post.EntryID, err = k.mainPost(ctx, c.Staff); err != nil || post.Department == "" {
-		return draft, err
+		return draft, nil, err
 	}
 	draft.Posts = []kingdee.StaffPost{post}
-	return draft, nil
+	return draft, nil, nil
 }

@@ -239,8 +239,9 @@ type Change struct {
 	Refused string     `json:"refused,omitzero"` // Kingdee's words, or ours
 
 	known Known // what is known from now on
-	same  bool  // Kingdee has it so already
-	fresh bool  // to be submitted and audited
+	post  *placing
+	same  bool // Kingdee has it so already
+	fresh bool // to be submitted and audited
 }
 
 // changeOps are the ops that keep what was done, person by person.
@@ -345,7 +346,11 @@ func (k *Keeper) plan(ctx context.Context, s Staff, there []kingdee.StaffRecord,
 	case len(there) == 0:
 		c.Kind, c.fresh = Created, true
 		draft.CreateUser = k.cfg.Rules.CreateUser
-		draft.Posts = postOf(s, "")
+		if k.cfg.Rules.Posts == PostsNewStaff {
+			c.post = placingOf(s, kingdee.StaffRecord{})
+		} else {
+			draft.Posts = postOf(s, "")
+		}
 		c.known.View = view(s.after(kingdee.StaffRecord{}))
 		return c, draft, nil
 	}
@@ -364,11 +369,15 @@ func (k *Keeper) plan(ctx context.Context, s Staff, there []kingdee.StaffRecord,
 	draft.ID = record.ID
 	if moves(c.Diffs) {
 		c.Kind = Moved
-		entry, err := k.mainPost(ctx, record.ID)
-		if err != nil {
-			return c, draft, err
+		if k.cfg.Rules.Posts == PostsNewStaff {
+			c.post = placingOf(s, record)
+		} else {
+			entry, err := k.mainPost(ctx, record.ID)
+			if err != nil {
+				return c, draft, err
+			}
+			draft.Posts = postOf(s, entry)
 		}
-		draft.Posts = postOf(s, entry)
 	}
 	c.fresh = !record.Approved // a crash came between the save and the audit, or somebody left it there
 	c.same = len(c.Diffs) == 0 && len(s.More) == 0 && !c.fresh
@@ -434,7 +443,10 @@ func (k *Keeper) send(ctx context.Context, drafts []kingdee.StaffDraft, at []int
 	if err != nil {
 		return fmt.Errorf("directory: save staff: %w", err)
 	}
-	return k.approve(ctx, made, byID, changes)
+	if err := k.approve(ctx, made, byID, changes); err != nil {
+		return err
+	}
+	return k.placeChanged(ctx, changes)
 }
 
 // approve submits and audits what is not yet in force. One that was submitted

@@ -219,6 +219,7 @@ func empinfo() *form {
 				{"UseOrgId", c.organisation(s.OrgID)},
 				{"PostDept", c.department(s.DepartmentID)},
 				{"Post", c.position(s.PositionID)},
+				{"PostEntity", c.postEntries(s)},
 			}}
 		},
 		status: func(c *centre, i int) *string { return &c.tables.Staff[i].ForbidStatus },

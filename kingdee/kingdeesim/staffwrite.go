@@ -215,7 +215,10 @@ func writePosts() *writing {
 	return &writing{
 		store: storePost,
 		state: func(c *centre, row int) *string { return &c.tables.Posts[row].DocumentStatus },
-		touch: func(c *centre, row int) { c.tables.Posts[row].Modified = c.now() },
+		touch: func(c *centre, row int) {
+			c.tables.Posts[row].Modified = c.now()
+			c.showMain(c.tables.Posts[row])
+		},
 		remove: func(c *centre, row int) {
 			c.tables.Posts = slices.Delete(c.tables.Posts, row, row+1)
 			c.index()
@@ -223,7 +226,39 @@ func writePosts() *writing {
 	}
 }
 
-// storePost writes BD_NEWSTAFF.
+// showMain has a staff record show its main post, once that is audited.
+func (c *centre) showMain(p Post) {
+	if i, ok := c.staffByID[p.StaffID]; ok && p.First && p.ForbidStatus == Enabled && p.DocumentStatus == Audited {
+		rec := &c.tables.Staff[i]
+		rec.DepartmentID, rec.PositionID, rec.Modified = p.DepartmentID, p.PositionID, c.now()
+	}
+}
+
+// postEntries are the posts of a staff record as View shows them.
+func (c *centre) postEntries(staff Staff) []members {
+	list := []members{}
+	for _, i := range slices.Sorted(slices.Values(c.postsByPerson[staff.PersonID])) {
+		if p := c.tables.Posts[i]; p.StaffID == staff.ID {
+			list = append(list, members{
+				{"Id", p.ID}, {"IsFirstPost", p.First}, {"PostDept_Id", p.DepartmentID}, {"Post_Id", p.PositionID}, {"StaffStartDate", textOrNull(p.StartDate)},
+			})
+		}
+	}
+	return list
+}
+
+// hasMainPost reports whether another post of a staff record is the main one and
+// in use.
+func (c *centre) hasMainPost(staff, but int64) bool {
+	i, ok := c.staffByID[staff]
+	return ok && slices.ContainsFunc(c.postsByPerson[c.tables.Staff[i].PersonID], func(row int) bool {
+		p := c.tables.Posts[row]
+		return p.StaffID == staff && p.ID != but && p.First && p.ForbidStatus != Forbidden
+	})
+}
+
+// storePost writes BD_NEWSTAFF. A person holds any number of posts, one of them
+// as the main one (K76).
 func storePost(f *fields, row int) int {
 	c := f.centre
 	rec := Post{ForbidStatus: Enabled, OrgID: c.tables.Organisations[0].ID}
@@ -246,6 +281,9 @@ func storePost(f *fields, row int) int {
 		if o, isObject := value.(loose.Object); isObject {
 			f.inside(o, "FPOSTBILLEntity.", f.fresh).flag("FIsFirstPost", &rec.First)
 		}
+	}
+	if rec.First && rec.ForbidStatus != Forbidden && c.hasMainPost(rec.StaffID, rec.ID) {
+		f.fail("FIsFirstPost", "员工已存在主任岗")
 	}
 	if len(f.errors) > 0 {
 		return 0

@@ -15,12 +15,12 @@ import (
 
 // Milestone is one step of an approval on its way to a bill.
 type Milestone struct {
-	Step  string    `json:"step"`  // received, fetched, looking, saved, submitted, audited or written-back
+	Step  string    `json:"step"`  // received, fetched, looking, saved, submitted, attaching, audited or written-back
 	State string    `json:"state"` // done, failed, next or open
 	At    time.Time `json:"at,omitzero"`
 }
 
-// The steps in the order in which they are taken; audited and written-back are
+// The steps in the order in which they are taken; those after submitted are
 // there where the rule asks for them.
 const (
 	stepReceived    = "received"
@@ -39,8 +39,10 @@ func milestones(d billbook.Detail) []Milestone {
 		return []Milestone{{stepReceived, "done", d.Received}, {stepPassed, "done", at[stepPassed]}}
 	}
 	steps := []string{"fetched", "looking", "saved", "submitted"}
-	if !at["audited"].IsZero() {
-		steps = append(steps, "audited")
+	for _, wanted := range []string{"attaching", "audited"} {
+		if !at[wanted].IsZero() {
+			steps = append(steps, wanted)
+		}
 	}
 	if d.Commented {
 		steps = append(steps, stepWrittenBack)

@@ -3,6 +3,7 @@ package rulebook_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -157,6 +158,36 @@ func TestParseYida(t *testing.T) {
 	}
 	if _, rule, err = rulebook.Parse("source: approval\n"+good, defaults, nil); err != nil || rule.Source != approval.SourceApproval {
 		t.Errorf("%v %q", err, rule.Source)
+	}
+}
+
+// Everything that a rule can say can be written, and read again: a version that
+// lost something would be another rule.
+func TestTextIsWhole(t *testing.T) {
+	rule := ruleOf(t, good)
+	v := reflect.ValueOf(&rule).Elem()
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Name
+		if !v.Field(i).IsZero() || name == "Preview" { // whether it acts is no part of a rule
+			continue
+		}
+		switch f := v.Field(i); f.Kind() {
+		case reflect.String:
+			f.SetString(map[string]string{"Source": "yida", "OnRefused": "note", "Form": "GL_X"}[name] + map[string]string{"App": "APP_X1", "CommentAs": "1001"}[name])
+		case reflect.Bool:
+			f.SetBool(true)
+		case reflect.Int:
+			f.SetInt(2)
+		default:
+			t.Fatalf("%s: this test does not know how to fill it", name)
+		}
+		if f := v.Field(i); f.IsZero() {
+			t.Fatalf("%s: this test does not know what to fill it with", name)
+		}
+	}
+	_, again, err := rulebook.Parse(rulebook.Text("c1", rule), rulebook.Defaults{}, func(string, approval.Rule) error { return nil })
+	if diff := cmp.Diff(rule, again, cmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) })); err != nil || diff != "" {
+		t.Errorf("%v %s", err, diff)
 	}
 }
 

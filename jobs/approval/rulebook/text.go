@@ -31,6 +31,8 @@ type ruleText struct {
 	When         string      `yaml:"when,omitempty"`
 	Comment      *bool       `yaml:"comment,omitempty"`
 	CommentAs    string      `yaml:"comment_as,omitempty"`
+	Attachments  bool        `yaml:"attachments,omitempty"`
+	OnRefused    string      `yaml:"on_refused,omitempty"`
 	Aliases      []aliasText `yaml:"aliases,omitempty"`
 	Header       []fieldText `yaml:"header,omitempty"`
 	Rows         []tableText `yaml:"rows,omitempty"`
@@ -78,7 +80,7 @@ var beijing = time.FixedZone("UTC+8", 8*60*60)
 func (t ruleText) rule(since time.Time) approval.Rule {
 	r := approval.Rule{
 		Name: t.Name, Source: t.Source, App: t.App, Process: t.Process, DataCentre: t.DataCentre, Since: since, Template: t.Template, Form: t.Form, Version: t.Version,
-		Audit: t.Audit, When: t.When, NoComment: t.Comment != nil && !*t.Comment, CommentAs: t.CommentAs, Header: fieldsOf(t.Header),
+		Audit: t.Audit, When: t.When, NoComment: t.Comment != nil && !*t.Comment, CommentAs: t.CommentAs, Attachments: t.Attachments, OnRefused: t.OnRefused, Header: fieldsOf(t.Header),
 		Aliases: map[string]string{}, Dictionaries: map[string]map[string]string{},
 	}
 	if r.Source == "approval" { // the configuration's default, spelled out
@@ -116,7 +118,7 @@ func fieldsOf(list []fieldText) []approval.Field {
 func Text(corp string, r approval.Rule) string {
 	t := ruleText{
 		Name: r.Name, Source: r.Source, App: r.App, Process: r.Process, Corp: corp, DataCentre: r.DataCentre, Template: r.Template, Form: r.Form, Version: r.Version,
-		Audit: r.Audit, When: r.When, CommentAs: r.CommentAs, Header: textsOf(r.Header),
+		Audit: r.Audit, When: r.When, CommentAs: r.CommentAs, Attachments: r.Attachments, OnRefused: r.OnRefused, Header: textsOf(r.Header),
 	}
 	if !r.Since.IsZero() {
 		t.Since = r.Since.In(beijing).Format(time.DateOnly)

@@ -78,6 +78,7 @@ func TestRuleInTheConsole(t *testing.T) {
 		t.Errorf("the reason does not name %s: %s", number, told)
 	}
 	for _, lang := range languages {
+		ctx := enterConsole(t, tr, "manager01") // a tab's time is bounded, and these are many looks
 		for name, page := range map[string]appears{
 			"approvals": {"/admin/approvals", "#rules tbody th a"}, "rule": {rule, "#turn-off"}, "bills": {"/admin/bills", "#bills tbody th a"},
 			"bill": {bill, "#version"}, "bill-dead": {"/admin/bills/" + corpID + "/" + revoke, "#set"}, "bills-days": {"/admin/bills?state=booked&by=day&text=" + number, "#bills tbody th a"},
@@ -85,7 +86,8 @@ func TestRuleInTheConsole(t *testing.T) {
 			looksSound(t, ctx, tr, name, lang, page)
 		}
 	}
-	do(t, ctx, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(tr.gateway+bill), chromedp.WaitVisible("#kingdee"))
+	ctx = enterConsole(t, tr, "manager01")
+	do(t, ctx, chromedp.Navigate(tr.gateway+bill), chromedp.WaitVisible("#kingdee"))
 	if link := read(t, ctx, chromedp.Evaluate[string](`document.querySelector("#kingdee").href`)); !strings.HasPrefix(link, tr.gateway+"/launch/kingdee/expense/") {
 		t.Errorf("the deep link is %s", link)
 	}

@@ -32,6 +32,7 @@ type console struct {
 
 	imports  *admin.Imports  // outlives a reload: what is being written goes on
 	verifier *admin.Verifier // likewise
+	traffic  *admin.Traffic  // likewise: what is counted stays so
 }
 
 // SecretFile is where the emergency account's one-time secret is put.
@@ -63,6 +64,7 @@ func (s *Server) mountConsole(r *rooms, front *gateway.Gateway, settings gateway
 // openConsole makes what outlives a reload.
 func (s *Server) openConsole() {
 	s.console.imports = &admin.Imports{Store: s.store, Now: s.options.Now, Logger: s.options.Logger}
+	s.console.traffic = &admin.Traffic{Log: s.log, Logger: s.options.Logger, Now: s.options.Now}
 	s.console.verifier = &admin.Verifier{
 		Store: s.store, Recorder: recorder{s.log, s.metrics}, Replica: s.options.Replica,
 		Verify: s.verifyAudit, Now: s.options.Now, Logger: s.options.Logger,
@@ -124,7 +126,7 @@ func (s *Server) prepareConsole(ctx context.Context) {
 // consolePages are the rooms of the console.
 func (s *Server) consolePages(r *rooms) []admin.Page {
 	pages := []admin.Page{
-		&admin.Overview{Log: s.log, Health: s.consoleHealth, Rows: s.index, Now: s.options.Now},
+		s.overviewPage(r),
 		&admin.Audit{Log: s.log, Verifier: s.console.verifier, Corps: consoleCorps(r.config)},
 		&admin.Connections{Book: s.checkups, Peers: s.peerNames},
 		&admin.SetupPage{Book: s.checkups, Log: s.log, Began: s.began},
@@ -143,6 +145,15 @@ func (s *Server) consolePages(r *rooms) []admin.Page {
 		s.quotaPage(r),
 	}
 	return slices.Concat(pages, s.billPages(r), s.directoryPages(r))
+}
+
+// overviewPage is the first page.
+func (s *Server) overviewPage(r *rooms) *admin.Overview {
+	return &admin.Overview{
+		Traffic: s.console.traffic, Health: s.consoleHealth, Rows: s.index, Now: s.options.Now,
+		Requests: s.book.Waiting, Work: s.queue.Counts, Checkups: s.checkups,
+		Quotas: func(ctx context.Context) []admin.QuotaInfo { return quotas(ctx, r) },
+	}
 }
 
 func consoleCentres(cfg *config.Config) []admin.Centre {
@@ -228,6 +239,7 @@ var (
 	_ admin.Keeper   = (*session.Manager)(nil)
 	_ admin.Recorder = recorder{}
 	_ admin.Log      = (*audit.Log)(nil)
+	_ admin.Counter  = (*audit.Log)(nil)
 	_ admin.Search   = (*mapping.Index)(nil)
 
 	_ admin.AuditReader = (*audit.Log)(nil)

@@ -51,7 +51,7 @@ func (s *streams) tell() []admin.StreamInfo {
 func (s *Server) quotaPage(r *rooms) *admin.Quota {
 	return &admin.Quota{
 		Quotas:  func(ctx context.Context) []admin.QuotaInfo { return quotas(ctx, r) },
-		Streams: s.streams.tell, Now: s.options.Now,
+		Streams: s.streams.tell, Days: s.quotaHistory(r), Now: s.options.Now,
 	}
 }
 

@@ -250,7 +250,8 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) background() []func(context.Context) {
 	work := []func(context.Context){
 		func(ctx context.Context) { _ = s.sessions.Run(ctx) }, // it has no error to give
-		s.health.watch, s.repair, s.countSessions, s.retain, s.prepareConsole, s.index.Run, s.console.imports.Run, s.console.verifier.Run, s.checkups.Run, s.rulebook.Run, s.bills.Run, s.canary,
+		s.health.watch, s.repair, s.countSessions, s.retain, s.prepareConsole, s.index.Run, s.console.imports.Run, s.console.verifier.Run, s.checkups.Run,
+		s.console.traffic.Run, s.keepQuotaDays, s.rulebook.Run, s.bills.Run, s.canary,
 	}
 	if s.options.Config.Store.Driver != "sqlite" {
 		work = append(work, s.lane.keep, s.keepPresence, s.recoverLost)

@@ -222,6 +222,20 @@ func (b *Book) Open(ctx context.Context, after string, limit int) (list []Reques
 	return list, next, nil
 }
 
+// Waiting is how many requests are open.
+func (b *Book) Waiting(ctx context.Context) (n int, err error) {
+	for after := ""; ; {
+		page, err := b.cfg.Store.Scan(ctx, openPrefix, after, store.MaxPage)
+		if err != nil {
+			return 0, down(err)
+		}
+		if n += len(page); len(page) < store.MaxPage {
+			return n, nil
+		}
+		after = page[len(page)-1].Key
+	}
+}
+
 // Grant closes a request whose person can get in now. The caller has made the
 // row first.
 func (b *Book) Grant(ctx context.Context, by Actor, k Key) (Request, error) {

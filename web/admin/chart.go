@@ -62,7 +62,7 @@ func NewChart(bars []Bar) Chart {
 	if len(bars) == 0 {
 		return c
 	}
-	step := float64(chartWidth-chartLeft) / float64(len(bars))
+	step, every := float64(chartWidth-chartLeft)/float64(len(bars)), (len(bars)+7)/8 // eight labels have room on a phone
 	for i, bar := range bars {
 		x, y := chartLeft+step*float64(i), float64(chartHeight-chartBottom)
 		for _, part := range bar.Parts {
@@ -75,7 +75,7 @@ func NewChart(bars []Bar) Chart {
 				})
 			}
 		}
-		if i%3 == 0 {
+		if i%every == 0 {
 			c.Labels = append(c.Labels, Label{X: x + step/2, Y: chartHeight - 6, Text: bar.Label})
 		}
 	}

@@ -351,33 +351,3 @@ func TestExports(t *testing.T) {
 		t.Errorf("%d records", len(made))
 	}
 }
-
-// F15: whose fault a failure was, by hour, with rate and budget; and reads that
-// go on see only what is new.
-func TestOverview(t *testing.T) {
-	h := newHouse(t)
-	record := func(outcome audit.Outcome, reason string, n int) {
-		for range n {
-			must(t, h.log.Append(t.Context(), audit.Event{Action: audit.ActionSignIn, Outcome: outcome, Reason: reason, Actor: "dingcorp1/x"}))
-		}
-	}
-	record(audit.OK, "", 17)
-	record(audit.Refused, "KD-102", 4)
-	record(audit.Failed, "KD-111", 2)
-	record(audit.Failed, "KD-401", 1)
-	b := h.enter("auditor01")
-	for i := range 2 {
-		var p admin.Picture
-		decode(t, b.get("/admin/api/v1/overview"), &p)
-		if p.Faults["none"] != 17+i || p.Faults["user"] != 4 || p.Faults["dingtalk"] != 2 || p.Faults["kingdee"] != 1 || p.Faults["gateway"] != i || len(p.Hours) != 24 {
-			t.Fatalf("%+v", p)
-		}
-		if i == 0 && (p.Rate != 0.85 || p.Budget != 0) || i == 1 && p.Budget < 200 {
-			t.Errorf("rate %v, budget %v", p.Rate, p.Budget)
-		}
-		record(audit.OK, "", 1)
-		record(audit.Failed, "", 1)
-		h.clock.Advance(time.Minute)
-	}
-	b.get("/admin/").has(t, http.StatusOK, "KD-102", "the disk is full", "<svg")
-}

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"kdgate/identity"
+	"kdgate/jobs"
 	"kdgate/mapping"
 )
 
@@ -28,12 +28,16 @@ type Search interface {
 
 // Overview is the first page: how sign-ins go, what waits, who is well (F15, F31).
 type Overview struct {
-	Log    Log
-	Health func(ctx context.Context) []Health
-	Rows   Search // nil: no mapping in this console
-	Now    func() time.Time
+	Traffic *Traffic
+	Health  func(ctx context.Context) []Health
+	Rows    Search // nil: no mapping in this console
+	Now     func() time.Time
 
-	tally *tally
+	// What else stands there; nil: it does not.
+	Requests func(ctx context.Context) (int, error) // that are open
+	Work     func(ctx context.Context) ([]jobs.Count, error)
+	Checkups Checkups
+	Quotas   func(ctx context.Context) []QuotaInfo
 }
 
 // Mount implements Page.
@@ -41,7 +45,6 @@ func (o *Overview) Mount(rt *Router) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	o.tally = newTally(o.Log, o.Now)
 	rt.Link("overview", prefix, ToEveryRole)
 	rt.Add(
 		Route{Pattern: "GET " + prefix + "{$}", Access: ToEveryRole, Summary: "The overview.", Serve: o.page},
@@ -53,7 +56,7 @@ func (o *Overview) Mount(rt *Router) {
 				if err != nil {
 					return err
 				}
-				return v.JSON(http.StatusOK, picture)
+				return v.JSON(http.StatusOK, v.curtain(picture))
 			},
 		},
 	)
@@ -65,8 +68,9 @@ const target = 0.9998
 // Picture is the overview in numbers.
 type Picture struct {
 	At      time.Time      `json:"at"`
-	Hours   []HourCount    `json:"hours"`  // of the last day, the oldest first
-	Faults  map[string]int `json:"faults"` // of the day; none counts the good ones
+	Counted time.Time      `json:"counted,omitzero"` // up to when the log is counted; absent: the first count is under way
+	Hours   []HourCount    `json:"hours"`            // of the last day, the oldest first
+	Faults  map[string]int `json:"faults"`           // of the day; none counts the good ones
 	Reasons []Reason       `json:"reasons"`
 	// Rate is good ones out of those that no user's own fault ended, zero to
 	// one; minus one when there were none.
@@ -76,12 +80,16 @@ type Picture struct {
 	Budget  float64        `json:"budget"`
 	Mapping *mapping.Stats `json:"mapping,omitempty"`
 	Health  []Health       `json:"health"`
+	Waiting Waiting        `json:"waiting"`
+	Peers   []PeerHealth   `json:"peers"`  // as they were last tested
+	Quotas  []QuotaInfo    `json:"quotas"` // administrators only
 }
 
 // HourCount is one hour.
 type HourCount struct {
-	Start  time.Time      `json:"start"`
-	Faults map[string]int `json:"faults"`
+	Start  time.Time             `json:"start"`
+	Faults map[string]int        `json:"faults"`
+	Codes  map[identity.Code]int `json:"codes,omitempty"` // of failures
 }
 
 // Reason is one short code and how often it ended a try.
@@ -92,14 +100,14 @@ type Reason struct {
 }
 
 func (o *Overview) picture(ctx context.Context) (Picture, error) {
-	day, err := o.tally.day(ctx)
+	day, counted, err := o.Traffic.day(ctx)
 	if err != nil {
 		return Picture{}, identity.Fail(identity.Unavailable, identity.CodeAuditDown, "admin: %w", err)
 	}
-	p := Picture{At: o.Now().UTC(), Faults: map[string]int{}, Health: o.Health(ctx)}
+	p := Picture{At: o.Now().UTC(), Counted: counted, Faults: map[string]int{}, Health: o.Health(ctx)}
 	codes := map[identity.Code]int{}
 	for _, h := range day {
-		count := HourCount{Start: h.Start, Faults: map[string]int{}}
+		count := HourCount{Start: h.Start, Faults: map[string]int{}, Codes: h.Codes}
 		for i, name := range faults {
 			count.Faults[name] = h.Faults[i]
 			p.Faults[name] += h.Faults[i]
@@ -121,7 +129,7 @@ func (o *Overview) picture(ctx context.Context) (Picture, error) {
 		}
 		p.Mapping = &stats
 	}
-	return p, nil
+	return p, o.surround(ctx, &p)
 }
 
 // rates are the success rate and the part of the error budget that is used up.
@@ -138,46 +146,6 @@ func rates(byFault map[string]int) (rate, budget float64) {
 		return -1, 0
 	}
 	return float64(good) / float64(all), float64(ours) / (float64(all) * (1 - target))
-}
-
-// overviewView is the page.
-type overviewView struct {
-	Picture
-	Chart    Chart
-	Good     string // the rate in words
-	Spent    string // the budget in words
-	SpentPC  int    // 0 to 100, for the meter
-	Coverage *coverage
-	When     string
-	Mapper   bool // may follow the links into the mapping
-}
-
-func (o *Overview) view(v *Visit) (overviewView, error) {
-	picture, err := o.picture(v.R.Context())
-	if err != nil {
-		return overviewView{}, err
-	}
-	if !v.Who.May(ToMappers) {
-		picture.Mapping = nil
-	}
-	view := overviewView{Picture: picture, When: When(picture.At), Mapper: v.Who.May(ToMappers), Good: "—"}
-	if picture.Rate >= 0 {
-		view.Good = percent(picture.Rate)
-	}
-	view.Spent, view.SpentPC = strconv.FormatFloat(picture.Budget*100, 'f', 0, 64)+" %", int(min(picture.Budget, 1)*100)
-	if picture.Mapping != nil {
-		view.Coverage = coverageOf(*picture.Mapping)
-	}
-	bars := make([]Bar, 0, len(picture.Hours))
-	for _, h := range picture.Hours {
-		bar := Bar{Label: h.Start.In(beijing).Format("15")}
-		for _, name := range faults {
-			bar.Parts = append(bar.Parts, Part{Class: name, Name: v.Words.Word("fault", name), Value: h.Faults[name]})
-		}
-		bars = append(bars, bar)
-	}
-	view.Chart = NewChart(bars)
-	return view, nil
 }
 
 // percent never rounds up to a hundred: 99.996 is not "all of them".

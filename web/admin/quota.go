@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"time"
 )
 
@@ -39,10 +38,21 @@ type StreamInfo struct {
 	Code        string    `json:"code,omitempty"` // of the last failure
 }
 
+// QuotaDay is how much of a month was used up by the end of a day, or of what of
+// the day is over.
+type QuotaDay struct {
+	Corp  string `json:"corp"`
+	Kind  string `json:"kind"` // calls or events
+	Day   string `json:"day"`  // in UTC+8
+	Used  int64  `json:"used"`
+	Limit int64  `json:"limit"` // negative: none
+}
+
 // Quota is what DingTalk's limits leave, and how its events come in (F15).
 type Quota struct {
 	Quotas  func(ctx context.Context) []QuotaInfo
 	Streams func() []StreamInfo
+	Days    func(ctx context.Context) ([]QuotaDay, error) // of the last 400 days, each kind's oldest first; nil: none
 	Now     func() time.Time
 }
 
@@ -56,7 +66,11 @@ func (q *Quota) Mount(rt *Router) {
 		Route{Pattern: "GET " + pathQuota, Access: ToAdmin, Summary: "DingTalk's limits and events.", Serve: q.page},
 		Route{Pattern: "GET " + pathQuota + "/live", Access: ToAdmin, Live: true, Summary: "The moving part of DingTalk's limits and events.", Serve: q.live},
 		Route{Pattern: "GET " + apiPrefix + "quota", Access: ToAdmin, Summary: "DingTalk's limits and events.", Answer: QuotaState{}, Serve: func(v *Visit) error {
-			return v.JSON(http.StatusOK, q.state(v.R.Context()))
+			state, err := q.state(v.R.Context())
+			if err != nil {
+				return err
+			}
+			return v.JSON(http.StatusOK, state)
 		}},
 	)
 }
@@ -65,10 +79,17 @@ func (q *Quota) Mount(rt *Router) {
 type QuotaState struct {
 	Quotas  []QuotaInfo  `json:"quotas"`
 	Streams []StreamInfo `json:"streams"` // of this replica
+	Days    []QuotaDay   `json:"days"`
 }
 
-func (q *Quota) state(ctx context.Context) QuotaState {
-	return QuotaState{Quotas: append([]QuotaInfo{}, q.Quotas(ctx)...), Streams: append([]StreamInfo{}, q.Streams()...)}
+func (q *Quota) state(ctx context.Context) (QuotaState, error) {
+	state := QuotaState{Quotas: append([]QuotaInfo{}, q.Quotas(ctx)...), Streams: append([]StreamInfo{}, q.Streams()...), Days: []QuotaDay{}}
+	if q.Days == nil {
+		return state, nil
+	}
+	days, err := q.Days(ctx)
+	state.Days = append(state.Days, days...)
+	return state, err
 }
 
 // quotaView is the page.
@@ -81,65 +102,32 @@ type quotaView struct {
 // When is a time for the page.
 func (quotaView) When(t time.Time) string { return When(t) }
 
-// monthView is one monthly limit, drawn.
-type monthView struct {
-	Corp string
-	Kind string // calls or events
-	Month
-	Burn  burn
-	Until string // when it will be used up at this pace; empty: it lasts
-}
-
-// The size of a burn-down in its own units.
-const burnWidth, burnHeight = 300.0, 90.0
-
-// burn is what is left over the month: a line from full at its beginning to what
-// is left now, and on at the same pace.
-type burn struct {
-	Width, Height int
-	X, Y          string // now
-	EndX, EndY    string // where the pace leads to
-	Bad           bool   // before the month is over
-}
-
-// burnOf draws a month. It knows its beginning, now and its end; the pace is
-// the average of the month so far.
-func burnOf(m Month, now time.Time) (burn, time.Time) {
-	b := burn{Width: int(burnWidth), Height: int(burnHeight)}
-	began := m.Ends.In(beijing).AddDate(0, -1, 0)
-	whole, past := m.Ends.Sub(began).Seconds(), now.Sub(began).Seconds()
-	if m.Limit <= 0 || whole <= 0 || past <= 0 || past > whole {
-		return burn{}, time.Time{}
-	}
-	left := float64(max(m.Left, 0)) / float64(m.Limit)
-	x, y := burnWidth*past/whole, burnHeight*(1-left)
-	endX, endLeft := burnWidth, left-(1-left)*(whole-past)/past
-	var out time.Time
-	if endLeft < 0 {
-		seconds := past + left*past/(1-left)
-		endX, endLeft, b.Bad = burnWidth*seconds/whole, 0, true
-		out = began.Add(time.Duration(seconds * float64(time.Second)))
-	}
-	point := func(f float64) string { return strconv.FormatFloat(f, 'f', 1, 64) }
-	b.X, b.Y, b.EndX, b.EndY = point(x), point(y), point(endX), point(burnHeight*(1-endLeft))
-	return b, out
-}
-
-func (q *Quota) view(v *Visit) quotaView {
+func (q *Quota) view(v *Visit) (quotaView, error) {
 	now := q.Now()
-	view := quotaView{QuotaState: q.state(v.R.Context()), AsOf: When(now)}
-	for _, info := range view.Quotas {
-		for _, month := range [...]monthView{{Corp: info.Corp, Kind: "calls", Month: info.Calls}, {Corp: info.Corp, Kind: "events", Month: info.Events}} {
-			var out time.Time
-			if month.Burn, out = burnOf(month.Month, now); !out.IsZero() {
-				month.Until = When(out)
-			}
-			view.Months = append(view.Months, month)
-		}
+	state, err := q.state(v.R.Context())
+	if err != nil {
+		return quotaView{}, err
 	}
-	return view
+	view := quotaView{QuotaState: state, AsOf: When(now)}
+	for _, info := range view.Quotas {
+		view.Months = append(view.Months,
+			drawMonth(info.Corp, "calls", info.Calls, view.Days, now), drawMonth(info.Corp, "events", info.Events, view.Days, now))
+	}
+	return view, nil
 }
 
-func (q *Quota) page(v *Visit) error { return v.Page("quota", q.view(v)) }
+func (q *Quota) page(v *Visit) error {
+	view, err := q.view(v)
+	if err != nil {
+		return err
+	}
+	return v.Page("quota", view)
+}
 
-func (q *Quota) live(v *Visit) error { return v.Part("quota", "live", q.view(v)) }
+func (q *Quota) live(v *Visit) error {
+	view, err := q.view(v)
+	if err != nil {
+		return err
+	}
+	return v.Part("quota", "live", view)
+}

@@ -198,7 +198,7 @@ func newHouse(tb testing.TB, adjust ...func(*admin.Config)) *house {
 	h.consents, err = consent.New(consent.Config{Store: h.store, Recorder: h.log, Now: h.clock.Now})
 	must(tb, err)
 	h.build(append([]admin.Page{
-		&admin.Overview{Log: h.log, Health: wellness, Rows: h.index, Now: h.clock.Now}, &admin.Audit{Log: h.log, Verifier: verifier, Corps: []string{corp}},
+		h.overview(logger), &admin.Audit{Log: h.log, Verifier: verifier, Corps: []string{corp}},
 		&admin.Personal{Log: h.log, Corps: []string{corp}, Now: h.clock.Now, Holders: []admin.Holder{{Name: "mapping", Find: h.holdings}}},
 		&admin.Connections{Book: tests, Peers: func() []string { return []string{"dingtalk/" + corp, "host"} }},
 		&admin.ConsentPage{Register: h.consents, Corp: corp, Version: "2", Required: true, Known: func(context.Context) (int, error) { return 40, nil }},

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"log/slog"
 	"maps"
 	"sync"
 	"time"
@@ -17,6 +18,12 @@ type Log interface {
 	Search(ctx context.Context, q audit.Query) ([]audit.Record, error)
 }
 
+// Counter counts records of the log. It holds those of every replica.
+type Counter interface {
+	Tallies(ctx context.Context, actions []audit.Action, from time.Time) ([]audit.Tally, uint64, error)
+	TalliesAfter(ctx context.Context, actions []audit.Action, after uint64) ([]audit.Tally, uint64, error)
+}
+
 // The faults a sign-in or a launch can end in (F15).
 const (
 	faultNone = "none"
@@ -28,22 +35,29 @@ var faults = [...]string{faultNone, faultUser, "dingtalk", "kingdee", "gateway"}
 
 const (
 	tallyHours = 24
-	tallyPage  = 1000
 	tallyFresh = 3 * time.Second // several open overviews share one look at the log
-	tallyLate  = 2 * time.Minute // how late another replica's record may come in
+	tallyWait  = 60 * time.Millisecond
 )
 
-// tally counts sign-ins and launches by hour and by whose fault a failure was.
-// It reads each record of the log once: a refresh asks only for what is new.
-type tally struct {
-	log Log
-	now func() time.Time
+// Traffic counts sign-ins and launches by hour and by whose fault a failure was,
+// of all replicas. The first look asks the log's index for a whole day; after
+// that each record is counted once, when it comes into the file. It counts
+// beside the requests: a page waits a moment for it, and shows what is known.
+type Traffic struct {
+	Log    Counter
+	Logger *slog.Logger
+	Now    func() time.Time
+	Wait   time.Duration // for a count that is under way; 60 ms by default
 
-	mu     sync.Mutex
-	hours  map[time.Time]*hour
-	last   uint64    // newest record counted
-	read   time.Time // when the log was last looked at
-	newest time.Time // time of the newest record counted
+	once sync.Once
+	ask  chan struct{} // somebody wants a fresh count
+
+	mu    sync.Mutex
+	done  chan struct{} // closed when the count that is asked for is there
+	hours map[time.Time]*hour
+	upTo  uint64    // newest record counted
+	read  time.Time // when the log was last looked at; zero: never
+	err   error     // of the last look
 }
 
 // hour is what happened in one.
@@ -53,87 +67,103 @@ type hour struct {
 	Codes  map[identity.Code]int // of failures
 }
 
-func newTally(log Log, now func() time.Time) *tally {
-	return &tally{log: log, now: now, hours: map[time.Time]*hour{}}
-}
-
 // counted are the actions that are somebody's try to get in.
-var counted = [...]audit.Action{audit.ActionSignIn, audit.ActionMint}
+var counted = []audit.Action{audit.ActionSignIn, audit.ActionMint}
 
-// refresh counts what is new in the log.
-func (t *tally) refresh(ctx context.Context) error {
-	now := t.now()
-	if since := now.Sub(t.read); since >= 0 && since < tallyFresh {
-		return nil
+func (t *Traffic) init() {
+	t.once.Do(func() {
+		t.ask, t.done, t.hours = make(chan struct{}, 1), make(chan struct{}), map[time.Time]*hour{}
+		if t.Now == nil {
+			t.Now = time.Now
+		}
+		if t.Wait <= 0 {
+			t.Wait = tallyWait
+		}
+		if t.Logger == nil {
+			t.Logger = slog.New(slog.DiscardHandler)
+		}
+	})
+}
+
+// Run counts whenever a page asks, until ctx ends.
+func (t *Traffic) Run(ctx context.Context) {
+	t.init()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.ask:
+			t.refresh(ctx)
+		}
 	}
-	from := now.Truncate(time.Hour).Add(-(tallyHours - 1) * time.Hour)
-	if t.newest.After(from) {
-		from = t.newest
+}
+
+// refresh counts what is new in the log and tells those who wait.
+func (t *Traffic) refresh(ctx context.Context) {
+	now := t.Now()
+	first := now.Truncate(time.Hour).Add(-(tallyHours - 1) * time.Hour)
+	t.mu.Lock()
+	upTo, again := t.upTo, !t.read.IsZero() && now.Sub(t.read) < time.Hour && !now.Before(t.read)
+	t.mu.Unlock()
+	var fresh []audit.Tally
+	var err error
+	if again {
+		fresh, upTo, err = t.since(ctx, upTo)
+	} else { // never, or so long ago that the index is quicker; a clock that was set begins anew
+		fresh, upTo, err = t.Log.Tallies(ctx, counted, first)
 	}
-	fresh, err := t.fresh(ctx, from.Add(-tallyLate))
-	if err != nil {
-		return err
+	if err != nil && ctx.Err() == nil {
+		t.Logger.WarnContext(ctx, "the overview cannot count", "error", err)
 	}
-	for _, record := range fresh {
-		t.count(record)
-		t.last, t.newest = max(t.last, record.ID), later(t.newest, record.At)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err = err; err == nil {
+		if !again {
+			t.hours = map[time.Time]*hour{}
+		}
+		t.upTo, t.read = upTo, now
+		t.add(fresh, first)
 	}
-	t.read = now
+	close(t.done)
+	t.done = make(chan struct{})
+}
+
+// since counts everything that came after a record.
+func (t *Traffic) since(ctx context.Context, after uint64) (list []audit.Tally, upTo uint64, err error) {
+	for upTo = after; ; {
+		found, next, err := t.Log.TalliesAfter(ctx, counted, upTo)
+		if err != nil || next == upTo {
+			return list, upTo, err
+		}
+		list, upTo = append(list, found...), next
+	}
+}
+
+// add enters counts, and forgets hours that are over.
+func (t *Traffic) add(list []audit.Tally, first time.Time) {
+	for _, one := range list {
+		if one.Hour.Before(first) {
+			continue
+		}
+		h := t.hours[one.Hour]
+		if h == nil {
+			h = &hour{Start: one.Hour, Codes: map[identity.Code]int{}}
+			t.hours[one.Hour] = h
+		}
+		fault := faultNone
+		if one.Outcome != audit.OK {
+			fault = failureOf(identity.Code(one.Reason))
+			h.Codes[identity.Code(one.Reason)] += one.N
+		}
+		for i, name := range faults {
+			if name == fault {
+				h.Faults[i] += one.N
+			}
+		}
+	}
 	for start := range t.hours {
-		if now.Sub(start) > (tallyHours+1)*time.Hour {
+		if start.Before(first) {
 			delete(t.hours, start)
-		}
-	}
-	return nil
-}
-
-// fresh are the records of tries that were not counted yet.
-func (t *tally) fresh(ctx context.Context, from time.Time) ([]audit.Record, error) {
-	var fresh []audit.Record
-	for _, action := range counted {
-		q := audit.Query{Action: action, From: from, Limit: tallyPage}
-		for {
-			records, err := t.log.Search(ctx, q)
-			if err != nil {
-				return nil, err
-			}
-			for _, record := range records {
-				if record.ID > t.last {
-					fresh = append(fresh, record)
-				}
-			}
-			if len(records) < tallyPage {
-				break
-			}
-			q.Before = records[len(records)-1].Cursor()
-		}
-	}
-	return fresh, nil
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
-
-func (t *tally) count(record audit.Record) {
-	start := record.At.Truncate(time.Hour)
-	h := t.hours[start]
-	if h == nil {
-		h = &hour{Start: start, Codes: map[identity.Code]int{}}
-		t.hours[start] = h
-	}
-	code := identity.Code(record.Reason)
-	fault := faultNone
-	if record.Outcome != audit.OK {
-		fault = failureOf(code)
-		h.Codes[code]++
-	}
-	for i, name := range faults {
-		if name == fault {
-			h.Faults[i]++
 		}
 	}
 }
@@ -146,17 +176,35 @@ func failureOf(code identity.Code) string {
 	return "gateway"
 }
 
-// day gives the last hours, the oldest first, with empty ones where nothing happened.
-func (t *tally) day(ctx context.Context) ([]hour, error) {
+// day gives the last hours, the oldest first, with empty ones where nothing
+// happened. asOf is zero as long as nothing was counted yet.
+func (t *Traffic) day(ctx context.Context) (day []hour, asOf time.Time, err error) {
+	t.init()
+	now := t.Now()
+	t.mu.Lock()
+	age, done := now.Sub(t.read), t.done
+	t.mu.Unlock()
+	if age < 0 || age >= tallyFresh {
+		select {
+		case t.ask <- struct{}{}:
+		default: // somebody has asked already
+		}
+		timer := time.NewTimer(t.Wait)
+		defer timer.Stop()
+		select {
+		case <-done:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := t.refresh(ctx); err != nil {
-		return nil, err
+	if t.err != nil {
+		return nil, time.Time{}, t.err
 	}
-	now := t.now().Truncate(time.Hour)
-	day := make([]hour, 0, tallyHours)
+	this := now.Truncate(time.Hour)
 	for i := tallyHours - 1; i >= 0; i-- {
-		start := now.Add(-time.Duration(i) * time.Hour)
+		start := this.Add(-time.Duration(i) * time.Hour)
 		h := hour{Start: start}
 		if found := t.hours[start.UTC()]; found != nil {
 			h = *found
@@ -164,5 +212,5 @@ func (t *tally) day(ctx context.Context) ([]hour, error) {
 		}
 		day = append(day, h)
 	}
-	return day, nil
+	return day, t.read, nil
 }

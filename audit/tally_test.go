@@ -65,6 +65,42 @@ func TestTallies(t *testing.T) {
 	}
 }
 
+// TestTalliesOfAllReplicas: what another replica wrote is counted at its own
+// hour, once it is in this file, however late that is (F15, F31).
+func TestTalliesOfAllReplicas(t *testing.T) {
+	writer, _ := another(t, "node1")
+	reader, _ := another(t, "node2")
+	put := func(l *Log, n int) {
+		t.Helper()
+		for range n {
+			if err := l.Append(t.Context(), Event{Action: ActionMint, Outcome: OK, Actor: "dingcorp1/x"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	sum := func(list []Tally) (n int) {
+		for _, one := range list {
+			n += one.N
+		}
+		return n
+	}
+	put(writer, 7)
+	put(reader, 2)
+	first, upTo, err := reader.Tallies(t.Context(), []Action{ActionMint}, time.Time{})
+	if err != nil || sum(first) != 2 {
+		t.Fatalf("%v, %v", first, err)
+	}
+	carry(t, writer, reader)
+	later, _, err := reader.TalliesAfter(t.Context(), []Action{ActionMint}, upTo)
+	if err != nil || sum(later) != 7 {
+		t.Errorf("%v, %v", later, err)
+	}
+	whole, _, err := reader.Tallies(t.Context(), []Action{ActionMint}, time.Time{})
+	if err != nil || sum(whole) != 9 {
+		t.Errorf("%v, %v", whole, err)
+	}
+}
+
 // BenchmarkTallies measures the first count of a day over a big log, and one that
 // goes on. The figures of docs/performance.md come from -records 1000000.
 func BenchmarkTallies(b *testing.B) {

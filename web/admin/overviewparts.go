@@ -156,7 +156,7 @@ func (o *Overview) view(v *Visit) (overviewView, error) {
 	}
 	for _, info := range picture.Quotas {
 		if info.Calls.Limit > 0 {
-			view.Months = append(view.Months, drawMonth(info.Corp, "calls", info.Calls, nil, o.Now()))
+			view.Months = append(view.Months, drawMonth(monthView{Corp: info.Corp, Kind: "calls", Month: info.Calls}, nil, o.Now(), ""))
 		}
 	}
 	bars := make([]Bar, 0, len(picture.Hours))

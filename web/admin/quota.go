@@ -110,8 +110,9 @@ func (q *Quota) view(v *Visit) (quotaView, error) {
 	}
 	view := quotaView{QuotaState: state, AsOf: When(now)}
 	for _, info := range view.Quotas {
-		view.Months = append(view.Months,
-			drawMonth(info.Corp, "calls", info.Calls, view.Days, now), drawMonth(info.Corp, "events", info.Events, view.Days, now))
+		for _, month := range [...]monthView{{Corp: info.Corp, Kind: "calls", Month: info.Calls}, {Corp: info.Corp, Kind: "events", Month: info.Events}} {
+			view.Months = append(view.Months, drawMonth(month, view.Days, now, v.Words.T("quota.used")))
+		}
 	}
 	return view, nil
 }

@@ -47,7 +47,7 @@ func TestQuotaHistory(t *testing.T) {
 	b := h.enter("manager01")
 	page := b.get("/admin/quota")
 	page.has(t, http.StatusOK, `points="0,0 38.7,0.0 48.4,45.0 96.8,72.0"`, `class="burn before" points="0,0 150.0,45.0 300.0,81.0"`,
-		"2025-01 · 10000 1<", "2025-12 · 10000 3100", "2026-02 · 10000 9000", "Used in earlier months")
+		"2025-01 · Used 1<", "2025-12 · Used 3100", "2026-02 · Used 9000", "Used in earlier months")
 	if strings.Contains(page.body, "9999") || strings.Contains(page.body, "2026-03 ·") {
 		t.Error("another's days, or this month, are drawn among the earlier ones")
 	}

@@ -33,21 +33,22 @@ type burn struct {
 
 const mostPast = 12 // months
 
-// drawMonth draws a month with the days of it and of earlier ones.
-func drawMonth(corp, kind string, m Month, days []QuotaDay, now time.Time) monthView {
-	view := monthView{Corp: corp, Kind: kind, Month: m, Past: Chart{Empty: true}}
+// drawMonth draws a month with the days of it and of earlier ones; used is the
+// word for what earlier months used.
+func drawMonth(view monthView, days []QuotaDay, now time.Time, used string) monthView {
+	view.Past = Chart{Empty: true}
 	var own []QuotaDay
 	for _, day := range days {
-		if day.Corp == corp && day.Kind == kind {
+		if day.Corp == view.Corp && day.Kind == view.Kind {
 			own = append(own, day)
 		}
 	}
 	var out time.Time
-	if view.Burn, out = burnOf(m, own, now); !out.IsZero() {
+	if view.Burn, out = burnOf(view.Month, own, now); !out.IsZero() {
 		view.Until = When(out)
 	}
-	began := m.Ends.In(beijing).AddDate(0, -1, 0)
-	if past := pastMonths(own, began); len(past) > 0 {
+	began := view.Ends.In(beijing).AddDate(0, -1, 0)
+	if past := pastMonths(own, began, used); len(past) > 0 {
 		view.Past = NewChart(past)
 	}
 	return view
@@ -107,13 +108,13 @@ func burnLine(days []QuotaDay, began time.Time, upTo float64) string {
 }
 
 // pastMonths is what each month before the one that began has used.
-func pastMonths(days []QuotaDay, began time.Time) []Bar {
+func pastMonths(days []QuotaDay, began time.Time, used string) []Bar {
 	var bars []Bar
 	for _, day := range days {
 		if len(day.Day) != len(time.DateOnly) || day.Day >= began.Format(time.DateOnly) {
 			continue
 		}
-		bar := Bar{Label: day.Day[:len("2006-01")], Parts: []Part{{Class: "dingtalk", Name: strconv.FormatInt(day.Limit, 10), Value: int(day.Used)}}}
+		bar := Bar{Label: day.Day[:len("2006-01")], Parts: []Part{{Class: "dingtalk", Name: used, Value: int(day.Used)}}}
 		if last := len(bars) - 1; last >= 0 && bars[last].Label == bar.Label {
 			bars[last] = bar // a later day of the same month
 			continue

@@ -79,6 +79,7 @@ type Entry struct {
 	Corp        string         `json:"corp"`
 	UserID      string         `json:"userid"`
 	DataCentre  string         `json:"data_centre"`
+	Name        string         `json:"name,omitempty"`            // as DingTalk showed it at a sign-in; for people's eyes, never a key
 	UnionID     string         `json:"unionid,omitempty"`         // whose hire the row was made for; empty: bound at first sign-in (T19)
 	StaffNumber string         `json:"staff_number,omitempty"`    // FStaffNumber
 	LoginUser   string         `json:"login_user,omitempty"`      // 用户名称, SEC_User.FName, byte for byte

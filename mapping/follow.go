@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"kdgate/audit"
@@ -87,7 +88,7 @@ func (t *Table) keep(ctx context.Context, w walk, e *Entry, check Check) (_ Chec
 		check.User, check.Code = StateTaken, identity.CodeNotMapped
 	}
 	check.ForRow = e.Version
-	if !t.unconfirmed(e) && sameCheck(e.Check, check) && check.At.Sub(e.Check.At) < t.cfg.VerifyMaxAge/2 {
+	if e.Name == w.named(e.Name) && !t.unconfirmed(e) && sameCheck(e.Check, check) && check.At.Sub(e.Check.At) < t.cfg.VerifyMaxAge/2 {
 		return check, false, nil // a person who tries again and again writes nothing
 	}
 	_, err = t.write(ctx, func(x *tx) (*Entry, error) {
@@ -95,13 +96,25 @@ func (t *Table) keep(ctx context.Context, w walk, e *Entry, check Check) (_ Chec
 		if err != nil {
 			return nil, err
 		}
-		now.Check = check
+		now.Check, now.Name = check, w.named(now.Name)
 		if now.KingdeeID == "" && check.Code == "" {
 			now.KingdeeID = check.KingdeeID
 		}
 		return now, x.save(ctx, rowKey(w.key), now)
 	})
 	return check, false, err
+}
+
+// maxDisplayName is how many characters of a display name are kept.
+const maxDisplayName = 64
+
+// named is the name to keep in a row: that of the sign-in, else the one it has.
+func (w walk) named(before string) string {
+	name := []rune(strings.ToValidUTF8(w.assertion.Name, ""))
+	if len(name) == 0 {
+		return before
+	}
+	return string(name[:min(len(name), maxDisplayName)])
 }
 
 // follows reports whether a row takes over the login user that was found.
@@ -133,6 +146,7 @@ func (t *Table) takeOver(ctx context.Context, w walk, e *Entry, check *Check) (m
 		a := act{by: itself(w), way: byItself}
 		after := t.next(a, now, audit.ActionMappingChange)
 		after.LoginUser, after.Reason = check.LoginUser, "follows Kingdee"
+		after.Name = w.named(after.Name)
 		if now.UnionID == "" && w.assertion.UnionID != "" {
 			after.UnionID, after.Reason = w.assertion.UnionID, "follows Kingdee, bound at first sign-in"
 		}
@@ -246,7 +260,7 @@ func (t *Table) adopt(ctx context.Context, w walk, check Check) error {
 			return nil, err
 		}
 		check.ForRow = after.Version
-		after.Check, after.KingdeeID = check, check.KingdeeID
+		after.Check, after.KingdeeID, after.Name = check, check.KingdeeID, w.named("")
 		return after, to.save(ctx, rowKey(w.key), after)
 	})
 	return err

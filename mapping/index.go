@@ -256,7 +256,7 @@ func newIndexed(key string, e *Entry, names map[string]string) *indexed {
 		loginUser: e.LoginUser, number: e.StaffNumber, changed: e.Changed.At.UnixMilli(),
 		status: Status(shared(string(e.Status))), owner: Owner(shared(string(e.Owner))),
 		code: identity.Code(shared(string(e.Check.Code))), checked: !e.Check.At.IsZero(),
-		text: strings.Join([]string{skeleton(e.UserID), skeleton(e.StaffNumber), skeleton(e.LoginUser), skeleton(e.Note)}, "\x00"),
+		text: strings.Join([]string{skeleton(e.UserID), skeleton(e.StaffNumber), skeleton(e.LoginUser), skeleton(e.Note), skeleton(e.Name)}, "\x00"),
 	}
 	if e.Shared {
 		row.flags |= flagShared

@@ -192,3 +192,45 @@ func BenchmarkIndex(b *testing.B) {
 		})
 	}
 }
+
+// F13, F20: a person is found by the name they signed in with, whichever way
+// their row came to be; a later name replaces it without a new version of the
+// row, and whoever only looks leaves none.
+func TestNamesOfSignIns(t *testing.T) {
+	r := newRig(t)
+	x := r.follow(r.store)
+	for i, id := range []string{"u1", "u2", "u3"} {
+		r.kingdee.add(id, user(fmt.Sprint(i+1), "login-"+id))
+	}
+	r.create(mapping.Draft{Key: key("u2"), StaffNumber: "u2", LoginUser: "login-u2"})                      // open
+	r.create(mapping.Draft{Key: key("u3"), UnionID: "union-u3", StaffNumber: "u3", LoginUser: "login-u3"}) // of a hire
+	as := func(userid, name string) identity.Assertion {
+		a := proven(userid, "union-"+userid)
+		a.Name = name
+		return a
+	}
+	for _, id := range []string{"u1", "u2", "u3"} { // u1 has no row yet
+		_, err := r.Explain(t.Context(), as(id, "路人"), live)
+		must(t, err)
+		_, err = r.Resolve(t.Context(), as(id, "张"+id), live)
+		must(t, err)
+	}
+	r.until(x, mapping.Query{Filter: mapping.Filter{Text: "张u"}}, "u1", "u2", "u3")
+	if ids, _ := r.search(x, mapping.Query{Filter: mapping.Filter{Text: "路人"}}); len(ids) > 0 {
+		t.Errorf("a look named %v", ids)
+	}
+	before := r.get("u3")
+	r.clock.Advance(time.Hour)
+	_, err := r.Resolve(t.Context(), as("u3", strings.Repeat("长", 100)), live)
+	must(t, err)
+	after := r.get("u3")
+	if after.Version != before.Version || after.Name != strings.Repeat("长", 64) {
+		t.Errorf("version %d to %d, named %q", before.Version, after.Version, after.Name)
+	}
+	r.clock.Advance(time.Hour)
+	_, err = r.Resolve(t.Context(), as("u3", ""), live)
+	must(t, err)
+	if got := r.get("u3").Name; got != after.Name {
+		t.Errorf("a sign-in without a name took it away: %q", got)
+	}
+}

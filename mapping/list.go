@@ -59,7 +59,7 @@ func (f Filter) matchesText(e *Entry) bool {
 		return true
 	}
 	want := skeleton(f.Text)
-	for _, s := range []string{e.UserID, e.StaffNumber, e.LoginUser, e.Note} {
+	for _, s := range []string{e.UserID, e.StaffNumber, e.LoginUser, e.Note, e.Name} {
 		if strings.Contains(skeleton(s), want) {
 			return true
 		}

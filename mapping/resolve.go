@@ -186,6 +186,7 @@ func (t *Table) bind(ctx context.Context, w walk, e *Entry) error {
 		a := act{by: itself(w), way: byItself}
 		after := t.next(a, before, audit.ActionMappingChange)
 		after.UnionID, after.Reason = w.assertion.UnionID, "bound at first sign-in"
+		after.Name = w.named(after.Name)
 		after.Check.ForRow = after.Version
 		return stage(ctx, x, a, before, after)
 	})

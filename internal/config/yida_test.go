@@ -45,9 +45,10 @@ func TestYida(t *testing.T) {
 		Corps:       []Corp{{ID: "ding1", Yida: []YidaApp{{App: "APP_ONE"}, {App: "APP_TWO"}}}},
 		DataCentres: []DataCentre{{ID: "live"}},
 		Approvals: []Approval{
-			{Name: "a", Mode: "on", Source: "yida", Process: "FORM-1", Since: "2026-01-31"}, {Name: "b", Mode: "on", Source: "yida-form", App: "APP_TWO", Since: "2026-01-31"},
+			{Name: "a", Mode: "on", Source: "yida", Process: "FORM-1", Since: "2026-01-31", OnRefused: "dead"},
+			{Name: "b", Mode: "on", Source: "yida-form", App: "APP_TWO", Since: "2026-01-31", OnRefused: "dead"},
 		},
-		Search: Search{Overlap: 1, LookBack: 1},
+		Search: Search{Overlap: 1, LookBack: 1}, ApprovalFiles: ApprovalFile{MaxSize: 1, MaxMany: 1, Timeout: 1},
 	}
 	m := &Mistakes{}
 	if cfg.checkApprovals(m); len(*m) > 0 || cfg.Approvals[0].App != "APP_ONE" || cfg.Approvals[1].App != "APP_TWO" || !cfg.HasYida() {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -170,7 +171,7 @@ func (p *People) findRows(ctx context.Context, filter mapping.Filter, found *Fin
 	}
 	for _, e := range rows.Rows {
 		found.People = append(found.People, Finding{
-			Corp: e.Corp, UserID: e.UserID, DataCentre: e.DataCentre, StaffNumber: e.StaffNumber, LoginUser: e.LoginUser,
+			Corp: e.Corp, UserID: e.UserID, Name: e.Name, DataCentre: e.DataCentre, StaffNumber: e.StaffNumber, LoginUser: e.LoginUser,
 			Status: e.Status, Code: e.Check.Code,
 		})
 	}
@@ -189,7 +190,7 @@ func (p *People) findNames(ctx context.Context, text string, found *Findings) er
 	for i := range found.People {
 		f := &found.People[i]
 		who := identity.Subject{Corp: f.Corp, UserID: f.UserID}
-		f.Name, known[who] = named[who], true
+		f.Name, known[who] = cmp.Or(named[who], f.Name), true
 	}
 	for who, name := range named {
 		if !known[who] && len(found.People) < foundPeople {

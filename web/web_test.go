@@ -14,6 +14,8 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -98,15 +100,31 @@ func TestEveryCodeHasWords(t *testing.T) {
 	}
 }
 
-// Every key that a template names exists, and every key is named somewhere.
+// Every key that a template or a page's code names exists, and every key is
+// named somewhere.
 func TestTemplatesAndWordsAgree(t *testing.T) {
 	words := newPages(t).Catalogue().In("en")
 	named := map[string]bool{}
-	use := regexp.MustCompile(`\.T "([^"]+)"`)
-	for name, text := range templatesText(t) {
+	use := regexp.MustCompile(`\.T[ (]"([^"]+)"`)
+	texts := templatesText(t)
+	pages, err := filepath.Glob("admin/*.go")
+	if err != nil || len(pages) == 0 {
+		t.Fatal(pages, err)
+	}
+	for _, file := range pages {
+		if file == "admin/doc.go" { // its example is of no page
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[file] = string(text)
+	}
+	for name, text := range texts {
 		for _, match := range use.FindAllStringSubmatch(text, -1) {
 			named[match[1]] = true
-			if !words.Has(match[1]) {
+			if begun := strings.HasSuffix(match[1], "."); !begun && !words.Has(match[1]) {
 				t.Errorf("%s: no words for %s", name, match[1])
 			}
 		}

@@ -42,8 +42,8 @@ func TestEditConflict(t *testing.T) {
 	if got := edit(b, "2", "second"); got.StatusCode != http.StatusSeeOther {
 		t.Errorf("on purpose: %d", got.StatusCode)
 	}
-	edit(b, "3", "x\u202ey").has(t, http.StatusSeeOther)
-	if got := edit(b, "4", strings.Repeat("x", 501)); got.StatusCode != http.StatusBadRequest || !strings.Contains(got.body, "too long") {
+	edit(b, "3", "x\u202ey").has(t, http.StatusBadRequest)
+	if got := edit(b, "3", strings.Repeat("x", 501)); got.StatusCode != http.StatusBadRequest || !strings.Contains(got.body, "too long") {
 		t.Errorf("a note that is too long: %d", got.StatusCode)
 	}
 }

@@ -33,6 +33,7 @@ type operation struct {
 	quota   bool // costs monthly quota and can wait
 	counted bool // costs monthly quota and cannot
 	class   Class
+	probe   bool // asks for nobody: that a parameter is refused is nobody's mistake
 }
 
 // call is one use of an operation.
@@ -148,7 +149,9 @@ func (c *Client) finish(ctx context.Context, op operation, e *CallError, try int
 	if repeats && !op.single && try < e.rule.tries && fits(ctx, wait+wait/4) {
 		return &repeatable{error: c.public(e), wait: wait}
 	}
-	c.alerts.raise(ctx, e)
+	if !op.probe || !e.rule.aboutRecord() {
+		c.alerts.raise(ctx, e)
+	}
 	return c.public(e)
 }
 

@@ -30,6 +30,12 @@ type CallError struct {
 	op         operation
 }
 
+// WrongAgent reports whether DingTalk refused the AgentId.
+func (e *CallError) WrongAgent() bool { return e.rule.name == ruleAgent }
+
+// WrongProcess reports whether DingTalk does not know the process code.
+func (e *CallError) WrongProcess() bool { return e.rule.name == ruleProcess }
+
 // RetryAfter is how long DingTalk, or our own pause for its sake, leaves an API
 // alone: to call again earlier is in vain. It is false where the error says
 // nothing of the kind.

@@ -53,6 +53,13 @@ func defaultInvalidToken() []string {
 	return []string{"40014", "42001", "40001", "41001", "InvalidAuthentication"}
 }
 
+// Names of rules that are asked for elsewhere.
+const (
+	ruleParameter = "wrong_parameter"
+	ruleProcess   = "process_code"
+	ruleAgent     = "agent"
+)
+
 // Rules that do not hang on a reason.
 var (
 	ruleUnreachable = rule{
@@ -148,14 +155,18 @@ func setupEntries() []entry {
 			[]string{"40000", "AuthenticationFailed.MissingParameter"},
 		},
 		{fault("wrong_path", "DingTalk does not know a path of ours: check the endpoints"), []string{"22", "404"}},
-		{fault("wrong_parameter", "DingTalk refuses a parameter of ours"), []string{
+		{fault(ruleParameter, "DingTalk refuses a parameter of ours"), []string{
 			"400002", "40035", "40068", "40069",
 			"43004", "invalidMaxResults", "invalidEndTime", "invalidParameter*",
 			"invalidInstanceListIdsStartTime", "invalidNextToken", "invalidUserIds", "invalidInstanceComment*",
 		}},
 		{
-			setup("process_code", "DingTalk does not know a process code of the configuration: compare it with the address of the form's page"),
+			setup(ruleProcess, "DingTalk does not know a process code of the configuration: compare it with the address of the form's page"),
 			[]string{"invalidProcessCode", "processCodeError", "aflowProcessCodeIsError"},
+		},
+		{
+			setup(ruleAgent, "corps[].agent_id is not the AgentId of this application: compare it with the developer console"),
+			[]string{"40056"},
 		},
 		{ruleUnclear403, []string{"Forbidden"}},
 	}

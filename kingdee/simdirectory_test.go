@@ -288,7 +288,7 @@ func TestExamineForms(t *testing.T) {
 	s := newStage(t, nil)
 	c := s.client(t, func(cfg *kingdee.Config) { cfg.Forms.Department.Parent = "FNoSuchField" })
 	wrong := map[string]bool{}
-	for _, finding := range c.ExamineForms(t.Context(), expense, "GL_VOUCHER", "ER_Nothing") {
+	for _, finding := range append(c.ExamineForms(t.Context()), c.ExamineBills(t.Context(), expense, "GL_VOUCHER", "ER_Nothing")...) {
 		wrong[finding.Item] = finding.Err != nil
 		if finding.Err != nil && identity.KindOf(finding.Err) != identity.Misconfigured {
 			t.Errorf("%s: %v", finding.Item, finding.Err)
@@ -297,6 +297,31 @@ func TestExamineForms(t *testing.T) {
 	for form, want := range map[string]bool{"BD_Empinfo": false, "BD_Department": true, "HR_ORG_HRPOST": false, "BD_NEWSTAFF": false, expense: false, "GL_VOUCHER": false, "ER_Nothing": true} {
 		if got, asked := wrong[form]; !asked || got != want {
 			t.Errorf("%s: asked %t, wrong %t", form, asked, got)
+		}
+	}
+}
+
+// TestExamineBillsWithoutRights: whoever may not look a form up is told so, also
+// where Kingdee shows such a user nothing instead of refusing (SIM-K57), and whether
+// the form has bills or none.
+func TestExamineBillsWithoutRights(t *testing.T) {
+	for _, filled := range []bool{false, true} {
+		s := newStage(t, func(dc *kingdeesim.DataCentre) {
+			dc.Tables.Users[len(dc.Tables.Users)-1].NoRights = []string{expense}
+		})
+		if filled {
+			if _, err := s.sim.Put("", kingdeesim.Document{Form: expense, Model: map[string]any{"FBillNo": "DD-1"}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, refuses := range []bool{false, true} {
+			s.sim.SetSwitches(kingdeesim.Switches{NoRightsIsError: refuses})
+			for _, finding := range s.client(t, nil).ExamineBills(t.Context(), expense, "GL_VOUCHER") {
+				fault, _ := errors.AsType[*kingdee.Fault](finding.Err)
+				if blind := finding.Item == expense; (fault != nil) != blind || blind && fault.Name != "no-rights" {
+					t.Errorf("bills %t, refuses %t: %s: %v", filled, refuses, finding.Item, finding.Err)
+				}
+			}
 		}
 	}
 }

@@ -3,11 +3,13 @@ package app
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"kdgate/audit"
 	"kdgate/internal/checkup"
 	"kdgate/internal/config"
+	"kdgate/jobs/approval"
 	"kdgate/jobs/schedule"
 	"kdgate/mapping"
 	"kdgate/store/redisstore"
@@ -59,12 +61,19 @@ func (c *Core) newDoctor(peers []checkup.Peer) *checkup.Doctor {
 
 func vendorPeers(cfg *config.Config, v vendors, c *Core) []checkup.Peer {
 	var peers []checkup.Peer
+	rules := c.rulesToCheck(cfg)
 	for _, corp := range cfg.Corps {
-		app := checkup.App{Events: corp.Events, Directory: cfg.Directory.On() && cfg.Directory.Corp == corp.ID, Yida: yidaChecks(cfg, corp, v)}
+		app := checkup.App{
+			Events: corp.Events, Directory: cfg.Directory.On() && cfg.Directory.Corp == corp.ID, Yida: yidaChecks(cfg, corp, v),
+			Notices: corp.AgentID != "", Robots: robotsOf(cfg, corp.ID), // a rule about notices is not taken without an AgentId
+		}
+		app.Approvals, app.Comments = approvalChecks(rules[corp.ID])
 		peers = append(peers, checkup.DingTalkPeer(corp.ID, v.dingtalk[corp.ID].api, app))
 	}
 	for _, dc := range cfg.DataCentres {
-		centre := checkup.Centre{Address: dc.URL, Jobs: cfg.Directory.On() && cfg.Directory.DataCentre == dc.ID, Now: c.options.Now}
+		centre := checkup.Centre{
+			Address: dc.URL, Jobs: cfg.Directory.On() && cfg.Directory.DataCentre == dc.ID, Bills: billForms(rules, dc.ID), Now: c.options.Now,
+		}
 		// A wrong file shows as a client that could not be made.
 		if secure, err := clientTLS(dc.CAFile, dc.ClientCert, dc.ClientKey); err == nil {
 			centre.TLS = secure
@@ -75,6 +84,76 @@ func vendorPeers(cfg *config.Config, v vendors, c *Core) []checkup.Peer {
 		peers = append(peers, checkup.KingdeePeer(dc.ID, v.kingdee[dc.ID].api, centre))
 	}
 	return peers
+}
+
+// rulesToCheck are the rules whose approvals become bills, or will when they are
+// switched on, by organisation: those of the file, and where it is opened those of
+// the console that are in force. What is wrong with a rule is told elsewhere.
+func (c *Core) rulesToCheck(cfg *config.Config) map[string][]approval.Rule {
+	rules := map[string][]approval.Rule{}
+	add := func(corp string, rule approval.Rule) {
+		if made, err := approval.VersionOf(corp, rule); err == nil { // with what its template says
+			rules[corp] = append(rules[corp], made.Rule)
+		}
+	}
+	fixed, err := fixedRules(cfg)
+	if err != nil {
+		return rules
+	}
+	for _, f := range fixed {
+		add(f.Corp, f.Rule)
+	}
+	r := c.rooms.Load()
+	if r == nil || !cfg.ApprovalConsole {
+		return rules
+	}
+	if scene, err := r.scene(); err == nil {
+		inForce, _ := scene.Force(c.rulebook.Snapshot())
+		for corp, list := range inForce {
+			for _, rule := range list {
+				add(corp, rule)
+			}
+		}
+	}
+	return rules
+}
+
+// approvalChecks are the process codes of rules, each once, and whether a rule writes
+// under its approvals. Forms of Yida are looked at in Yida's own way.
+func approvalChecks(rules []approval.Rule) (processes []string, comments bool) {
+	for _, rule := range rules {
+		if rule.Source != approval.SourceApproval {
+			continue
+		}
+		comments = comments || !rule.NoComment
+		if !slices.Contains(processes, rule.Process) {
+			processes = append(processes, rule.Process)
+		}
+	}
+	return processes, comments
+}
+
+// billForms are the forms that rules write in a data centre, each once.
+func billForms(rules map[string][]approval.Rule, dataCentre string) []string {
+	forms := map[string]bool{}
+	for _, list := range rules {
+		for _, rule := range list {
+			if rule.DataCentre == dataCentre && rule.Form != "" {
+				forms[rule.Form] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(forms))
+}
+
+func robotsOf(cfg *config.Config, corp string) []string {
+	var names []string
+	for _, robot := range cfg.Robots {
+		if robot.Corp == corp {
+			names = append(names, robot.Name)
+		}
+	}
+	return names
 }
 
 func (c *Core) storePeer(r *rooms) checkup.Peer {

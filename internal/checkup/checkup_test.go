@@ -66,13 +66,20 @@ type ding struct {
 	quota  dingtalk.Quota
 	failed error
 	events []dingtalk.Event
+	uses   map[string]error // by the name of the probe
 }
 
 func (d ding) Probe(context.Context) (dingtalk.Report, error) { return d.report, d.err }
 func (d ding) FailedEvents(context.Context) ([]dingtalk.Event, bool, error) {
 	return d.events, false, d.failed
 }
-func (d ding) Quota(context.Context) dingtalk.Quota { return d.quota }
+func (d ding) Quota(context.Context) dingtalk.Quota                { return d.quota }
+func (d ding) ProbeStream(context.Context) error                   { return d.uses["stream"] }
+func (d ding) ProbeDepartments(context.Context) error              { return d.uses["departments"] }
+func (d ding) ProbeMembers(context.Context) error                  { return d.uses["members"] }
+func (d ding) ProbeApprovals(_ context.Context, code string) error { return d.uses[code] }
+func (d ding) ProbeComments(context.Context) error                 { return d.uses["comments"] }
+func (d ding) ProbeAgent(context.Context) error                    { return d.uses["agent"] }
 
 func report(checks ...dingtalk.Check) dingtalk.Report {
 	return dingtalk.Report{Corp: "dingcorp1", WholeCompany: true, Checks: checks}
@@ -120,10 +127,11 @@ func TestDingTalkCauses(t *testing.T) {
 }
 
 // king finds what it is told.
-type king struct{ findings, forms []kingdee.Finding }
+type king struct{ findings, forms, bills []kingdee.Finding }
 
 func (k king) Examine(context.Context) []kingdee.Finding                 { return k.findings }
-func (k king) ExamineForms(context.Context, ...string) []kingdee.Finding { return k.forms }
+func (k king) ExamineForms(context.Context) []kingdee.Finding            { return k.forms }
+func (k king) ExamineBills(context.Context, ...string) []kingdee.Finding { return k.bills }
 
 // F32: findings at Kingdee keep the vendor's row as their cause; what no call
 // tells is not called fine.
@@ -132,8 +140,9 @@ func TestKingdeeCauses(t *testing.T) {
 	found := examine(t, checkup.KingdeePeer("live", king{
 		findings: []kingdee.Finding{{Item: "BD_Empinfo"}, {Item: "SEC_User", Err: fault("login-refused")}, {Item: "clock", Err: errors.New("ahead")}},
 		forms:    []kingdee.Finding{{Item: "BD_Department", Err: fault("bad-request")}},
-	}, checkup.Centre{Jobs: true, Now: clock}))
-	for check, want := range map[string]string{"BD_Empinfo": "", "SEC_User": "kingdee-login-refused", "clock": "kingdee-time-refused", "BD_Department (jobs)": "kingdee-bad-request", "once-only": "kingdee-once-only"} {
+		bills:    []kingdee.Finding{{Item: "GL_VOUCHER", Err: fault("no-rights")}},
+	}, checkup.Centre{Jobs: true, Bills: []string{"GL_VOUCHER"}, Now: clock}))
+	for check, want := range map[string]string{"BD_Empinfo": "", "SEC_User": "kingdee-login-refused", "clock": "kingdee-time-refused", "BD_Department (jobs)": "kingdee-bad-request", "GL_VOUCHER (bills)": "kingdee-no-rights", "once-only": "kingdee-once-only"} {
 		if item, ok := found[check]; !ok || item.Cause != want {
 			t.Errorf("%s: %+v, want %s", check, item, want)
 		}

@@ -16,12 +16,28 @@ type DingTalk interface {
 	Probe(ctx context.Context) (dingtalk.Report, error)
 	FailedEvents(ctx context.Context) (events []dingtalk.Event, more bool, err error)
 	Quota(ctx context.Context) dingtalk.Quota
+	Uses
+}
+
+// Uses are the probes of what an application is used for beside sign-ins. None of
+// them leaves anything behind at DingTalk.
+type Uses interface {
+	ProbeStream(ctx context.Context) error
+	ProbeDepartments(ctx context.Context) error
+	ProbeMembers(ctx context.Context) error
+	ProbeApprovals(ctx context.Context, process string) error
+	ProbeComments(ctx context.Context) error
+	ProbeAgent(ctx context.Context) error
 }
 
 // App says what an organisation's application is used for.
 type App struct {
-	Directory bool   // the whole address book is read
-	Events    string // stream, callback, or empty
+	Directory bool     // the whole address book is read
+	Events    string   // stream, callback, or empty
+	Approvals []string // process codes whose approvals become bills
+	Comments  bool     // bills are told under their approvals
+	Notices   bool     // people get work notifications
+	Robots    []string // names of the robots that groups hear from
 	Yida      []YidaForm
 }
 
@@ -52,14 +68,7 @@ func DingTalkPeer(corp string, client DingTalk, app App) Peer {
 		if app.Events == "callback" {
 			items = append(items, failedItem(ctx, client))
 		}
-		for _, form := range app.Yida {
-			item := dingtalkItem(checkOf(form.Permission, form.Test(ctx)))
-			if item.Detail == "" {
-				item.Detail = form.Form
-			}
-			items = append(items, item)
-		}
-		return append(items, egressItem(report))
+		return append(append(items, useItems(ctx, client, app)...), egressItem(report))
 	}}
 }
 

@@ -16,15 +16,16 @@ import (
 // Kingdee is what is asked of a client of one data centre.
 type Kingdee interface {
 	Examine(ctx context.Context) []kingdee.Finding
-	ExamineForms(ctx context.Context, bills ...string) []kingdee.Finding
+	ExamineForms(ctx context.Context) []kingdee.Finding
+	ExamineBills(ctx context.Context, forms ...string) []kingdee.Finding
 }
 
 // Centre says what a data centre is used for.
 type Centre struct {
 	Address string      // of the server, to look at its certificate
 	TLS     *tls.Config // how it is verified
-	Jobs    bool        // jobs write there: their forms are asked too
-	Bills   []string    // bill forms that jobs write
+	Jobs    bool        // the directory writes there: its forms are asked too
+	Bills   []string    // bill forms that the rules of approvals write
 	Now     func() time.Time
 	// LinkTwice opens one link of an appointed visitor twice and reports whether the
 	// second time was taken; nil where nobody is appointed.
@@ -42,17 +43,27 @@ func KingdeePeer(id string, client Kingdee, centre Centre) Peer {
 			items = append(items, kingdeeItem(finding))
 		}
 		if centre.Jobs {
-			for _, finding := range client.ExamineForms(ctx, centre.Bills...) {
-				item := kingdeeItem(finding)
-				item.Check += " (jobs)"
-				items = append(items, item)
-			}
+			items = append(items, marked(client.ExamineForms(ctx), " (jobs)")...)
+		}
+		if len(centre.Bills) > 0 {
+			items = append(items, marked(client.ExamineBills(ctx, centre.Bills...), " (bills)")...)
 		}
 		if item, ok := remoteCertificate(ctx, centre); ok {
 			items = append(items, item)
 		}
 		return append(items, onceOnly(ctx, centre))
 	}}
+}
+
+// marked keeps forms apart that are looked at for different ends.
+func marked(findings []kingdee.Finding, end string) []Item {
+	items := make([]Item, 0, len(findings))
+	for _, finding := range findings {
+		item := kingdeeItem(finding)
+		item.Check += end
+		items = append(items, item)
+	}
+	return items
 }
 
 // onceOnly tries whether a used link opens Kingdee again.

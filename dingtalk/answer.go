@@ -41,6 +41,7 @@ type answer struct {
 	reason    string // sub_code, errcode or code, cleaned for logs
 	requestID string
 	body      strictjson.Text
+	decoded   bool   // into what the caller wants, already
 	text      string // errmsg or message: searched for hints, never compared, never logged
 	scopes    []string
 	// retryAfter is the header of that name, bounded: 0 when there is none.
@@ -67,9 +68,30 @@ type envelope struct {
 
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
+// whole is an answer that has the envelope among its own fields. Of large answers
+// the second reading costs as much as a third of the first.
+type whole interface {
+	// empty forgets what an earlier try left and gives the envelope.
+	empty() *envelope
+}
+
+// openEnvelope reads the envelope of a body, and with it the whole answer where
+// out can take both; the body of a refusal need not have that shape.
+func openEnvelope(body strictjson.Text, out any) (e envelope, decoded bool, err error) {
+	if w, ok := out.(whole); ok {
+		into := w.empty()
+		if body.Decode(w) == nil {
+			return *into, true, nil
+		}
+		w.empty()
+	}
+	err = body.Decode(&e)
+	return e, false, err
+}
+
 // readAnswer takes a response apart (reference 0.2). It never fails: what it
-// cannot read it calls unreadable.
-func readAnswer(h host, res peer.Response) answer {
+// cannot read it calls unreadable. Out is what the caller wants of it, or nil.
+func readAnswer(h host, res peer.Response, out any) answer {
 	body := bytes.TrimSpace(bytes.TrimPrefix(res.Body, byteOrderMark))
 	a := answer{status: res.Status, verdict: unreadable, retryAfter: retryAfter(res.Header)}
 	if bytes.HasPrefix(body, []byte("<")) {
@@ -84,11 +106,11 @@ func readAnswer(h host, res peer.Response) answer {
 	if err != nil {
 		return a
 	}
-	var e envelope
-	if err := checked.Decode(&e); err != nil {
+	e, decoded, err := openEnvelope(checked, out)
+	if err != nil {
 		return a
 	}
-	a.body = checked
+	a.body, a.decoded = checked, decoded
 	if text(e.Punish) == "deny" || text(e.Status) == "1111" {
 		a.verdict = banned
 		return a

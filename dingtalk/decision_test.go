@@ -103,7 +103,7 @@ func TestDecisionTable(t *testing.T) {
 	d := newDecisions(defaultInvalidToken())
 	for _, l := range looks {
 		t.Run(l.name, func(t *testing.T) {
-			a := readAnswer(l.op.host, peer.Response{Status: l.status, Header: jsonHeader(), Body: []byte(l.body)})
+			a := readAnswer(l.op.host, peer.Response{Status: l.status, Header: jsonHeader(), Body: []byte(l.body)}, nil)
 			if a.verdict != l.verdict || a.reason != l.reason {
 				t.Fatalf("verdict %d, reason %q; want %d, %q", a.verdict, a.reason, l.verdict, l.reason)
 			}
@@ -144,7 +144,7 @@ func TestNotAnAnswer(t *testing.T) {
 		"redirect":            {newHost, 302, `{}`, "application/json"},
 		"words":               {newHost, 503, `Service Unavailable`, "text/plain"},
 	} {
-		a := readAnswer(c.h, peer.Response{Status: c.status, Body: []byte(c.body), Header: http.Header{"Content-Type": {c.media}}})
+		a := readAnswer(c.h, peer.Response{Status: c.status, Body: []byte(c.body), Header: http.Header{"Content-Type": {c.media}}}, nil)
 		if a.verdict != unreadable {
 			t.Errorf("%s: verdict %d, reason %q", name, a.verdict, a.reason)
 		}
@@ -153,7 +153,7 @@ func TestNotAnAnswer(t *testing.T) {
 
 // TestErrcodeZeroWithSubCodeIsNoSuccess: the reason is sub_code when present.
 func TestErrcodeZeroWithSubCodeIsNoSuccess(t *testing.T) {
-	a := readAnswer(oldHost, peer.Response{Status: 200, Header: jsonHeader(), Body: []byte(`{"errcode":0,"sub_code":"60011"}`)})
+	a := readAnswer(oldHost, peer.Response{Status: 200, Header: jsonHeader(), Body: []byte(`{"errcode":0,"sub_code":"60011"}`)}, nil)
 	if a.verdict != refused || a.reason != "60011" {
 		t.Errorf("verdict %d, reason %q", a.verdict, a.reason)
 	}
@@ -163,13 +163,13 @@ func TestErrcodeZeroWithSubCodeIsNoSuccess(t *testing.T) {
 // nothing else of the vendor's text.
 func TestHints(t *testing.T) {
 	old := readAnswer(oldHost, peer.Response{Status: 200, Header: jsonHeader(), Body: []byte(
-		`{"errcode":88,"errmsg":"ding talk error[subcode=60011,submsg=应用尚未开通所需的权限：[qyapi_get_member]，点击链接申请并开通即可：https://open-dev.dingtalk.com/appscope/apply?content=dingabc%23qyapi_get_member, {requiredScopes=[qyapi_get_member]}]"}`)})
+		`{"errcode":88,"errmsg":"ding talk error[subcode=60011,submsg=应用尚未开通所需的权限：[qyapi_get_member]，点击链接申请并开通即可：https://open-dev.dingtalk.com/appscope/apply?content=dingabc%23qyapi_get_member, {requiredScopes=[qyapi_get_member]}]"}`)}, nil)
 	if h := hintsOf(old); h.scope != "qyapi_get_member" || h.link != "https://open-dev.dingtalk.com/appscope/apply?content=dingabc%23qyapi_get_member" {
 		t.Errorf("%+v", h)
 	}
 	for _, field := range []string{"AccessDeniedDetail", "accessdenieddetail"} {
 		a := readAnswer(newHost, peer.Response{Status: 403, Header: jsonHeader(), Body: []byte(
-			`{"code":"Forbidden.AccessDenied.AccessTokenPermissionDenied","` + field + `":{"requiredScopes":["Contact.User.Read"]}}`)})
+			`{"code":"Forbidden.AccessDenied.AccessTokenPermissionDenied","` + field + `":{"requiredScopes":["Contact.User.Read"]}}`)}, nil)
 		if h := hintsOf(a); h.scope != "Contact.User.Read" {
 			t.Errorf("%s: %+v", field, h)
 		}
@@ -241,7 +241,7 @@ func FuzzReadAnswer(f *testing.F) {
 		if old {
 			op = oldOp
 		}
-		a := readAnswer(op.host, peer.Response{Status: status, Header: jsonHeader(), Body: body})
+		a := readAnswer(op.host, peer.Response{Status: status, Header: jsonHeader(), Body: body}, nil)
 		if a.verdict == answered && !old && (status < 200 || status > 299) {
 			t.Fatalf("success with status %d", status)
 		}

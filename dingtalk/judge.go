@@ -19,7 +19,12 @@ func (c *Client) judge(ctx context.Context, k *call, res peer.Response, err erro
 	if at, err := http.ParseTime(res.Header.Get("Date")); err == nil {
 		c.skew.Store(int64(at.Sub(c.now().Truncate(time.Second))))
 	}
-	a := readAnswer(k.op.host, res)
+	out := k.out
+	counted, _ := out.(*sized)
+	if counted != nil {
+		out = counted.out
+	}
+	a := readAnswer(k.op.host, res, out)
 	if a.verdict == banned {
 		c.egress.ban.RecordFailure()
 		return c.answerError(k.op, ruleBanned, a)
@@ -37,11 +42,10 @@ func (c *Client) judge(ctx context.Context, k *call, res peer.Response, err erro
 		e.Ambiguous = true
 		return e
 	}
-	out := k.out
-	if s, ok := out.(*sized); ok {
-		s.size, out = len(a.body.Bytes()), s.out
+	if counted != nil {
+		counted.size = len(a.body.Bytes())
 	}
-	if out == nil {
+	if out == nil || a.decoded {
 		return nil
 	}
 	if err := a.body.Decode(out); err != nil {

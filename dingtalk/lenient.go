@@ -57,7 +57,10 @@ type listOf[T any] []T
 func (l *listOf[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	switch kind := dec.PeekKind(); kind {
 	case '[':
-		list := []T{} // empty is not absent
+		list := []T(*l)[:0]
+		if list == nil {
+			list = []T{} // empty is not absent
+		}
 		if err := json.UnmarshalDecode(dec, &list); err != nil {
 			return err
 		}
@@ -84,4 +87,38 @@ func (l *listOf[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	default:
 		return fmt.Errorf("not a list but %v", kind)
 	}
+}
+
+// ids is a listOf[number] for records of which there are many: it is read number
+// by number, without asking for a decoder of its own.
+type ids []int64
+
+// UnmarshalJSONFrom accepts what listOf does.
+func (l *ids) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	if dec.PeekKind() != '[' {
+		var other listOf[number]
+		if err := other.UnmarshalJSONFrom(dec); err != nil {
+			return err
+		}
+		for _, n := range other {
+			*l = append(*l, int64(n))
+		}
+		return nil
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	for dec.PeekKind() != ']' {
+		value, err := dec.ReadValue()
+		if err != nil {
+			return err
+		}
+		var n number
+		if err := n.UnmarshalJSON(value); err != nil {
+			return err
+		}
+		*l = append(*l, int64(n))
+	}
+	_, err := dec.ReadToken()
+	return err
 }

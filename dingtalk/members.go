@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"kdgate/identity"
 )
 
@@ -51,13 +53,29 @@ func (c *Client) Members(ctx context.Context, dept, from int64) iter.Seq2[Page, 
 	}
 }
 
-// memberList is an answer of user/list.
+// memberList is an answer of user/list. The envelope is part of it, so that the
+// largest answers there are get read once and not twice.
 type memberList struct {
+	envelope
 	Result struct {
-		HasMore *flag                 `json:"has_more"`
-		Next    number                `json:"next_cursor"`
-		List    *listOf[personRecord] `json:"list"`
+		HasMore *flag          `json:"has_more"`
+		Next    number         `json:"next_cursor"`
+		List    *memberRecords `json:"list"`
 	} `json:"result"`
+}
+
+func (m *memberList) empty() *envelope {
+	*m = memberList{}
+	return &m.envelope
+}
+
+// memberRecords is the list of a page, with room for a full one.
+type memberRecords listOf[personRecord]
+
+// UnmarshalJSONFrom reads it as any other list.
+func (m *memberRecords) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*m = make(memberRecords, 0, pageSize)
+	return (*listOf[personRecord])(m).UnmarshalJSONFrom(dec)
 }
 
 // members reads one page. What would end a walk early without saying so - a
@@ -89,7 +107,8 @@ func (c *Client) members(ctx context.Context, dept, cursor int64) (Page, error) 
 		page.Next = int64(r.Next)
 	}
 	page.People = make([]Person, 0, len(*r.List))
-	for _, one := range *r.List {
+	for i := range *r.List {
+		one := &(*r.List)[i]
 		if !validUserID(one.UserID) {
 			return Page{}, c.nonsense(opMembers, "userid")
 		}

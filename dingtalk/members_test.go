@@ -6,6 +6,7 @@ import (
 	"iter"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -41,9 +42,8 @@ func BenchmarkReadPage(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		var out memberList
-		a := readAnswer(oldHost, res)
-		if err := a.body.Decode(&out); err != nil {
-			b.Fatal(err)
+		if a := readAnswer(oldHost, res, &out); !a.decoded {
+			b.Fatal("the page was not read at once")
 		}
 		for i := range *out.Result.List {
 			_ = (*out.Result.List)[i].person("dingcorp1")
@@ -160,4 +160,83 @@ func BenchmarkMembers(b *testing.B) {
 			b.Fatal(err, ok)
 		}
 	}
+}
+
+// oddPages are answers of user/list that a lenient or a hasty reader gets wrong.
+var oddPages = []string{
+	`{"errcode":0,"result":{"has_more":false,"list":[{"userid":"u1","dept_id_list":[1,"2"]}]}}`,
+	`{"errcode":0,"result":{"has_more":"true","next_cursor":"100","list":[{"userid":"u1","dept_id_list":"[1,2]"}]}}`,
+	`{"errcode":0,"result":{"has_more":false,"list":[{"userid":"u1","dept_id_list":[]}]}}`,
+	`{"errcode":0,"result":{"has_more":false,"list":[{"userid":"u1","dept_id_list":[1.5]}]}}`,
+	`{"errcode":0,"result":{"has_more":false,"list":[{"userid":"u1","dept_id_list":null}]}}`,
+	`{"errcode":0,"result":{"has_more":false,"list":[{"userid":"u1","dept_id_list":[1,]}]}}`,
+	`{"errcode":0,"result":{"has_more":false,"list":[{"userid":"u1","dept_id_list":[1`,
+	`{"errcode":0,"result":{"has_more":false,"list":[{"userid":"u1","UserID":"u2"}]}}`,
+	`{"errcode":0,"result":{"has_more":false,"list":[{"userid":"u1","userid":"u2"}]}}`,
+	`{"errcode":0,"result":{"has_more":false,"list":null}}`,
+	`{"errcode":0,"result":{"has_more":false,"list":{"userid":"u1"}}}`,
+	`{"errcode":0,"result":"none"}`,
+	`{"errcode":"0","sub_code":"60011","result":{"list":[{"userid":"u1"}]}}`,
+	`{"errcode":60011,"errmsg":"no","result":"none"}`,
+	`{"errcode":{},"result":{"has_more":false,"list":[]}}`,
+	`{"errcode":1,"errcode":0,"result":{"has_more":false,"list":[]}}`,
+	`{"punish":"deny","result":[]}`,
+	`[]`, `null`, ``, `{`,
+}
+
+// samePage fails where an answer that is read at once says anything else than
+// one that is read envelope first: T5, and no refusal may be lost in a body of
+// another shape.
+func samePage(t *testing.T, body []byte) {
+	t.Helper()
+	res := peer.Response{Status: 200, Header: jsonHeader(), Body: body}
+	left, flagged := memberRecords{{UserID: "left by an earlier try"}}, flag(true)
+	var once, twice memberList
+	once.Result.List, once.Result.HasMore = &left, &flagged
+	a, b := readAnswer(oldHost, res, &once), readAnswer(oldHost, res, nil)
+	if a.verdict != b.verdict || a.reason != b.reason || a.text != b.text || a.requestID != b.requestID {
+		t.Fatalf("%q: %v %q at once, %v %q in two steps", body, a.verdict, a.reason, b.verdict, b.reason)
+	}
+	if b.verdict != answered {
+		return
+	}
+	if err := b.body.Decode(&twice); (err == nil) != a.decoded {
+		t.Fatalf("%q: read at once: %v; in two steps: %v", body, a.decoded, err)
+	}
+	if a.decoded && !reflect.DeepEqual(once.Result, twice.Result) {
+		t.Fatalf("%q: %+v at once, %+v in two steps", body, once.Result, twice.Result)
+	}
+}
+
+func TestReadAtOnce(t *testing.T) {
+	for _, body := range oddPages {
+		samePage(t, []byte(body))
+	}
+	samePage(t, []byte(pageOf(100, 0, true)))
+}
+
+// TestDepartmentIDs: ids are read as a listOf[number] is, whatever their form.
+func TestDepartmentIDs(t *testing.T) {
+	for _, body := range []string{`[1,2]`, `["1",2]`, `"[1,2]"`, `7`, `{}`, `[]`, `null`, `[null]`, `[1.5]`, `[1e3]`, `[[1]]`, `[1,]`, `[1`, `["x"]`, `[9223372036854775808]`} {
+		var direct ids
+		var general listOf[number]
+		first, second := strictjson.Decode([]byte(body), &direct), strictjson.Decode([]byte(body), &general)
+		if (first == nil) != (second == nil) || len(direct) != len(general) && second == nil {
+			t.Errorf("%s: %v %v, and as a list of numbers %v %v", body, direct, first, general, second)
+			continue
+		}
+		for i := range direct {
+			if second == nil && direct[i] != int64(general[i]) {
+				t.Errorf("%s: %v, and as a list of numbers %v", body, direct, general)
+			}
+		}
+	}
+}
+
+// FuzzReadAtOnce is TestReadAtOnce over whatever a stranger sends.
+func FuzzReadAtOnce(f *testing.F) {
+	for _, body := range oddPages {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) { samePage(t, body) })
 }

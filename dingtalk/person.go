@@ -93,26 +93,26 @@ func (c *Client) user(ctx context.Context, op operation, userid string) (personR
 // personRecord is the part of user/get and of the items of user/list that we
 // use. Absent fields stay empty.
 type personRecord struct {
-	UserID     string         `json:"userid"`
-	UnionID    string         `json:"unionid"`
-	Name       string         `json:"name"`
-	JobNumber  string         `json:"job_number"`
-	StateCode  string         `json:"state_code"`
-	Mobile     string         `json:"mobile"`
-	Telephone  string         `json:"telephone"`
-	Title      string         `json:"title"`
-	Email      string         `json:"email"`
-	OrgEmail   string         `json:"org_email"`
-	WorkPlace  string         `json:"work_place"`
-	Remark     string         `json:"remark"`
-	Manager    string         `json:"manager_userid"`
-	Extension  string         `json:"extension"`
-	HiredDate  number         `json:"hired_date"` // Unix milliseconds
-	Active     flag           `json:"active"`
-	Admin      flag           `json:"admin"`
-	Boss       flag           `json:"boss"`
-	Enterprise flag           `json:"exclusive_account"`
-	DeptIDs    listOf[number] `json:"dept_id_list"`
+	UserID     string `json:"userid"`
+	UnionID    string `json:"unionid"`
+	Name       string `json:"name"`
+	JobNumber  string `json:"job_number"`
+	StateCode  string `json:"state_code"`
+	Mobile     string `json:"mobile"`
+	Telephone  string `json:"telephone"`
+	Title      string `json:"title"`
+	Email      string `json:"email"`
+	OrgEmail   string `json:"org_email"`
+	WorkPlace  string `json:"work_place"`
+	Remark     string `json:"remark"`
+	Manager    string `json:"manager_userid"`
+	Extension  string `json:"extension"`
+	HiredDate  number `json:"hired_date"` // Unix milliseconds
+	Active     flag   `json:"active"`
+	Admin      flag   `json:"admin"`
+	Boss       flag   `json:"boss"`
+	Enterprise flag   `json:"exclusive_account"`
+	DeptIDs    ids    `json:"dept_id_list"`
 	// user/get
 	LeaderIn listOf[leaderRecord] `json:"leader_in_dept"`
 	Orders   listOf[orderRecord]  `json:"dept_order_list"`
@@ -144,13 +144,7 @@ func (r *personRecord) person(corp string) Person {
 		JobNumber: r.JobNumber, StateCode: r.StateCode, Mobile: r.Mobile, Telephone: r.Telephone, Title: r.Title,
 		Email: r.Email, OrgEmail: r.OrgEmail, WorkPlace: r.WorkPlace, Remark: r.Remark, Manager: r.Manager,
 		Active: bool(r.Active), Admin: bool(r.Admin), Boss: bool(r.Boss), Enterprise: bool(r.Enterprise),
-		HiredAt: milli(r.HiredDate), ExtensionText: r.Extension,
-	}
-	if len(r.DeptIDs) > 0 {
-		p.Departments = make([]int64, len(r.DeptIDs))
-		for i, id := range r.DeptIDs {
-			p.Departments[i] = int64(id)
-		}
+		HiredAt: milli(r.HiredDate), ExtensionText: r.Extension, Departments: r.DeptIDs,
 	}
 	for _, l := range r.LeaderIn {
 		if l.Leader {

@@ -6,6 +6,7 @@
 package peer
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -64,6 +65,7 @@ const (
 	defaultMaxBody  = 4 << 20
 	defaultMaxConns = 64
 	maxHeaderBytes  = 64 << 10
+	maxTrusted      = 256 << 10 // bytes that are set aside on the word of a Content-Length
 )
 
 // New makes a client with its own connection pool.
@@ -126,14 +128,30 @@ func (c *Client) Do(ctx context.Context, req *http.Request) (Response, error) {
 		return Response{}, &Error{Sent: sent.Load(), Err: withoutURL(err)}
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, c.maxBody+1))
+	body, err := c.read(res)
 	if err != nil {
 		return Response{}, &Error{Sent: true, Err: withoutURL(err)}
 	}
-	if int64(len(body)) > c.maxBody {
-		return Response{}, &Error{Sent: true, Err: ErrTooLarge}
-	}
 	return Response{Status: res.StatusCode, Header: res.Header, Body: body}, nil
+}
+
+// read reads the whole body. One whose length is announced and small is given
+// its room at once; growing towards it would cost several times as much.
+func (c *Client) read(res *http.Response) ([]byte, error) {
+	if res.ContentLength > c.maxBody {
+		return nil, ErrTooLarge
+	}
+	var body bytes.Buffer
+	if res.ContentLength > 0 && res.ContentLength <= maxTrusted {
+		body.Grow(int(res.ContentLength) + bytes.MinRead) // the rest is for the read that meets the end
+	}
+	if _, err := body.ReadFrom(io.LimitReader(res.Body, c.maxBody+1)); err != nil {
+		return nil, err
+	}
+	if int64(body.Len()) > c.maxBody {
+		return nil, ErrTooLarge
+	}
+	return body.Bytes(), nil
 }
 
 // Patient is a view of the client that waits up to timeout for an answer, for

@@ -15,6 +15,7 @@ type words struct {
 	mu     sync.Mutex
 	agreed map[string]bool
 	fails  error
+	read   int // how often all of it was
 }
 
 func (w *words) Agreed(_ context.Context, userid string) (bool, error) {
@@ -26,6 +27,7 @@ func (w *words) Agreed(_ context.Context, userid string) (bool, error) {
 func (w *words) All(context.Context) (map[string]bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.read++
 	all := map[string]bool{}
 	for userid := range w.agreed {
 		all[userid] = w.agreed[userid]
@@ -37,6 +39,13 @@ func (w *words) say(userid string, agreed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.agreed[userid] = agreed
+}
+
+// reads is how often all of the register was read.
+func (w *words) reads() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.read
 }
 
 func (w *words) fail(err error) {
@@ -113,6 +122,69 @@ func TestMinimum(t *testing.T) {
 	r.run(directory.Order{})
 	if s := r.staff("z1"); s.Name != "张三丰" || s.Mobile != "13800000001" {
 		t.Errorf("after the withdrawal: %+v", s)
+	}
+}
+
+// TestWithdrawnDuringARun proves F44 against the clock: who takes the consent back
+// after a run has read it, and before the run writes, is not carried over, new or
+// known, in one run or in one that goes on after an interruption; where the minimum
+// goes, only that does.
+func TestWithdrawnDuringARun(t *testing.T) {
+	for name, c := range map[string]struct {
+		known, minimum, interrupted bool
+		person, mobile              string // of l4 in Kingdee afterwards
+	}{
+		"somebody new":           {},
+		"somebody known":         {known: true, person: "李四", mobile: "13800000002"},
+		"the minimum":            {known: true, minimum: true, person: "李四四", mobile: "13800000002"},
+		"somebody new, minimum":  {minimum: true, person: "李四四"},
+		"after an interruption":  {interrupted: true},
+		"known, and interrupted": {known: true, interrupted: true, person: "李四", mobile: "13800000002"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			register := &words{agreed: map[string]bool{"z1": true, "l4": true}}
+			r := start(t, []dingtalksim.Person{withMobile("l4", "李四", "13800000002")}, func(cfg *directory.Config) { cfg.Consents, cfg.Minimum = register, c.minimum })
+			if c.known {
+				r.run(directory.Order{})
+			}
+			_, err := r.ding.ChangePerson(corp, "l4", func(p *dingtalksim.Person) error { p.Name, p.Mobile = "李四四", "13900000009"; return nil })
+			r.must(err)
+			before := register.reads()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			withdraw := sync.OnceFunc(func() {
+				if register.reads() == before {
+					t.Error("the register is not read yet")
+				}
+				register.say("l4", false)
+			})
+			run, err := r.Run(ctx, directory.Order{By: cli}, func(phase directory.Phase, _, _ int) {
+				if phase != directory.PhaseRead {
+					return
+				}
+				if withdraw(); c.interrupted {
+					cancel()
+				}
+			})
+			if c.interrupted {
+				if err == nil {
+					t.Fatalf("not interrupted: %+v", run)
+				}
+				run, err = r.Run(t.Context(), directory.Order{By: cli}, nil)
+			}
+			if err != nil || run.Ending == directory.Failed || (run.Counts.NoConsent == 1) == c.minimum {
+				t.Fatalf("%+v %v", run, err)
+			}
+			if r.has("l4") != (c.person != "") {
+				t.Fatalf("in Kingdee: %t", r.has("l4"))
+			}
+			if c.person == "" {
+				return
+			}
+			if s := r.staff("l4"); s.Name != c.person || s.Mobile != c.mobile {
+				t.Errorf("%+v", s)
+			}
+		})
 	}
 }
 

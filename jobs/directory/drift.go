@@ -54,12 +54,7 @@ func (w *walk) drift(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	byNumber := make(map[string]string, len(w.known))
-	for _, known := range w.known {
-		if known.State == Active && known.View != "" {
-			byNumber[known.Number] = known.UserID
-		}
-	}
+	var byNumber map[string]string
 	if w.drifted, err = w.driftedNumbers(ctx); err != nil {
 		return err
 	}
@@ -71,8 +66,11 @@ func (w *walk) drift(ctx context.Context) error {
 		if seen++; seen%100 == 0 {
 			w.progress(PhaseDrift, seen, 0)
 		}
+		if byNumber == nil { // most runs find nothing that has changed
+			byNumber = w.known.written()
+		}
 		userid, ours := byNumber[record.Number]
-		if known := w.known[userid]; !ours || known.Staff != record.ID || as(known, record) && !w.drifted[known.Number] {
+		if known := w.known.of(userid); !ours || known.Staff != record.ID || as(known, record) && !w.drifted[known.Number] {
 			continue
 		}
 		known, there, err := w.Known(ctx, userid) // an event may have written it meanwhile
@@ -136,7 +134,7 @@ func (w *walk) judgeDrift(ctx context.Context, known Known, record kingdee.Staff
 	if err != nil {
 		return fmt.Errorf("directory: read %s: %w", known.UserID, err)
 	}
-	s, err := w.cfg.Rules.staffOf(person, known.Home, w.given[known.UserID].Number)
+	s, err := w.cfg.Rules.staffOf(&person, known.Home, w.given[known.UserID].Number)
 	if err == nil {
 		s, err = w.permitNow(ctx, s)
 	}

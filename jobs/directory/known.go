@@ -79,17 +79,6 @@ func decodeKnown(entry store.Entry) (Known, error) {
 	return known, err
 }
 
-// everybody reads what is known of all people.
-func (k *Keeper) everybody(ctx context.Context) (map[string]Known, error) {
-	all := map[string]Known{}
-	err := scan(ctx, k.cfg.Store, personPrefix+k.cfg.Corp+"/", func(entry store.Entry) error {
-		known, err := decodeKnown(entry)
-		all[known.UserID] = known
-		return err
-	})
-	return all, err
-}
-
 // keep are the ops that write what is known of a person over the version that
 // was read, so that a run never undoes what an event wrote meanwhile. A number
 // that is new to the person is claimed for good: whoever got it next would get

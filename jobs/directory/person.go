@@ -95,7 +95,7 @@ func (k *Keeper) Refresh(ctx context.Context, userid, why string) error {
 	if err != nil {
 		return err
 	}
-	home := t.home(person, known.Home)
+	home := t.home(&person, known.Home)
 	if home == 0 && len(k.cfg.Rules.Scope) > 0 {
 		return nil // outside the scope: left alone
 	}
@@ -103,7 +103,7 @@ func (k *Keeper) Refresh(ctx context.Context, userid, why string) error {
 	if err != nil {
 		return err
 	}
-	s, err := k.cfg.Rules.staffOf(person, home, given.Number)
+	s, err := k.cfg.Rules.staffOf(&person, home, given.Number)
 	if err == nil {
 		s, err = k.permitNow(ctx, s)
 	}
@@ -216,7 +216,7 @@ func (k *Keeper) unclaimed(ctx context.Context, s Staff) error {
 func (k *Keeper) active(ctx context.Context) (int, error) {
 	all, err := k.everybody(ctx)
 	n := 0
-	for _, known := range all {
+	for known := range all.all() {
 		if known.State == Active {
 			n++
 		}
@@ -238,7 +238,7 @@ func (k *Keeper) returned(known Known) ([]store.Op, error) {
 func (k *Keeper) Waiting(ctx context.Context) ([]Known, error) {
 	all, err := k.everybody(ctx)
 	var list []Known
-	for _, known := range all {
+	for known := range all.all() {
 		if known.State == Waiting {
 			list = append(list, known)
 		}

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -44,19 +43,19 @@ const extensionPrefix = "extension:"
 var china = time.FixedZone("UTC+8", 8*60*60)
 
 // plain are the attributes that rules may name.
-var plain = map[string]func(dingtalk.Person) string{
-	"userid":     func(p dingtalk.Person) string { return p.UserID },
-	"job_number": func(p dingtalk.Person) string { return p.JobNumber },
-	"telephone":  func(p dingtalk.Person) string { return p.Telephone },
-	"email":      func(p dingtalk.Person) string { return p.Email },
-	"org_email":  func(p dingtalk.Person) string { return p.OrgEmail },
-	"work_place": func(p dingtalk.Person) string { return p.WorkPlace },
-	"remark":     func(p dingtalk.Person) string { return p.Remark },
-	"title":      func(p dingtalk.Person) string { return p.Title },
+var plain = map[string]func(*dingtalk.Person) string{
+	"userid":     func(p *dingtalk.Person) string { return p.UserID },
+	"job_number": func(p *dingtalk.Person) string { return p.JobNumber },
+	"telephone":  func(p *dingtalk.Person) string { return p.Telephone },
+	"email":      func(p *dingtalk.Person) string { return p.Email },
+	"org_email":  func(p *dingtalk.Person) string { return p.OrgEmail },
+	"work_place": func(p *dingtalk.Person) string { return p.WorkPlace },
+	"remark":     func(p *dingtalk.Person) string { return p.Remark },
+	"title":      func(p *dingtalk.Person) string { return p.Title },
 	"hired_at":   hired,
 }
 
-func hired(p dingtalk.Person) string {
+func hired(p *dingtalk.Person) string {
 	if p.HiredAt.IsZero() {
 		return ""
 	}
@@ -64,7 +63,7 @@ func hired(p dingtalk.Person) string {
 }
 
 // attribute is what a rule's From names.
-func attribute(p dingtalk.Person, from string) string {
+func attribute(p *dingtalk.Person, from string) string {
 	if name, ok := strings.CutPrefix(from, extensionPrefix); ok {
 		return strings.TrimSpace(p.Extension()[name])
 	}
@@ -80,7 +79,17 @@ var (
 	errTwice    = errors.New("员工编号与另一人相同")
 )
 
-var staffNumber = regexp.MustCompile(`^[0-9A-Za-z_-]{1,64}$`)
+// isStaffNumber reports whether Kingdee takes text as the number of a record.
+func isStaffNumber(text string) bool {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case '0' <= c && c <= '9', 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return text != "" && len(text) <= 64
+}
 
 // maxName is the length of a staff name in bytes that Kingdee is given.
 const maxName = 200
@@ -89,7 +98,7 @@ const maxName = 200
 // the person still belongs to it, otherwise the one deepest in the tree, and of
 // those the oldest. DingTalk names none (reference 5.3), and a choice that
 // depended on its order would move people back and forth.
-func (t tree) home(p dingtalk.Person, before int64) int64 {
+func (t tree) home(p *dingtalk.Person, before int64) int64 {
 	var best int64
 	for _, id := range p.Departments {
 		if !t.holds(id) {
@@ -107,7 +116,7 @@ func (t tree) home(p dingtalk.Person, before int64) int64 {
 
 // staffOf derives a person's record; given is a number that wins over the rule.
 // An error sets the person aside.
-func (r Rules) staffOf(p dingtalk.Person, home int64, given string) (Staff, error) {
+func (r Rules) staffOf(p *dingtalk.Person, home int64, given string) (Staff, error) {
 	s := Staff{
 		UserID: p.UserID, UnionID: p.UnionID, Number: firstOf(given, attribute(p, r.Number)), Name: strings.TrimSpace(p.Name),
 		Mobile: p.Mobile, Email: firstOf(p.OrgEmail, p.Email), Home: home, Joined: hired(p),
@@ -119,7 +128,7 @@ func (r Rules) staffOf(p dingtalk.Person, home int64, given string) (Staff, erro
 	switch {
 	case s.Number == "":
 		return s, errNoNumber
-	case !staffNumber.MatchString(s.Number):
+	case !isStaffNumber(s.Number):
 		return s, fmt.Errorf("%w: %q", errNumber, s.Number)
 	case s.Name == "":
 		return s, errNoName
@@ -132,7 +141,7 @@ func (r Rules) staffOf(p dingtalk.Person, home int64, given string) (Staff, erro
 	return r.withMore(s, p)
 }
 
-func (r Rules) withMore(s Staff, p dingtalk.Person) (Staff, error) {
+func (r Rules) withMore(s Staff, p *dingtalk.Person) (Staff, error) {
 	for _, rule := range r.More {
 		text := attribute(p, rule.From)
 		if text == "" {
@@ -162,7 +171,8 @@ func firstOf(texts ...string) string {
 // print is what tells one state of a record from another: a hash over every
 // field, each with its length before it (T24).
 func (s Staff) print() string {
-	fields := []string{s.UserID, s.UnionID, s.Number, s.Name, s.Mobile, s.Email, s.Department, s.Position, s.Joined}
+	var room [32]string // everybody is printed in every run
+	fields := append(room[:0], s.UserID, s.UnionID, s.Number, s.Name, s.Mobile, s.Email, s.Department, s.Position, s.Joined)
 	for _, v := range s.More {
 		fields = append(fields, v.Field, v.Text)
 	}
@@ -170,7 +180,8 @@ func (s Staff) print() string {
 }
 
 func printOf(fields ...string) string {
-	var text []byte
+	var room [512]byte
+	text := room[:0]
 	for _, field := range fields {
 		text = binary.AppendUvarint(text, uint64(len(field)))
 		text = append(text, field...)

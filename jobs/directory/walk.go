@@ -21,7 +21,7 @@ type walk struct {
 	run      *Run
 	progress Progress
 	tree     tree
-	known    map[string]Known
+	known    roll
 	given    map[string]Given // staff numbers given by hand, by userid
 	agrees   map[string]bool  // who has agreed; nil: nobody is asked
 	drifted  map[string]bool  // staff numbers whose drift waits
@@ -157,7 +157,7 @@ func (w *walk) knownBeforehand(ctx context.Context) error {
 // takeUp reads the pages that this run has kept already and gives how far each
 // department is.
 func (w *walk) takeUp(ctx context.Context) (map[int64]page, error) {
-	w.seen = map[string]bool{}
+	w.seen = make(map[string]bool, len(w.known))
 	done := map[int64]page{}
 	err := scan(ctx, w.cfg.Store, pagePrefix+w.cfg.Corp+"/"+w.run.ID+"/", func(entry store.Entry) error {
 		p, err := decode[page](entry)
@@ -195,8 +195,10 @@ func (w *walk) department(ctx context.Context, id, from int64) error {
 func (w *walk) keepPage(ctx context.Context, got dingtalk.Page) error {
 	w.mu.Lock()
 	p := page{Department: got.Department, Next: got.Next, Last: got.Last, Bytes: got.Bytes}
-	fresh := got.People[:0:0]
-	for _, person := range got.People {
+	p.Seen = make([]string, 0, len(got.People))
+	fresh := make([]*dingtalk.Person, 0, len(got.People))
+	for i := range got.People {
+		person := &got.People[i]
 		if !w.seen[person.UserID] {
 			w.seen[person.UserID] = true
 			p.Seen = append(p.Seen, person.UserID)
@@ -221,8 +223,8 @@ func (w *walk) keepPage(ctx context.Context, got dingtalk.Page) error {
 
 // compare puts a person where they belong on the page. The map of the known is
 // not written while a run reads.
-func (w *walk) compare(p *page, person dingtalk.Person) {
-	known := w.known[person.UserID]
+func (w *walk) compare(p *page, person *dingtalk.Person) {
+	known := w.known.of(person.UserID)
 	s, err := w.cfg.Rules.staffOf(person, w.tree.home(person, known.Home), w.given[person.UserID].Number)
 	if err == nil {
 		s, err = w.cfg.permit(s, w.agrees[person.UserID])
@@ -246,24 +248,42 @@ func (w *walk) judge(ctx context.Context) error {
 	}
 	w.run.Counts = Counts{Headcount: w.run.Counts.Headcount, Departments: w.run.Counts.Departments}
 	w.run.Notes = slices.DeleteFunc(w.run.Notes, func(n Note) bool { return n.Who != "" })
-	claims := map[string][]string{} // number → userids that are to have it
-	for _, known := range w.known {
+	claims := claims{first: make(map[string]string, len(w.known)), more: map[string][]string{}}
+	for known := range w.known.all() {
 		if known.Number != "" { // a leaver's too: whoever gets it next would get their login user (T19)
-			claims[known.Number] = append(claims[known.Number], known.UserID)
+			claims.add(known.Number, known.UserID)
 		}
 	}
 	if err := w.pages(ctx, func(_ string, p page) error { w.count(p, claims); return nil }); err != nil {
 		return err
 	}
-	for _, userids := range claims {
-		if len(userids) > 1 {
-			if err := w.refuseTwice(ctx, claims); err != nil {
-				return err
-			}
-			break
+	if len(claims.more) > 0 {
+		if err := w.refuseTwice(ctx, claims); err != nil {
+			return err
 		}
 	}
 	return w.findLeavers(ctx)
+}
+
+// claims are the userids that have or are to have a staff number.
+type claims struct {
+	first map[string]string
+	more  map[string][]string // of the few numbers with several, those behind the first
+}
+
+func (c claims) add(number, userid string) {
+	first, there := c.first[number]
+	switch {
+	case !there:
+		c.first[number] = userid
+	case first != userid && !slices.Contains(c.more[number], userid):
+		c.more[number] = append(c.more[number], userid)
+	}
+}
+
+// of are all who claim a number.
+func (c claims) of(number string) []string {
+	return append([]string{c.first[number]}, c.more[number]...)
 }
 
 // recall reads again what read knew, in a run that was taken up behind it.
@@ -289,7 +309,7 @@ func (w *walk) pages(ctx context.Context, fn func(key string, p page) error) err
 	})
 }
 
-func (w *walk) count(p page, claims map[string][]string) {
+func (w *walk) count(p page, claims claims) {
 	c := &w.run.Counts
 	c.Pages++
 	c.Bytes += int64(p.Bytes)
@@ -305,19 +325,17 @@ func (w *walk) count(p page, claims map[string][]string) {
 	}
 	c.Differ += len(p.Write)
 	for _, s := range p.Write {
-		if !slices.Contains(claims[s.Number], s.UserID) {
-			claims[s.Number] = append(claims[s.Number], s.UserID)
-		}
+		claims.add(s.Number, s.UserID)
 	}
 }
 
 // refuseTwice takes people off the pages whose staff number somebody else has
 // or is to have: a number leads to a login user, so neither may win by chance.
-func (w *walk) refuseTwice(ctx context.Context, claims map[string][]string) error {
+func (w *walk) refuseTwice(ctx context.Context, claims claims) error {
 	return w.pages(ctx, func(key string, p page) error {
 		kept := p.Write[:0:0]
 		for _, s := range p.Write {
-			others := w.stillClaimed(claims[s.Number], s)
+			others := w.stillClaimed(claims.of(s.Number), s)
 			if len(others) == 0 {
 				kept = append(kept, s)
 				continue
@@ -340,10 +358,10 @@ func (w *walk) refuseTwice(ctx context.Context, claims map[string][]string) erro
 
 // stillClaimed are the others that a number belongs to.
 func (w *walk) stillClaimed(userids []string, s Staff) []string {
-	if known := w.known[s.UserID]; known.Number == s.Number && known.Print != "" {
+	if known := w.known.of(s.UserID); known.Number == s.Number && known.Print != "" {
 		return nil // theirs already; the newcomer is the one to be set aside
 	}
-	return slices.DeleteFunc(slices.Clone(userids), func(userid string) bool { return userid == s.UserID })
+	return slices.DeleteFunc(userids, func(userid string) bool { return userid == s.UserID })
 }
 
 // gone is a page of leavers.
@@ -356,10 +374,10 @@ type gone struct {
 func (w *walk) findLeavers(ctx context.Context) error {
 	var missing []string
 	active := 0
-	for userid, known := range w.known {
+	for known := range w.known.all() {
 		if known.State == Active {
-			if active++; !w.seen[userid] {
-				missing = append(missing, userid)
+			if active++; !w.seen[known.UserID] {
+				missing = append(missing, known.UserID)
 			}
 		}
 	}
@@ -421,7 +439,7 @@ func (w *walk) keepGone(ctx context.Context, leavers []string) error {
 		}
 		told := make([]Change, 0, len(chunk)) // whoever has to agree must see them
 		for _, userid := range chunk {
-			known := w.known[userid]
+			known := w.known.of(userid)
 			told = append(told, Change{UserID: userid, Number: known.Number, Name: known.Name, Kind: Cut})
 		}
 		diff, err := put(fmt.Sprintf("%s%s/%s/left-%08d", changePrefix, w.cfg.Corp, w.run.ID, n), told, keepRuns)

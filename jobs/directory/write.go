@@ -111,7 +111,7 @@ func (w *walk) knownOf(list []Staff) map[string]Known {
 	defer w.mu.Unlock()
 	known := make(map[string]Known, len(list))
 	for _, s := range list {
-		known[s.UserID] = w.known[s.UserID]
+		known[s.UserID] = w.known.of(s.UserID)
 	}
 	return known
 }
@@ -201,7 +201,9 @@ func (w *walk) settle(ctx context.Context, changes []Change, b batch) error {
 			counts.Changed++
 		}
 		if !w.run.Dry {
-			w.known[c.UserID] = c.known
+			if err := w.known.put(c.known); err != nil {
+				return err
+			}
 		}
 	}
 	ops := make([]store.Op, 0, len(b.keys))

@@ -1,0 +1,207 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+
+	"kdgate/store"
+)
+
+// roll is what a run knows of everybody, by userid: of each person the text of
+// their record as it is stored, and no more than that. Decoded, 100,000 people
+// are a million strings, which the collector would follow again and again while
+// the run reads; as text they are a few hundred.
+type roll map[string]rolled
+
+// rolled is one record on the roll.
+type rolled struct {
+	text    string // part of the text of a whole page
+	version store.Version
+}
+
+// everybody reads what is known of all people.
+func (k *Keeper) everybody(ctx context.Context) (roll, error) {
+	all := roll{}
+	prefix := personPrefix + k.cfg.Corp + "/"
+	for after := ""; ; {
+		page, err := k.cfg.Store.Scan(ctx, prefix, after, store.MaxPage)
+		if err != nil {
+			return nil, fmt.Errorf("directory: %w", err)
+		}
+		if err := all.add(page); err != nil {
+			return nil, err
+		}
+		if len(page) < store.MaxPage {
+			return all, nil
+		}
+		after = page[len(page)-1].Key
+	}
+}
+
+// add puts a page of records on the roll; one that cannot be read fails it.
+func (r roll) add(page []store.Entry) error {
+	var whole strings.Builder
+	size := 0
+	for _, entry := range page {
+		size += len(entry.Value)
+	}
+	whole.Grow(size)
+	for _, entry := range page {
+		whole.Write(entry.Value)
+	}
+	rest := whole.String()
+	for _, entry := range page {
+		one := rolled{rest[:len(entry.Value)], entry.Version}
+		rest = rest[len(entry.Value):]
+		known, err := one.known()
+		if err != nil {
+			return fmt.Errorf("directory: %s: %w", entry.Key, err)
+		}
+		r[known.UserID] = one
+	}
+	return nil
+}
+
+// put writes over what the roll has of a person.
+func (r roll) put(known Known) error {
+	text, err := json.Marshal(known)
+	if err != nil {
+		return fmt.Errorf("directory: %w", err)
+	}
+	r[known.UserID] = rolled{string(text), known.Version}
+	return nil
+}
+
+// of is what is known of a person, the zero Known when nothing is.
+func (r roll) of(userid string) Known {
+	one, ok := r[userid]
+	if !ok {
+		return Known{}
+	}
+	known, _ := one.known() // it could be read when it was put here
+	return known
+}
+
+// all goes through everybody, in no order.
+func (r roll) all() iter.Seq[Known] {
+	return func(yield func(Known) bool) {
+		for _, one := range r {
+			if known, _ := one.known(); !yield(known) { // it could be read when it was put here
+				return
+			}
+		}
+	}
+}
+
+// written are those whose record in Kingdee is watched for drift, the userid by
+// staff number.
+func (r roll) written() map[string]string {
+	byNumber := make(map[string]string, len(r))
+	for known := range r.all() {
+		if known.State == Active && known.View != "" {
+			byNumber[known.Number] = known.UserID
+		}
+	}
+	return byNumber
+}
+
+// known decodes the record.
+func (r rolled) known() (Known, error) {
+	known, plain := plainKnown(r.text)
+	if !plain {
+		known = Known{}
+		if err := json.Unmarshal([]byte(r.text), &known); err != nil {
+			return Known{}, err
+		}
+	}
+	known.Version, known.claimed = r.version, known.Number
+	return known, nil
+}
+
+// plainKnown reads the record of somebody who is here as this package writes it,
+// without copying: the names we know, and texts without escapes. It gives up on
+// anything else, which is for the decoder. The seal has proved the text ours, so
+// this is no reader of hostile input.
+func plainKnown(text string) (known Known, ok bool) {
+	rest, ok := strings.CutPrefix(text, "{")
+	for ok {
+		var one plainMember
+		if one, rest, ok = cutMember(rest); !ok || !one.into(&known) {
+			return Known{}, false
+		}
+		if rest == "}" {
+			return known, true
+		}
+		rest, ok = strings.CutPrefix(rest, ",")
+	}
+	return Known{}, false
+}
+
+// plainMember is a name and a value without escapes.
+type plainMember struct {
+	name, value string
+	quoted      bool // the value is a text
+}
+
+// cutMember takes the first member off.
+func cutMember(text string) (one plainMember, rest string, ok bool) {
+	if one.name, text, ok = cutText(text); !ok {
+		return one, "", false
+	}
+	if text, ok = strings.CutPrefix(text, ":"); !ok {
+		return one, "", false
+	}
+	if one.value, rest, ok = cutText(text); ok {
+		one.quoted = true
+		return one, rest, true
+	}
+	end := strings.IndexAny(text, ",}")
+	if end <= 0 {
+		return one, "", false
+	}
+	one.value = text[:end]
+	return one, text[end:], true
+}
+
+// cutText takes a text without escapes off.
+func cutText(text string) (value, rest string, ok bool) {
+	if text, ok = strings.CutPrefix(text, `"`); !ok {
+		return "", "", false
+	}
+	if value, rest, ok = strings.Cut(text, `"`); !ok || strings.IndexByte(value, '\\') >= 0 {
+		return "", "", false
+	}
+	return value, rest, true
+}
+
+func (m plainMember) into(known *Known) bool {
+	if m.name == "home" && !m.quoted {
+		var err error
+		known.Home, err = strconv.ParseInt(m.value, 10, 64)
+		return err == nil
+	}
+	switch m.name {
+	case "userid":
+		known.UserID = m.value
+	case "unionid":
+		known.UnionID = m.value
+	case "name":
+		known.Name = m.value
+	case "number":
+		known.Number = m.value
+	case "staff":
+		known.Staff = m.value
+	case "print":
+		known.Print = m.value
+	case "view":
+		known.View = m.value
+	default:
+		return false // a state, or of another release
+	}
+	return m.quoted
+}

@@ -128,7 +128,7 @@ func TestShownFields(t *testing.T) {
 		t.Errorf("%d secrets are told to be there", hidden)
 	}
 	shown, rest := w.shownFields(checkup.StepDingTalk, config.Mistakes{"corps[0].app_secret_file: missing; x", "corps[0].app_key: y", "corps: z"})
-	if shown[2].Mistake != "missing; x" || shown[1].Mistake != "y" || len(rest) != 1 || rest[0] != "corps: z" {
+	if shown[2].Mistake != (mistake{"missing", "missing; x"}) || shown[1].Mistake != (mistake{"", "y"}) || len(rest) != 1 || rest[0] != (mistake{"", "corps: z"}) {
 		t.Errorf("%+v %q", shown, rest)
 	}
 }

@@ -20,7 +20,7 @@ type view struct {
 	N, Of    int
 	Steps    []stepLink
 	Fields   []shownField
-	Mistakes []string // that belong to no field
+	Mistakes []mistake // that belong to no field
 	Items    []checkup.Told
 	Standing checkup.Status // of the tests, empty: not tested
 	Next     checkup.Step
@@ -44,8 +44,8 @@ type stepLink struct {
 type shownField struct {
 	field
 	Value   string
-	Kept    bool   // a secret is there already
-	Mistake string // what the configuration says of it
+	Kept    bool // a secret is there already
+	Mistake mistake
 }
 
 // begin goes to the first step that is not yet entered.
@@ -127,26 +127,14 @@ func (w *Wizard) view(r *http.Request, step checkup.Step, mistakes config.Mistak
 }
 
 // shownFields puts each mistake to its field.
-func (w *Wizard) shownFields(step checkup.Step, mistakes config.Mistakes) ([]shownField, []string) {
+func (w *Wizard) shownFields(step checkup.Step, mistakes config.Mistakes) ([]shownField, []mistake) {
+	byField, rest := placed(fields[step], mistakes)
 	var list []shownField
-	rest := slices.Clone(mistakes)
 	for _, f := range fields[step] {
-		shown := shownField{field: f, Value: w.draft.value(f)}
+		shown := shownField{field: f, Value: w.draft.value(f), Mistake: byField[f.Name]}
 		if f.Kind == secret {
 			shown.Value, shown.Kept = "", shown.Value != ""
 		}
-		rest = slices.DeleteFunc(rest, func(m string) bool {
-			said, isOf := strings.CutPrefix(m, f.Key)
-			if !isOf || f.Key == "" {
-				return false
-			}
-			said = strings.TrimPrefix(said, "_file")
-			if !strings.HasPrefix(said, ":") {
-				return false
-			}
-			shown.Mistake = strings.TrimSpace(said[1:])
-			return true
-		})
 		list = append(list, shown)
 	}
 	return list, rest

@@ -104,8 +104,7 @@ func (w *Wizard) try(rw http.ResponseWriter, r *http.Request) {
 		mistakes = append(mistakes, err.Error())
 	}
 	if len(mistakes) > 0 {
-		v := w.view(r, checkup.StepLogin, nil)
-		v.Mistakes = mistakes
+		v := w.view(r, checkup.StepLogin, mistakes)
 		w.render(rw, r, http.StatusBadRequest, "setup/login", v)
 		return
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -47,4 +48,26 @@ func TestCheck(t *testing.T) {
 	}
 	h.run("check", "--only", "kingdee/live").want(t, 0, "0 faults")
 	h.run("check", "--only", "dingtalk/dingcorp1", "--lang", "zh-Hant").want(t, 1, "AppKey 或 AppSecret 不正確")
+}
+
+// F32 at the command line: what the configuration uses is tested, and a permission
+// that is missing is named with the screen where it is granted, in the language asked
+// for and for programs; what only a message proves is left to a person and no fault.
+func TestCheckOfUses(t *testing.T) {
+	t.Parallel()
+	h := withDirectory(newHouse(t))
+	h.run("check", "--only", "dingtalk/dingcorp1").want(t, 0, "reading departments", "event connection (Stream)", "work notifications", "kdgate notices test", "0 faults, 1 to look")
+	h.sim(http.MethodPatch, h.dingtalk.URL+"/sim/apps/"+appKey, `{"permissions":["qyapi_base","qyapi_get_member","qyapi_get_department_list"]}`)
+	h.run("check", "--only", "dingtalk/dingcorp1", "--lang", "zh-Hans").want(t, 1, "读取部门成员", "应用缺少权限 qyapi_get_department_member。", "权限管理：申请 qyapi_get_department_member")
+	var result checkup.Result
+	must(t, json.Unmarshal([]byte(h.run("check", "--json").want(t, 1).stdout), &result))
+	var faults []string
+	for _, item := range result.Items {
+		if item.Status == checkup.Fault {
+			faults = append(faults, item.Check+" "+item.Cause+" "+item.Values["scope"])
+		}
+	}
+	if len(faults) != 1 || faults[0] != "qyapi_get_department_member dingtalk-permission qyapi_get_department_member" {
+		t.Errorf("%q", faults)
+	}
 }

@@ -216,8 +216,8 @@ func (k *Keeper) unclaimed(ctx context.Context, s Staff) error {
 func (k *Keeper) active(ctx context.Context) (int, error) {
 	all, err := k.everybody(ctx)
 	n := 0
-	for known := range all.all() {
-		if known.State == Active {
+	for _, known := range all {
+		if known.active {
 			n++
 		}
 	}

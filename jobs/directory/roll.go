@@ -18,10 +18,17 @@ import (
 // the run reads; as text they are a few hundred.
 type roll map[string]rolled
 
-// rolled is one record on the roll.
+// rolled is one record on the roll, and what is asked of everybody at once.
 type rolled struct {
 	text    string // part of the text of a whole page
+	number  string // part of text, where that is plain
 	version store.Version
+	active  bool
+}
+
+func rolledOf(text string, version store.Version) (rolled, Known, error) {
+	known, err := readKnown(text)
+	return rolled{text, known.Number, version, known.State == Active}, known, err
 }
 
 // everybody reads what is known of all people.
@@ -56,12 +63,11 @@ func (r roll) add(page []store.Entry) error {
 	}
 	rest := whole.String()
 	for _, entry := range page {
-		one := rolled{rest[:len(entry.Value)], entry.Version}
-		rest = rest[len(entry.Value):]
-		known, err := one.known()
+		one, known, err := rolledOf(rest[:len(entry.Value)], entry.Version)
 		if err != nil {
 			return fmt.Errorf("directory: %s: %w", entry.Key, err)
 		}
+		rest = rest[len(entry.Value):]
 		r[known.UserID] = one
 	}
 	return nil
@@ -73,8 +79,8 @@ func (r roll) put(known Known) error {
 	if err != nil {
 		return fmt.Errorf("directory: %w", err)
 	}
-	r[known.UserID] = rolled{string(text), known.Version}
-	return nil
+	r[known.UserID], _, err = rolledOf(string(text), known.Version)
+	return err
 }
 
 // of is what is known of a person, the zero Known when nothing is.
@@ -83,15 +89,14 @@ func (r roll) of(userid string) Known {
 	if !ok {
 		return Known{}
 	}
-	known, _ := one.known() // it could be read when it was put here
-	return known
+	return one.known()
 }
 
 // all goes through everybody, in no order.
 func (r roll) all() iter.Seq[Known] {
 	return func(yield func(Known) bool) {
 		for _, one := range r {
-			if known, _ := one.known(); !yield(known) { // it could be read when it was put here
+			if !yield(one.known()) {
 				return
 			}
 		}
@@ -110,17 +115,18 @@ func (r roll) written() map[string]string {
 	return byNumber
 }
 
-// known decodes the record.
-func (r rolled) known() (Known, error) {
-	known, plain := plainKnown(r.text)
-	if !plain {
-		known = Known{}
-		if err := json.Unmarshal([]byte(r.text), &known); err != nil {
-			return Known{}, err
-		}
-	}
+// known decodes the record, which could be read when it was put here.
+func (r rolled) known() Known {
+	known, _ := readKnown(r.text)
 	known.Version, known.claimed = r.version, known.Number
-	return known, nil
+	return known
+}
+
+func readKnown(text string) (Known, error) {
+	if known, plain := plainKnown(text); plain {
+		return known, nil
+	}
+	return decode[Known](store.Entry{Key: "record", Value: []byte(text)})
 }
 
 // plainKnown reads the record of somebody who is here as this package writes it,

@@ -249,9 +249,9 @@ func (w *walk) judge(ctx context.Context) error {
 	w.run.Counts = Counts{Headcount: w.run.Counts.Headcount, Departments: w.run.Counts.Departments}
 	w.run.Notes = slices.DeleteFunc(w.run.Notes, func(n Note) bool { return n.Who != "" })
 	claims := claims{first: make(map[string]string, len(w.known)), more: map[string][]string{}}
-	for known := range w.known.all() {
-		if known.Number != "" { // a leaver's too: whoever gets it next would get their login user (T19)
-			claims.add(known.Number, known.UserID)
+	for userid, known := range w.known {
+		if known.number != "" { // a leaver's too: whoever gets it next would get their login user (T19)
+			claims.add(known.number, userid)
 		}
 	}
 	if err := w.pages(ctx, func(_ string, p page) error { w.count(p, claims); return nil }); err != nil {
@@ -374,10 +374,10 @@ type gone struct {
 func (w *walk) findLeavers(ctx context.Context) error {
 	var missing []string
 	active := 0
-	for known := range w.known.all() {
-		if known.State == Active {
-			if active++; !w.seen[known.UserID] {
-				missing = append(missing, known.UserID)
+	for userid, known := range w.known {
+		if known.active {
+			if active++; !w.seen[userid] {
+				missing = append(missing, userid)
 			}
 		}
 	}

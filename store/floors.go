@@ -94,7 +94,12 @@ func (f *floors) raise(key string, known, next floor) {
 
 func (f *floors) keep(key string, known floor) {
 	if _, ok := f.young[key]; !ok && len(f.young) >= f.limit {
-		f.old, f.young = f.young, map[string]floor{}
+		room := f.old // used again: growing it anew costs more than filling it
+		clear(room)
+		if room == nil {
+			room = make(map[string]floor, len(f.young))
+		}
+		f.old, f.young = f.young, room
 	}
 	f.young[key] = known
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -107,6 +108,7 @@ func (s *Sealed) Scan(ctx context.Context, prefix, after string, limit int) ([]E
 		if err != nil {
 			return nil, s.report(prefix, err)
 		}
+		out = slices.Grow(out, min(len(page), limit-len(out)))
 		for _, raw := range page {
 			entry, err := s.scanned(raw, prefix, after, mark)
 			if err != nil {

@@ -128,6 +128,9 @@ func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
 	v := visitOf(r)
 	g.baseline(w.Header(), v.id) // a proxied request has none of it yet
 	g.logFailure(r, status, code, err)
+	if code == identity.CodeStoreDown {
+		g.pulse.miss()
+	}
 	g.tarpit.slow(r, status, v.address)
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter)

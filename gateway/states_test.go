@@ -185,18 +185,30 @@ func TestSpentIsBounded(t *testing.T) {
 	}
 }
 
-// TestPulse: a store that is away is told of before anybody is sent to sign in;
-// one that is slow is not waited for; and a good answer stands for a second.
+// TestPulse: a store that is away is told of before anybody is sent to sign in,
+// also one that was never there and one that takes its time to refuse; one that
+// is known to be slow is not waited for; and a good answer stands for a moment,
+// unless somebody could not ask since.
 func TestPulse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(time.Now)
-		p := &pulse{store: m, now: time.Now}
+		m.down.Store(true)
+		p := &pulse{store: slowStore{m, pulseLimit / 2}, now: time.Now}
+		if err := p.feel(t.Context()); identity.CodeOf(err) != identity.CodeStoreDown {
+			t.Errorf("never there: %v", err)
+		}
+		m.down.Store(false)
+		p.store = m
 		if err := p.feel(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		m.down.Store(true)
 		if err := p.feel(t.Context()); err != nil {
-			t.Errorf("within the second: %v", err)
+			t.Errorf("within the moment: %v", err)
+		}
+		p.miss()
+		if err := p.feel(t.Context()); identity.CodeOf(err) != identity.CodeStoreDown {
+			t.Errorf("after somebody's miss: %v", err)
 		}
 		<-time.After(pulseEvery)
 		if err := p.feel(t.Context()); identity.CodeOf(err) != identity.CodeStoreDown {
@@ -209,7 +221,12 @@ func TestPulse(t *testing.T) {
 		<-time.After(pulseEvery)
 		began := time.Now()
 		p.store = slowStore{m, pulseLimit / 2}
-		if err := p.feel(t.Context()); err != nil || time.Since(began) != pulseWait {
+		if err := p.feel(t.Context()); err != nil || time.Since(began) != pulseLimit/2 {
+			t.Errorf("slow for the first time: %v after %v", err, time.Since(began))
+		}
+		<-time.After(pulseEvery)
+		began = time.Now()
+		if err := p.feel(t.Context()); err != nil || time.Since(began) != pulseSlow {
 			t.Errorf("slow: %v after %v", err, time.Since(began))
 		}
 		synctest.Wait()

@@ -68,6 +68,9 @@ func TestSimProbeRefusals(t *testing.T) {
 	if err := u.ProbeAgent(ctx); !errors.Is(err, dingtalk.ErrUntold) {
 		t.Errorf("a task that nobody sent: %v", err)
 	}
+	if strings.Contains(u.log.String(), "operation=sendprogress") {
+		t.Errorf("a probe alarms: %s", u.log)
+	}
 	other := u.client(t, corpA, keyA, secretA, func(c *dingtalk.Config) { c.AgentID = "999" })
 	if call, _ := errors.AsType[*dingtalk.CallError](other.ProbeAgent(ctx)); call == nil || !call.WrongAgent() {
 		t.Errorf("another's AgentId: %+v", call)

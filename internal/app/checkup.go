@@ -87,8 +87,8 @@ func vendorPeers(cfg *config.Config, v vendors, c *Core) []checkup.Peer {
 }
 
 // rulesToCheck are the rules whose approvals become bills, or will when they are
-// switched on, by organisation: those of the file, and where it is opened those of
-// the console that are in force. What is wrong with a rule is told elsewhere.
+// switched on, by organisation: those of the file, and of an open gateway those of
+// the console too. What is wrong with a rule is told elsewhere.
 func (c *Core) rulesToCheck(cfg *config.Config) map[string][]approval.Rule {
 	rules := map[string][]approval.Rule{}
 	add := func(corp string, rule approval.Rule) {

@@ -9,6 +9,8 @@ import (
 	"kdgate/audit"
 	"kdgate/dingtalk/dingtalksim"
 	"kdgate/internal/checkup"
+	"kdgate/jobs"
+	"kdgate/jobs/approval/rulebook"
 	"kdgate/kingdee/kingdeesim"
 )
 
@@ -109,4 +111,34 @@ func TestCheckupOfUses(t *testing.T) {
 	if sent := r.ding.Messages(""); len(sent) != 0 {
 		t.Errorf("the check-up sent something: %+v", sent)
 	}
+}
+
+// TestCheckupOfConsoleRules: what a rule of the console needs is asked like that of a
+// rule of the file, before it is switched on and after, and no longer once it is gone.
+func TestCheckupOfConsoleRules(t *testing.T) {
+	r := newRig(t)
+	fixed, err := fixedRules(r.load(r.withApprovals()...))
+	must(t, err)
+	rule := fixed[0].Rule
+	rule.Process = "PROC-2"
+	core := r.core(r.load("mapping: {verify_max_age: 10m}", "mapping: {verify_max_age: 10m}\napproval_console: true"))
+	expect := func(when string, wanted bool) {
+		t.Helper()
+		found := checked(t, core)
+		_, bill := found["ER_ExpReimbursement (bills)"]
+		if process := found["Workflow.Instance.Read"].Detail; (process == "PROC-2") != wanted || bill != wanted {
+			t.Errorf("%s: %q %t", when, process, bill)
+		}
+	}
+	expect("no rule", false)
+	by, desk := jobs.Actor{Name: "cli:test"}, core.ruleDesk()
+	written, err := desk.Save(t.Context(), by, rulebook.Draft{Text: rulebook.Text("dingcorp1", rule)})
+	must(t, err)
+	expect("written", true)
+	must(t, core.rulebook.NoteTried(t.Context(), rulebook.Tried{Print: written.Print, Instance: "proc-1", By: by.Name}))
+	must(t, desk.Switch(t.Context(), by, written.Key, written.Print, true))
+	expect("switched on", true)
+	must(t, desk.Switch(t.Context(), by, written.Key, written.Print, false))
+	must(t, desk.Remove(t.Context(), by, written.Key))
+	expect("removed", false)
 }

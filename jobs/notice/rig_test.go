@@ -101,7 +101,7 @@ func newRig(t testing.TB, change ...func(*notice.Config)) *rig {
 	driver, err := sqlitestore.Open(t.Context(), sqlitestore.Config{Path: filepath.Join(t.TempDir(), "kdgate.db"), Now: r.Now})
 	r.must(err)
 	t.Cleanup(func() { r.must(driver.Close()) })
-	r.store, err = store.Seal(driver, store.SealConfig{Keys: [][]byte{[]byte(strings.Repeat("k", store.MinSealKey))}})
+	r.store, err = store.Seal(driver, store.SealConfig{Keys: [][]byte{[]byte(strings.Repeat("k", store.MinSealKey))}, Now: r.Now})
 	r.must(err)
 	r.queue, err = jobs.New(jobs.Config{Store: r.store, Recorder: nobody{}, Owner: "one", Alone: true, Now: r.Now})
 	r.must(err)

@@ -61,14 +61,11 @@ func addresses() (list []string) {
 	for c := range 0x21 {
 		list = append(list, fmt.Sprintf(`<a href="%cjavascript:naughty()">`, rune(c)))
 	}
-	for _, address := range []string{
+	return append(list, []string{
 		"javascript:naughty()", "JaVaScRiPt:naughty()", "java\tscript:naughty()", "java\nscript:naughty()", "javascript&colon;naughty()", "&#106;avascript:naughty()",
 		"&#x6A;avascript:naughty()", "javascript&#58;naughty()", "javascript://%0anaughty()", "data:text/html,<script>naughty()</script>", "data:text/html;base64,PHNjcmlwdD5uYXVnaHR5KCk8L3NjcmlwdD4=",
 		"vbscript:naughty()", "//x.invalid", "\\\\x.invalid", "/\\x.invalid", "https:x.invalid", "../../admin/leave", "?next=//x.invalid", "#<img src=x onerror=naughty()>", "file:///etc/passwd",
-	} {
-		list = append(list, address)
-	}
-	return list
+	}...)
 }
 
 // encodings of markup that somebody might undo once too often.

@@ -47,7 +47,7 @@ func TestRulesByCommand(t *testing.T) {
 	}
 	good := "name: 借款\nprocess: PROC-2\nsince: 2026-01-01\ntemplate: expense-reimbursement\n"
 	h.run("approvals", "check", write("name: 借款\nprocess: PROC-2\nsince: soon\nmode: on\nform: 1x\n")).want(t, 1, "line 3: since", "line 4: mode", "line 5: form")
-	h.run("approvals", "save", write(strings.Replace(good, "since", "sinse", 1))).want(t, 1, "no such key")
+	h.run("approvals", "save", write(strings.Replace(good, "since", "sincee", 1))).want(t, 1, "no such key")
 	h.run("approvals", "check", write(good)).want(t, 0, "no mistake")
 	h.run("approvals", "save", write(good)).want(t, 0, "借款", "off")
 	h.run("approvals", "save", write(good+"audit: true\n")).want(t, 0, "off")

@@ -40,7 +40,8 @@ func TestApprovals(t *testing.T) {
 	cfg.ApprovalFiles = ApprovalFile{MaxSize: 500, MaxMany: -1, Timeout: time.Hour, Types: []string{"pdf", ".exe"}}
 	m = &Mistakes{}
 	cfg.checkApprovals(m)
-	for _, part := range []string{"approval_search", "approvals[0].name", "approvals[0].mode", "approvals[0].corp", "approvals[0].data_centre", "approvals[0].since", "approvals[0].on_refused",
+	for _, part := range []string{
+		"approval_search", "approvals[0].name", "approvals[0].mode", "approvals[0].corp", "approvals[0].data_centre", "approvals[0].since", "approvals[0].on_refused",
 		"approval_files.max_mib", "approval_files.max_files", "approval_files.timeout", "approval_files.types[1]",
 	} {
 		if !strings.Contains(m.Error(), part) {

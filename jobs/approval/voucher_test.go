@@ -115,9 +115,13 @@ func TestVoucherMistakes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			rule := bookkeeping()
 			credit := []approval.Field{
-				{Key: "FEXPLANATION", From: "reason"}, {Key: "FACCOUNTID", Const: "2241", As: approval.AsNumber},
-				{Key: "FDetailID.FDETAILID__FFLEX7", From: "@originator", As: approval.AsEmployee}, {Key: "FCURRENCYID", Const: "PRE001", As: approval.AsNumber},
-				{Key: "FDC", Const: "2"}, {Key: "FAMOUNTFOR", Expr: `total("details", "amount")`, As: approval.AsDecimal}, {Key: "FCREDIT", Expr: `total("details", "amount")`, As: approval.AsDecimal},
+				{Key: "FEXPLANATION", From: "reason"},
+				{Key: "FACCOUNTID", Const: "2241", As: approval.AsNumber},
+				{Key: "FDetailID.FDETAILID__FFLEX7", From: "@originator", As: approval.AsEmployee},
+				{Key: "FCURRENCYID", Const: "PRE001", As: approval.AsNumber},
+				{Key: "FDC", Const: "2"},
+				{Key: "FAMOUNTFOR", Expr: `total("details", "amount")`, As: approval.AsDecimal},
+				{Key: "FCREDIT", Expr: `total("details", "amount")`, As: approval.AsDecimal},
 			}
 			tc.change(credit)
 			rule.Template, rule.Form = "", formVoucher

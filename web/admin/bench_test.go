@@ -31,8 +31,12 @@ func BenchmarkConsole(b *testing.B) {
 		took := author.bringIn(file.String(), other)
 		b.ReportMetric(took.Seconds(), "s/import")
 		for _, search := range []struct{ name, query string }{
-			{"one", "text=%E5%91%98%E5%B7%A5099999"}, {"many", "text=099"}, {"none", "text=nobody"}, {"note", "text=%E6%89%B9%E6%AC%A196"},
-			{"ordered", "text=S0&order=login_user"}, {"status", "status=active"},
+			{"one", "text=%E5%91%98%E5%B7%A5099999"},
+			{"many", "text=099"},
+			{"none", "text=nobody"},
+			{"note", "text=%E6%89%B9%E6%AC%A196"},
+			{"ordered", "text=S0&order=login_user"},
+			{"status", "status=active"},
 		} {
 			b.ReportMetric(author.slowest("/admin/mapping?"+search.query), "ms/search-"+search.name)
 		}

@@ -150,14 +150,14 @@ func (p *Bills) bill(v *Visit) error {
 // kingdee is the deep link to a bill, empty while there is none, or none is allowed.
 func (p *Bills) kingdee(b billbook.Bill) string {
 	name := p.Forms[b.Form]
-	if name == "" || b.Record.Bill == "" {
+	if name == "" || b.Bill == "" {
 		return ""
 	}
 	target := "kingdee"
 	if len(p.Centres) > 1 {
 		target = b.DataCentre
 	}
-	return p.Public + "/launch/" + url.PathEscape(target) + "/" + url.PathEscape(name) + "/" + url.PathEscape(b.Record.Bill)
+	return p.Public + "/launch/" + url.PathEscape(target) + "/" + url.PathEscape(name) + "/" + url.PathEscape(b.Bill)
 }
 
 func versionOf(text string) (store.Version, error) {

@@ -88,7 +88,7 @@ func (q noticeQuery) chosen(all []notice.Delivery) []notice.Delivery {
 	}
 	by, down := strings.CutPrefix(q.Sort, "-")
 	slices.SortStableFunc(list, func(a, b notice.Delivery) int {
-		order := 0
+		var order int
 		switch by {
 		case "topic":
 			order = strings.Compare(a.Topic, b.Topic)

@@ -44,8 +44,10 @@ func (p postman) Send(ctx context.Context, m notice.Mail) error { return p(ctx, 
 
 func (p *told) Rules(context.Context) ([]notice.Rule, error) {
 	return []notice.Rule{
-		{Name: "low-stock", Kind: "low_stock", Every: "@every 10m", To: []string{"role:admin"}, Fallbacks: []string{"robot:ops"}, Task: "notice.low-stock",
-			Next: p.h.clock.Now(), Last: &notice.RuleRun{Began: p.h.clock.Now(), State: "failed", Code: "KD-402", Words: "账套 <拒绝>"}},
+		{
+			Name: "low-stock", Kind: "low_stock", Every: "@every 10m", To: []string{"role:admin"}, Fallbacks: []string{"robot:ops"}, Task: "notice.low-stock",
+			Next: p.h.clock.Now(), Last: &notice.RuleRun{Began: p.h.clock.Now(), State: "failed", Code: "KD-402", Words: "账套 <拒绝>"},
+		},
 		{Name: "leavers", Kind: "leavers", To: []string{"user:hr01"}, Sensitive: true},
 	}, nil
 }

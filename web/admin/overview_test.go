@@ -93,7 +93,7 @@ func TestOverviewAround(t *testing.T) {
 	h.deadItem("x", `{}`)
 	admins := h.enter("manager01")
 	admins.post("/admin/connections").has(t, http.StatusSeeOther)
-	page := admins.get("/admin/")
+	var page answer
 	for page = admins.get("/admin/"); !strings.Contains(page.body, `id="peers"`); page = admins.get("/admin/") {
 		if t.Context().Err() != nil {
 			t.Fatal("the peers are never tested")

@@ -36,7 +36,8 @@ func quotaDays() []admin.QuotaDay {
 	}
 	return []admin.QuotaDay{
 		day("2025-01-31", 1), day("2025-12-30", 3_000), day("2025-12-31", 3_100), day("2026-02-14", 5_000), day("2026-02-28", 9_000), day("2026-03-04", 0), day("2026-03-05", 5_000),
-		{Corp: "another", Kind: "calls", Day: "2026-03-05", Used: 9_999, Limit: 10_000}, {Corp: corp, Kind: "calls", Day: "sometime", Used: 1, Limit: 1},
+		{Corp: "another", Kind: "calls", Day: "2026-03-05", Used: 9_999, Limit: 10_000},
+		{Corp: corp, Kind: "calls", Day: "sometime", Used: 1, Limit: 1},
 	}
 }
 

@@ -80,9 +80,16 @@ func TestParseMistakes(t *testing.T) {
 	}
 	lines := strings.Split(bad, "\n")
 	for _, want := range []struct{ at, words string }{
-		{"since: soon", `"soon" is not a day`}, {"mode: on", "switched on beside the rule"}, {"soon: 1", "no such key"},
-		{"comment: maybe", "true or false"}, {"version: many", "whole number"}, {"when:", "when"},
-		{"const: x", "filled twice"}, {"FCausa", "exactly one of"}, {"nmuber", `"nmuber" is none of`}, {"text: CI002", "stands twice"},
+		{"since: soon", `"soon" is not a day`},
+		{"mode: on", "switched on beside the rule"},
+		{"soon: 1", "no such key"},
+		{"comment: maybe", "true or false"},
+		{"version: many", "whole number"},
+		{"when:", "when"},
+		{"const: x", "filled twice"},
+		{"FCausa", "exactly one of"},
+		{"nmuber", `"nmuber" is none of`},
+		{"text: CI002", "stands twice"},
 	} {
 		found := false
 		for _, f := range faults {

@@ -217,7 +217,7 @@ func (k *Keeper) active(ctx context.Context) (int, error) {
 	all, err := k.everybody(ctx)
 	n := 0
 	for _, known := range all {
-		if known.active {
+		if !known.gone {
 			n++
 		}
 	}

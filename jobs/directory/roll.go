@@ -20,15 +20,16 @@ type roll map[string]rolled
 
 // rolled is one record on the roll, and what is asked of everybody at once.
 type rolled struct {
-	text    string // part of the text of a whole page
-	number  string // part of text, where that is plain
-	version store.Version
-	active  bool
+	text          string // part of the text of a whole page
+	number, print string // parts of text, where that is plain
+	home          int64
+	version       store.Version
+	gone          bool // the state is not Active
 }
 
 func rolledOf(text string, version store.Version) (rolled, Known, error) {
 	known, err := readKnown(text)
-	return rolled{text, known.Number, version, known.State == Active}, known, err
+	return rolled{text, known.Number, known.Print, known.Home, version, known.State != Active}, known, err
 }
 
 // everybody reads what is known of all people.

@@ -224,17 +224,17 @@ func (w *walk) keepPage(ctx context.Context, got dingtalk.Page) error {
 // compare puts a person where they belong on the page. The map of the known is
 // not written while a run reads.
 func (w *walk) compare(p *page, person *dingtalk.Person) {
-	known := w.known.of(person.UserID)
-	s, err := w.cfg.Rules.staffOf(person, w.tree.home(person, known.Home), w.given[person.UserID].Number)
+	known := w.known[person.UserID]
+	s, err := w.cfg.Rules.staffOf(person, w.tree.home(person, known.home), w.given[person.UserID].Number)
 	if err == nil {
 		s, err = w.cfg.permit(s, w.agrees[person.UserID])
 	}
 	switch {
 	case err != nil:
 		p.Aside = append(p.Aside, Note{person.UserID, err.Error()})
-	case known.State != Active:
+	case known.gone:
 		p.Back = append(p.Back, s)
-	case known.Print == s.print():
+	case known.print == s.print():
 		p.Same++
 	default:
 		p.Write = append(p.Write, s)
@@ -375,7 +375,7 @@ func (w *walk) findLeavers(ctx context.Context) error {
 	var missing []string
 	active := 0
 	for userid, known := range w.known {
-		if known.active {
+		if !known.gone {
 			if active++; !w.seen[userid] {
 				missing = append(missing, userid)
 			}

@@ -32,6 +32,7 @@ type names struct {
 type object struct {
 	array bool
 	first int                 // where its names begin in the list
+	bits  uint64              // one for each of those names, by hash
 	many  map[string]struct{} // folded names, once there are more than few
 }
 
@@ -63,12 +64,12 @@ func checkNames(data []byte) error {
 		case ',':
 			expected = len(n.open) > 0 && !n.open[len(n.open)-1].array
 		case '"':
-			end, plain := endOfString(data, i+1)
+			end := endOfString(data, i+1)
 			if end < 0 {
 				return nil
 			}
 			if expected {
-				if err := n.add(data[i:end+1], plain); err != nil {
+				if err := n.add(data[i : end+1]); err != nil {
 					return err
 				}
 			}
@@ -78,30 +79,28 @@ func checkNames(data []byte) error {
 	return nil
 }
 
-// endOfString finds the quote that ends a string, or -1; plain says that there
-// is no escape in it.
-func endOfString(data []byte, from int) (end int, plain bool) {
-	length := bytes.IndexByte(data[from:], '"')
-	if length < 0 {
-		return -1, false
-	}
-	if bytes.IndexByte(data[from:from+length], '\\') < 0 {
-		return from + length, true
-	}
-	for i := from; i < len(data); i++ {
-		switch data[i] {
-		case '\\':
-			i++
-		case '"':
-			return i, false
+// endOfString finds the quote that ends a string, or -1: the first one with an
+// even number of backslashes before it.
+func endOfString(data []byte, from int) int {
+	for i := from; ; i++ {
+		length := bytes.IndexByte(data[i:], '"')
+		if length < 0 {
+			return -1
+		}
+		i += length
+		escapes := 0
+		for i-escapes > from && data[i-escapes-1] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return i
 		}
 	}
-	return -1, false
 }
 
 // add notes a name of the innermost object, given with its quotes.
-func (n *names) add(quoted []byte, plain bool) error {
-	one, ok := n.read(quoted, plain)
+func (n *names) add(quoted []byte) error {
+	one, ok := n.read(quoted)
 	if !ok {
 		return nil // no text at all: the decoder refuses it
 	}
@@ -120,6 +119,12 @@ func (n *names) add(quoted []byte, plain bool) error {
 		o.many[key] = struct{}{}
 		return nil
 	}
+	bit := uint64(1) << (one.hash >> 58)
+	if o.bits&bit == 0 { // most names: nothing before had this one's bit
+		o.bits |= bit
+		n.list = append(n.list, one)
+		return nil
+	}
 	for _, seen := range n.list[o.first:] {
 		if seen.hash == one.hash && bytes.Equal(lower(seen.text), lower(one.text)) {
 			return fmt.Errorf("%w: %q", ErrAmbiguous, quoted)
@@ -131,10 +136,10 @@ func (n *names) add(quoted []byte, plain bool) error {
 
 // read takes the name out of its quotes. Names that are not plain ASCII are
 // folded here; for the others the hash folds.
-func (n *names) read(quoted []byte, plain bool) (name, bool) {
+func (n *names) read(quoted []byte) (name, bool) {
 	text := quoted[1 : len(quoted)-1]
 	hash, ascii := hashOf(text)
-	if plain && ascii {
+	if ascii && bytes.IndexByte(text, '\\') < 0 {
 		return name{hash, text}, true
 	}
 	unquoted, err := jsontext.AppendUnquote(nil, quoted)

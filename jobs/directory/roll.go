@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
+	"golang.org/x/sync/errgroup"
 
 	"kdgate/store"
 )
@@ -32,20 +33,45 @@ func rolledOf(text string, version store.Version) (rolled, Known, error) {
 	return rolled{text, known.Number, known.Print, known.Home, version, known.State != Active}, known, err
 }
 
-// everybody reads what is known of all people.
+// everybody reads what is known of all people: while one page is put on the roll
+// the next one is on its way.
 func (k *Keeper) everybody(ctx context.Context) (roll, error) {
 	all := roll{}
+	pages := make(chan []store.Entry, 1)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer close(pages)
+		return k.people(ctx, pages)
+	})
+	group.Go(func() error {
+		for page := range pages {
+			if err := all.add(page); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// people reads everybody's records page by page.
+func (k *Keeper) people(ctx context.Context, pages chan<- []store.Entry) error {
 	prefix := personPrefix + k.cfg.Corp + "/"
 	for after := ""; ; {
 		page, err := k.cfg.Store.Scan(ctx, prefix, after, store.MaxPage)
 		if err != nil {
-			return nil, fmt.Errorf("directory: %w", err)
+			return fmt.Errorf("directory: %w", err)
 		}
-		if err := all.add(page); err != nil {
-			return nil, err
+		select {
+		case pages <- page:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 		if len(page) < store.MaxPage {
-			return all, nil
+			return nil
 		}
 		after = page[len(page)-1].Key
 	}

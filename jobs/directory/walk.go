@@ -248,14 +248,14 @@ func (w *walk) judge(ctx context.Context) error {
 	}
 	w.run.Counts = Counts{Headcount: w.run.Counts.Headcount, Departments: w.run.Counts.Departments}
 	w.run.Notes = slices.DeleteFunc(w.run.Notes, func(n Note) bool { return n.Who != "" })
-	claims := claims{first: make(map[string]string, len(w.known)), more: map[string][]string{}}
-	for userid, known := range w.known {
-		if known.number != "" { // a leaver's too: whoever gets it next would get their login user (T19)
-			claims.add(known.number, userid)
-		}
-	}
+	claims := claims{first: map[string]string{}, more: map[string][]string{}}
 	if err := w.pages(ctx, func(_ string, p page) error { w.count(p, claims); return nil }); err != nil {
 		return err
+	}
+	for userid, known := range w.known { // a leaver's too: whoever gets their number next would get their login user (T19)
+		if _, sought := claims.first[known.number]; sought {
+			claims.add(known.number, userid)
+		}
 	}
 	if len(claims.more) > 0 {
 		if err := w.refuseTwice(ctx, claims); err != nil {
@@ -265,7 +265,8 @@ func (w *walk) judge(ctx context.Context) error {
 	return w.findLeavers(ctx)
 }
 
-// claims are the userids that have or are to have a staff number.
+// claims are the userids that are to have a staff number, and those that have
+// one of these. A number that nobody is to have is nobody's question.
 type claims struct {
 	first map[string]string
 	more  map[string][]string // of the few numbers with several, those behind the first

@@ -123,28 +123,35 @@ func (s *Server) prepareConsole(ctx context.Context) {
 	}
 }
 
-// consolePages are the rooms of the console.
+// consolePages are the rooms of the console, in the order of its navigation:
+// people and how they get in, what runs by itself, what is on record, what it
+// all stands on.
 func (s *Server) consolePages(r *rooms) []admin.Page {
-	pages := []admin.Page{
+	corps := consoleCorps(r.config)
+	people := []admin.Page{
 		s.overviewPage(r),
-		&admin.Audit{Log: s.log, Verifier: s.console.verifier, Corps: consoleCorps(r.config)},
-		&admin.Connections{Book: s.checkups, Peers: s.peerNames},
-		&admin.SetupPage{Book: s.checkups, Log: s.log, Began: s.began},
-		&admin.Personal{Holders: s.holders(r), Log: s.log, Corps: consoleCorps(r.config), Now: s.options.Now},
-		s.consentPage(r),
-		&admin.Review{Reviewer: s.reviewer(r), Now: s.options.Now},
+		s.peoplePage(r),
 		&admin.Mapping{
 			Table: r.table, Index: s.index, Imports: s.console.imports, Suggest: s.suggest(r),
-			Centres: consoleCentres(r.config), Corps: consoleCorps(r.config),
+			Centres: consoleCentres(r.config), Corps: corps,
 		},
 		s.requestsPage(r),
-		s.peoplePage(r),
 		&admin.SessionsPage{Keeper: s.sessions},
-		&admin.Jobs{List: s.queue, Clock: s.schedule, Now: s.options.Now},
+		s.consentPage(r),
+	}
+	work := []admin.Page{
 		&admin.Notices{Book: noticeBook{s.Core}, Desk: noticeBook{s.Core}, Now: s.options.Now},
+		&admin.Jobs{List: s.queue, Clock: s.schedule, Now: s.options.Now},
 		s.quotaPage(r),
 	}
-	return slices.Concat(pages, s.billPages(r), s.directoryPages(r))
+	record := []admin.Page{
+		&admin.Audit{Log: s.log, Verifier: s.console.verifier, Corps: corps},
+		&admin.Review{Reviewer: s.reviewer(r), Now: s.options.Now},
+		&admin.Personal{Holders: s.holders(r), Log: s.log, Corps: corps, Now: s.options.Now},
+		&admin.Connections{Book: s.checkups, Peers: s.peerNames},
+		&admin.SetupPage{Book: s.checkups, Log: s.log, Began: s.began},
+	}
+	return slices.Concat(people, s.directoryPages(r), s.billPages(r), work, record)
 }
 
 // overviewPage is the first page.

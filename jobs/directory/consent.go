@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"kdgate/dingtalk"
 )
 
 // Consents says who has agreed that their data go to Kingdee (F44): the consent
@@ -51,6 +53,16 @@ func (k *Keeper) agreed(ctx context.Context, userid string) (bool, error) {
 
 // errUnasked marks a register that could not be asked, which is nobody's "no".
 var errUnasked = errors.New("directory: the consent register could not be asked")
+
+// staffNow is the record that a person is to have, as far as they agree to it at
+// this moment.
+func (k *Keeper) staffNow(ctx context.Context, person *dingtalk.Person, home int64, given string) (Staff, error) {
+	s, err := k.cfg.Rules.staffOf(person, home, given)
+	if err != nil {
+		return s, err
+	}
+	return k.permitNow(ctx, s)
+}
 
 // permitNow holds a record to the person's consent of this moment.
 func (k *Keeper) permitNow(ctx context.Context, s Staff) (Staff, error) {

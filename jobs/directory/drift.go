@@ -44,20 +44,11 @@ const driftLag = 10 * time.Minute
 // drift looks for records that Kingdee changed since the last run: what differs
 // waits for a person, and one that was forbidden there is a leaver here (F54).
 func (w *walk) drift(ctx context.Context) error {
-	if err := w.recall(ctx); err != nil {
-		return err
-	}
-	if err := w.gifts(ctx); err != nil {
-		return err
-	}
-	since, err := w.lastDrift(ctx)
+	since, err := w.beforeDrift(ctx)
 	if err != nil {
 		return err
 	}
 	var byNumber map[string]string
-	if w.drifted, err = w.driftedNumbers(ctx); err != nil {
-		return err
-	}
 	seen := 0
 	for record, err := range w.cfg.Target.AllStaff(ctx, kingdee.Listing{Since: since}) {
 		if err != nil {
@@ -70,21 +61,50 @@ func (w *walk) drift(ctx context.Context) error {
 			byNumber = w.known.written()
 		}
 		userid, ours := byNumber[record.Number]
-		if known := w.known.of(userid); !ours || known.Staff != record.ID || as(known, record) && !w.drifted[known.Number] {
+		if !ours || !w.suspect(userid, record) {
 			continue
 		}
-		known, there, err := w.Known(ctx, userid) // an event may have written it meanwhile
-		if err != nil {
-			return err
-		}
-		if !there || known.State != Active || known.View == "" || known.Staff != record.ID || known.Number != record.Number {
-			continue
-		}
-		if err := w.judgeDrift(ctx, known, record); err != nil {
+		if err := w.judgeAnew(ctx, userid, record); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// beforeDrift brings back what is known, given and waiting already, and gives the
+// time from which changes are listed.
+func (w *walk) beforeDrift(ctx context.Context) (since time.Time, err error) {
+	if err := w.recall(ctx); err != nil {
+		return since, err
+	}
+	if err := w.gifts(ctx); err != nil {
+		return since, err
+	}
+	if since, err = w.lastDrift(ctx); err != nil {
+		return since, err
+	}
+	w.drifted, err = w.driftedNumbers(ctx)
+	return since, err
+}
+
+// suspect reports whether a listed record of somebody's has to be judged, by what
+// was known when the walk began.
+func (w *walk) suspect(userid string, record kingdee.StaffRecord) bool {
+	known := w.known.of(userid)
+	return known.Staff == record.ID && (!as(known, record) || w.drifted[known.Number])
+}
+
+// judgeAnew judges a record by what is known of it now: an event may have written
+// it meanwhile.
+func (w *walk) judgeAnew(ctx context.Context, userid string, record kingdee.StaffRecord) error {
+	known, there, err := w.Known(ctx, userid)
+	if err != nil {
+		return err
+	}
+	if !there || known.State != Active || known.View == "" || known.Staff != record.ID || known.Number != record.Number {
+		return nil
+	}
+	return w.judgeDrift(ctx, known, record)
 }
 
 // as reports whether a record is listed as it was when it was written.
@@ -134,10 +154,7 @@ func (w *walk) judgeDrift(ctx context.Context, known Known, record kingdee.Staff
 	if err != nil {
 		return fmt.Errorf("directory: read %s: %w", known.UserID, err)
 	}
-	s, err := w.cfg.Rules.staffOf(&person, known.Home, w.given[known.UserID].Number)
-	if err == nil {
-		s, err = w.permitNow(ctx, s)
-	}
+	s, err := w.staffNow(ctx, &person, known.Home, w.given[known.UserID].Number)
 	if errors.Is(err, errUnasked) {
 		return err
 	}

@@ -103,17 +103,28 @@ func (k *Keeper) Refresh(ctx context.Context, userid, why string) error {
 	if err != nil {
 		return err
 	}
-	s, err := k.cfg.Rules.staffOf(&person, home, given.Number)
-	if err == nil {
-		s, err = k.permitNow(ctx, s)
+	s, err := k.staffNow(ctx, &person, home, given.Number)
+	if err != nil {
+		return heldBack(err)
 	}
+	return k.renew(ctx, s, known)
+}
+
+// heldBack is what becomes of the item of a person who has no record to bring.
+func heldBack(err error) error {
 	switch {
 	case errors.Is(err, errNoConsent):
 		return nil // waits for their word, which puts them on the list again
 	case errors.Is(err, errUnasked):
 		return err
-	case err != nil:
-		return jobs.Permanent(jobs.Explain(err, err.Error()))
+	}
+	return jobs.Permanent(jobs.Explain(err, err.Error()))
+}
+
+// renew brings the record of somebody active where it differs from what was
+// written; anybody else who is here again waits for a person.
+func (k *Keeper) renew(ctx context.Context, s Staff, known Known) error {
+	switch {
 	case known.State != Active:
 		ops, err := k.returned(known)
 		if err != nil {

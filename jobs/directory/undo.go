@@ -149,6 +149,26 @@ func (k *Keeper) putBack(ctx context.Context, b back) (refused []string, err err
 // before is the draft that puts the changed fields back, and the post where it is
 // a record of its own.
 func (k *Keeper) before(ctx context.Context, c Change) (kingdee.StaffDraft, *placing, error) {
+	draft, post := restored(c)
+	if !moves(c.Diffs) {
+		return draft, nil, nil
+	}
+	post, err := k.completed(ctx, c, post)
+	if err != nil {
+		return draft, nil, err
+	}
+	if k.cfg.Rules.Posts == PostsNewStaff && post.Department != "" {
+		return draft, &placing{staff: c.Number, department: post.Department, position: post.Position}, nil
+	}
+	if post.EntryID, err = k.mainPost(ctx, c.Staff); err != nil || post.Department == "" {
+		return draft, nil, err
+	}
+	draft.Posts = []kingdee.StaffPost{post}
+	return draft, nil, nil
+}
+
+// restored is the record and the main post with the texts that a change replaced.
+func restored(c Change) (kingdee.StaffDraft, kingdee.StaffPost) {
 	draft := kingdee.StaffDraft{ID: c.Staff, Number: c.Number}
 	post := kingdee.StaffPost{Primary: true}
 	for _, d := range c.Diffs {
@@ -165,29 +185,24 @@ func (k *Keeper) before(ctx context.Context, c Change) (kingdee.StaffDraft, *pla
 			post.Position = d.Before
 		}
 	}
-	if !moves(c.Diffs) {
-		return draft, nil, nil
+	return draft, post
+}
+
+// completed takes from Kingdee what a post lacks because only its position was
+// changed, or because there was none before.
+func (k *Keeper) completed(ctx context.Context, c Change, post kingdee.StaffPost) (kingdee.StaffPost, error) {
+	if post.Department != "" && (k.cfg.Rules.Posts != PostsNewStaff || post.Position != "") {
+		return post, nil
 	}
-	apart := k.cfg.Rules.Posts == PostsNewStaff
-	if post.Department == "" || apart && post.Position == "" { // only the position was changed, or there was no post before
-		there, err := k.records(ctx, []Staff{{Number: c.Number}})
-		if err != nil {
-			return draft, nil, err
+	there, err := k.records(ctx, []Staff{{Number: c.Number}})
+	if err != nil {
+		return post, err
+	}
+	for _, record := range there[c.Number] {
+		if record.ID == c.Staff {
+			post.Department = firstOf(post.Department, record.Department)
+			post.Position = firstOf(post.Position, record.Position)
 		}
-		for _, record := range there[c.Number] {
-			if record.ID == c.Staff {
-				post.Department = firstOf(post.Department, record.Department)
-				post.Position = firstOf(post.Position, record.Position)
-			}
-		}
 	}
-	if apart && post.Department != "" {
-		return draft, &placing{staff: c.Number, department: post.Department, position: post.Position}, nil
-	}
-	var err error
-	if post.EntryID, err = k.mainPost(ctx, c.Staff); err != nil || post.Department == "" {
-		return draft, nil, err
-	}
-	draft.Posts = []kingdee.StaffPost{post}
-	return draft, nil, nil
+	return post, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/sync/errgroup"
 
 	"kdgate/store"
 )
@@ -159,4 +160,52 @@ func (k *Keeper) clear(ctx context.Context, prefix string) error {
 			return fmt.Errorf("directory: %w", err)
 		}
 	}
+}
+
+// commitGroups commits as much at once as the store takes, and what is too much
+// for one commit in several at the same time, which a store makes durable
+// together. One person whom an event changed meanwhile must not hold up the
+// others: the next run looks at them again.
+func (k *Keeper) commitGroups(ctx context.Context, groups [][]store.Op) error {
+	commits, ctx := errgroup.WithContext(ctx)
+	for len(groups) > 0 {
+		var ops []store.Op
+		n := 0
+		for n < len(groups) && len(ops)+len(groups[n]) <= store.MaxOps {
+			ops = append(ops, groups[n]...)
+			n++
+		}
+		if len(ops) == 0 {
+			break
+		}
+		some := groups[:n]
+		groups = groups[n:]
+		commits.Go(func() error {
+			err := k.cfg.Store.Commit(ctx, ops...)
+			if errors.Is(err, store.ErrConflict) {
+				err = k.commitSingly(ctx, some)
+			}
+			return err
+		})
+	}
+	return wrap(commits.Wait())
+}
+
+func (k *Keeper) commitSingly(ctx context.Context, groups [][]store.Op) error {
+	for _, ops := range groups {
+		if len(ops) == 0 {
+			continue
+		}
+		if err := k.cfg.Store.Commit(ctx, ops...); err != nil && !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+	return nil
+}
+
+func wrap(err error) error {
+	if err != nil {
+		return fmt.Errorf("directory: %w", err)
+	}
+	return nil
 }

@@ -133,51 +133,6 @@ func (w *walk) backOps(list []Staff) ([][]store.Op, error) {
 	return groups, nil
 }
 
-// commitGroups commits as much at once as the store takes, in the order given.
-// One person whom an event changed meanwhile must not hold up the others: the
-// next run looks at them again.
-func (k *Keeper) commitGroups(ctx context.Context, groups [][]store.Op) error {
-	for len(groups) > 0 {
-		var ops []store.Op
-		n := 0
-		for n < len(groups) && len(ops)+len(groups[n]) <= store.MaxOps {
-			ops = append(ops, groups[n]...)
-			n++
-		}
-		if len(ops) == 0 {
-			return nil
-		}
-		err := k.cfg.Store.Commit(ctx, ops...)
-		if errors.Is(err, store.ErrConflict) {
-			err = k.commitSingly(ctx, groups[:n])
-		}
-		if err != nil {
-			return wrap(err)
-		}
-		groups = groups[n:]
-	}
-	return nil
-}
-
-func (k *Keeper) commitSingly(ctx context.Context, groups [][]store.Op) error {
-	for _, ops := range groups {
-		if len(ops) == 0 {
-			continue
-		}
-		if err := k.cfg.Store.Commit(ctx, ops...); err != nil && !errors.Is(err, store.ErrConflict) {
-			return err
-		}
-	}
-	return nil
-}
-
-func wrap(err error) error {
-	if err != nil {
-		return fmt.Errorf("directory: %w", err)
-	}
-	return nil
-}
-
 // settle counts what became of people, notes those that Kingdee refused, and
 // keeps that with the emptied pages.
 func (w *walk) settle(ctx context.Context, changes []Change, b batch) error {

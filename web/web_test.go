@@ -137,6 +137,35 @@ func TestTemplatesAndWordsAgree(t *testing.T) {
 	}
 }
 
+// Every act that the code puts on record has a name in each language, so that
+// no reviewer reads "queue.give-up".
+func TestActsHaveWords(t *testing.T) {
+	c := newPages(t).Catalogue()
+	declared := regexp.MustCompile(`[Aa]ction[A-Z]\w*\s+(?:audit\.)?Action\s*=\s*"([^"]+)"`)
+	found := 0
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, match := range declared.FindAllStringSubmatch(string(text), -1) {
+			found++
+			for _, lang := range languages {
+				if !c.In(lang).Has("word.act." + match[1]) {
+					t.Errorf("%s has no words for %s of %s", lang, match[1], path)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil || found < 60 {
+		t.Errorf("%d acts are declared, %v", found, err)
+	}
+}
+
 func templatesText(t *testing.T) map[string]string {
 	t.Helper()
 	files, err := fs.Glob(embedded, "templates/*.html")

@@ -262,7 +262,10 @@ var knownActions = []audit.Action{
 	ActionBulkPropose, ActionBulkApprove, audit.ActionAccessRequest, audit.ActionAccessDecide, audit.ActionRoleChange, audit.ActionConfigLoad,
 	audit.ActionSecretChange, audit.ActionServeStart, audit.ActionServeStop, ActionConsoleEnter, ActionConsoleLeave, ActionConsoleRefuse,
 	audit.ActionBreakGlassEnter, audit.ActionSync, "directory.leave", "directory.drift", "directory.rehire", audit.ActionCallbackReject,
-	audit.ActionQueueDead, "schedule.run", audit.ActionBackup, audit.ActionRestore, audit.ActionMigrate, audit.ActionAuditRead,
+	"directory.undo", "directory.unhold", "hr.accept", audit.ActionQueueDead, "queue.replay", "queue.edit", "queue.give-up", "queue.pause", "queue.resume",
+	"schedule.run", "schedule.stop", "schedule.pause", "schedule.resume", "approval.book", "approval.preview", "approval.rule.save",
+	"approval.rule.switch", "approval.rule.remove", "notice.test", "notice.preview", "notice.resend", "consent.give", "consent.withdraw",
+	"consent.import", "consent.export", ActionPersonalRead, ActionPersonalExport, "checkup", audit.ActionBackup, audit.ActionRestore, audit.ActionMigrate, audit.ActionAuditRead,
 	audit.ActionAuditExport, ActionAuditVerify, audit.ActionTrim,
 }
 

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,37 @@ func TestBoundsAnswers(t *testing.T) {
 	for _, path := range []string{"/huge", "/bomb"} {
 		if _, err := get(t, c, srv.URL+path); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("%s: got %v, want ErrTooLarge", path, err)
+		}
+	}
+}
+
+// TestAnnouncedLength: a Content-Length is no more than a hint. One over the bound
+// is refused without reading, and a body that ends before it is no answer (R22).
+func TestAnnouncedLength(t *testing.T) {
+	const bound = 1 << 20
+	for name, c := range map[string]struct {
+		announced, sent int
+		whole           bool
+		err             error // nil: any, unless whole
+	}{
+		"small":        {announced: 1000, sent: 1000, whole: true},
+		"not believed": {announced: bound, sent: bound, whole: true},
+		"nothing":      {whole: true},
+		"over":         {announced: bound + 1, sent: bound + 1, err: ErrTooLarge},
+		"far over":     {announced: 1 << 40, err: ErrTooLarge},
+		"cut off":      {announced: 1000, sent: 999},
+	} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", strconv.Itoa(c.announced))
+			_, _ = w.Write(bytes.Repeat([]byte("x"), c.sent))
+		}))
+		res, err := get(t, New(Config{MaxBody: bound}), srv.URL)
+		srv.Close()
+		switch {
+		case c.whole && (err != nil || len(res.Body) != c.sent):
+			t.Errorf("%s: %d bytes of %d, %v", name, len(res.Body), c.sent, err)
+		case !c.whole && (err == nil || c.err != nil && !errors.Is(err, c.err)):
+			t.Errorf("%s: %d bytes, %v", name, len(res.Body), err)
 		}
 	}
 }

@@ -175,6 +175,8 @@ var oddPages = []string{
 	`{"errcode":0,"result":{"has_more":false,"list":[{"userid":"u1","userid":"u2"}]}}`,
 	`{"errcode":0,"result":{"has_more":false,"list":null}}`,
 	`{"errcode":0,"result":{"has_more":false,"list":{"userid":"u1"}}}`,
+	`{"errcode":0,"result":{}}`, // nothing of an earlier try may fill it
+	`{"errcode":0}`,
 	`{"errcode":0,"result":"none"}`,
 	`{"errcode":"0","sub_code":"60011","result":{"list":[{"userid":"u1"}]}}`,
 	`{"errcode":60011,"errmsg":"no","result":"none"}`,

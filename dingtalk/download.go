@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,25 +92,48 @@ func (d *Downloader) allowed(address identity.Secret) (*url.URL, *http.Client, e
 		return identity.Fail(identity.Misconfigured, identity.CodeDingTalkSetup, "dingtalk: the address of a file: %s", why)
 	}
 	u, err := url.Parse(address.Reveal())
-	if err != nil || u.User != nil || u.Opaque != "" || u.Scheme != "http" && u.Scheme != "https" {
+	if err != nil || !fileAddress(u) {
 		return nil, nil, refused("it is not one of a file")
 	}
 	if u.Scheme == "http" && d.plain[u.Host] {
 		return u, d.local, nil
 	}
 	host := strings.ToLower(u.Hostname())
-	for _, entry := range d.hosts {
-		below, wild := strings.CutPrefix(entry, "*")
-		if host != entry && (!wild || !strings.HasSuffix(host, below)) {
-			continue
-		}
-		if port := u.Port(); port != "" && port != "443" && (port != "80" || u.Scheme != "http") {
-			return nil, nil, refused("it names a port")
-		}
-		u.Scheme, u.Host = "https", host
-		return u, d.public, nil
+	switch {
+	case !d.listed(host):
+		return nil, nil, refused(fmt.Sprintf("%q is not among the hosts that files may be fetched from", clean(host)))
+	case !defaultPort(u):
+		return nil, nil, refused("it names a port")
 	}
-	return nil, nil, refused(fmt.Sprintf("%q is not among the hosts that files may be fetched from", clean(host)))
+	u.Scheme, u.Host = "https", host
+	return u, d.public, nil
+}
+
+// fileAddress reports whether an address is one of the web that carries no name
+// and password.
+func fileAddress(u *url.URL) bool {
+	return (u.Scheme == "http" || u.Scheme == "https") && u.User == nil && u.Opaque == ""
+}
+
+// listed reports whether a host in small letters is on the list, by its own name
+// or below a *. entry.
+func (d *Downloader) listed(host string) bool {
+	return slices.ContainsFunc(d.hosts, func(entry string) bool {
+		below, wild := strings.CutPrefix(entry, "*")
+		return host == entry || wild && strings.HasSuffix(host, below)
+	})
+}
+
+// defaultPort reports whether an address keeps to the port of HTTPS, or to that of
+// HTTP where it says http.
+func defaultPort(u *url.URL) bool {
+	switch u.Port() {
+	case "", "443":
+		return true
+	case "80":
+		return u.Scheme == "http"
+	}
+	return false
 }
 
 // Open begins to fetch a file. The reader ends in an error, never in io.EOF, when

@@ -189,31 +189,10 @@ func (m *machine) make(ctx context.Context) (bool, error) {
 // save makes the bill, or finds the one that an earlier attempt made.
 func (m *machine) save(ctx context.Context, chosen *builder, before state) error {
 	rule := chosen.rule
-	m.state = state{
-		Refused: before.Refused,
-		Rule:    rule.Name, Print: rule.print, DataCentre: rule.DataCentre, Form: rule.Form, Audit: rule.Audit,
-		Number: Number(m.cfg.Corp, m.id(), rule.Form, rule.Version), Commenter: orText(rule.CommentAs, m.instance.Originator),
-		Title: m.instance.Title, Originator: m.instance.Originator, Trail: before.Trail,
+	if found, err := m.foundElsewhere(ctx, rule, before); err != nil || found {
+		return err
 	}
-	if rule.NoComment {
-		m.state.Commenter = ""
-	}
-	if rule.Source != SourceApproval {
-		m.state.Content = contentOf(*m.instance)
-	}
-	if rule.Attachments {
-		m.state.Attach = orText(rule.OnRefused, RefusedDead)
-	}
-	// What an earlier attempt may have posted by a rule that has changed since
-	// counts before anything that would be posted now.
-	if before.Number != "" && m.cfg.Targets[before.DataCentre] != nil && (before.Form != rule.Form || before.DataCentre != rule.DataCentre || before.Number != m.state.Number) {
-		now := m.state
-		m.state = before
-		if found, err := m.found(ctx); err != nil || found {
-			return err
-		}
-		m.state = now
-	}
+	m.state = m.planned(rule, before)
 	if found, err := m.found(ctx); err != nil || found {
 		return err
 	}
@@ -228,6 +207,38 @@ func (m *machine) save(ctx context.Context, chosen *builder, before state) error
 		return err
 	}
 	return m.post(ctx, m.named(model, rule, m.id(), m.state.Refused))
+}
+
+// planned is the state of a bill that a rule is to make; of an earlier attempt it
+// keeps the trail and how often Kingdee refused.
+func (m *machine) planned(rule compiled, before state) state {
+	plan := state{
+		Refused: before.Refused,
+		Rule:    rule.Name, Print: rule.print, DataCentre: rule.DataCentre, Form: rule.Form, Audit: rule.Audit,
+		Number: m.numberBy(rule), Commenter: orText(rule.CommentAs, m.instance.Originator),
+		Title: m.instance.Title, Originator: m.instance.Originator, Trail: before.Trail,
+	}
+	if rule.NoComment {
+		plan.Commenter = ""
+	}
+	if rule.Source != SourceApproval {
+		plan.Content = contentOf(*m.instance)
+	}
+	if rule.Attachments {
+		plan.Attach = orText(rule.OnRefused, RefusedDead)
+	}
+	return plan
+}
+
+// foundElsewhere finds what an earlier attempt may have posted by a rule that has
+// changed since. It counts before anything that would be posted now.
+func (m *machine) foundElsewhere(ctx context.Context, rule compiled, before state) (bool, error) {
+	moved := before.Form != rule.Form || before.DataCentre != rule.DataCentre || before.Number != m.numberBy(rule)
+	if before.Number == "" || m.cfg.Targets[before.DataCentre] == nil || !moved {
+		return false, nil
+	}
+	m.state = before
+	return m.found(ctx)
 }
 
 // found looks for the bill by its number and by the instance in the remark, and

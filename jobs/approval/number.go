@@ -24,3 +24,8 @@ func Number(corp, instance, form string, version int) string {
 	}
 	return numberPrefix + base32.StdEncoding.EncodeToString(h.Sum(nil))[:20]
 }
+
+// numberBy is the number of the bill that a rule makes.
+func (m *machine) numberBy(rule compiled) string {
+	return Number(m.cfg.Corp, m.id(), rule.Form, rule.Version)
+}

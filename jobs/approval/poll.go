@@ -179,6 +179,13 @@ func (m *machine) after(ctx context.Context) error {
 	if first.State == jobs.Ready || first.State == jobs.Leased {
 		return m.work.Release(ctx, m.cfg.Now().Add(settle))
 	}
+	return m.compared(ctx, first)
+}
+
+// compared holds the submission as it stands now to what was booked of it. first
+// is its own item, which is not in hand; the zero Item when the list has it no
+// longer.
+func (m *machine) compared(ctx context.Context, first jobs.Item) error {
 	in, err := m.origin.Instance(ctx, m.id())
 	if err != nil && identity.KindOf(err) != identity.NotFound { // of one that was deleted nothing is agreed to
 		return err
@@ -193,13 +200,18 @@ func (m *machine) after(ctx context.Context) error {
 	if err := m.unlessBooked(ctx, booked); err != nil {
 		return err
 	}
-	if open := first.State == jobs.Dead || first.State == jobs.Done && first.Step.Name == stepPassed; !open || !in.Agreed() {
+	if !endedWithoutBill(first) || !in.Agreed() {
 		return m.pass(ctx, "it had no bill when it was changed")
 	}
 	if err := m.again(ctx); err != nil {
 		return err
 	}
 	return m.pass(ctx, "it had no bill when it was changed, and is looked at anew")
+}
+
+// endedWithoutBill reports whether an item came to its end and made no bill.
+func endedWithoutBill(item jobs.Item) bool {
+	return item.State == jobs.Dead || item.State == jobs.Done && item.Step.Name == stepPassed
 }
 
 // unlessBooked fails for good when a bill of the submission stands.

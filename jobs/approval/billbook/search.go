@@ -275,45 +275,65 @@ type Detail struct {
 // Get gives one approval. Kind NotFound: neither the records nor the work list
 // have it.
 func (x *Index) Get(ctx context.Context, corp, instance string) (Detail, error) {
-	it, err := x.cfg.Queue.Get(ctx, jobs.ID{Kind: approval.KindBill, Key: instance})
-	switch {
-	case err == nil:
-		if r, broken := approval.RecordOf(it); broken == nil && r.Corp != corp {
-			return Detail{}, identity.Fail(identity.NotFound, identity.CodeNotFound, "billbook: %s is of another organisation", instance)
-		}
-	case identity.KindOf(err) == identity.NotFound, identity.KindOf(err) == identity.Invalid:
-	default:
+	item, err := x.onList(ctx, corp, instance)
+	if err != nil {
 		return Detail{}, err
 	}
-	onList := err == nil
-	entry, err := x.cfg.Store.Get(ctx, approval.RecordKey(corp, instance))
-	recorded := err == nil
+	recorded, err := x.recorded(ctx, corp, instance)
 	switch {
-	case err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrInvalid):
-		return Detail{}, identity.Fail(identity.Unavailable, identity.CodeStoreDown, "billbook: %w", err)
-	case !recorded && !onList:
+	case err != nil:
+		return Detail{}, err
+	case item == nil && recorded == nil:
 		return Detail{}, identity.Fail(identity.NotFound, identity.CodeNotFound, "billbook: no approval %q of %q", instance, corp)
+	case item == nil:
+		return Detail{Bill: *recorded}, nil
 	}
-	var d Detail
-	if recorded {
-		r, err := approval.ReadRecord(entry.Value)
-		if err != nil {
-			return Detail{}, err
-		}
-		d.Bill = *ofRecord(r)
+	return Detail{Bill: atPresent(*item, recorded), Item: item}, nil
+}
+
+// onList is the approval's item on the work list, nil when it is not there. Kind
+// NotFound: it is another organisation's.
+func (x *Index) onList(ctx context.Context, corp, instance string) (*jobs.Item, error) {
+	it, err := x.cfg.Queue.Get(ctx, jobs.ID{Kind: approval.KindBill, Key: instance})
+	if kind := identity.KindOf(err); kind == identity.NotFound || kind == identity.Invalid {
+		return nil, nil
 	}
-	if !onList {
-		return d, nil
+	if err != nil {
+		return nil, err
 	}
-	d.Item = &it
-	now := ofItem(it)
-	if recorded && len(now.Trail) < len(d.Trail) { // its steps were forgotten by an edit
-		now.Record = d.Record
+	if r, broken := approval.RecordOf(it); broken == nil && r.Corp != corp {
+		return nil, identity.Fail(identity.NotFound, identity.CodeNotFound, "billbook: %s is of another organisation", instance)
 	}
-	if d.Bill = *now; it.State == jobs.Done && d.State == Passed && d.Why == "" {
-		d.State = Waiting // it ran still when it was last looked at; the search sees its end
+	return &it, nil
+}
+
+// recorded is what the approval's record tells, nil when there is none.
+func (x *Index) recorded(ctx context.Context, corp, instance string) (*Bill, error) {
+	entry, err := x.cfg.Store.Get(ctx, approval.RecordKey(corp, instance))
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrInvalid):
+		return nil, nil
+	case err != nil:
+		return nil, identity.Fail(identity.Unavailable, identity.CodeStoreDown, "billbook: %w", err)
 	}
-	return d, nil
+	r, err := approval.ReadRecord(entry.Value)
+	if err != nil {
+		return nil, err
+	}
+	return ofRecord(r), nil
+}
+
+// atPresent is an approval as its item tells it, which knows more than the record
+// unless an edit made it forget its steps. recorded is nil when there is no record.
+func atPresent(item jobs.Item, recorded *Bill) Bill {
+	now := *ofItem(item)
+	if recorded != nil && len(now.Trail) < len(recorded.Trail) {
+		now.Record = recorded.Record
+	}
+	if item.State == jobs.Done && now.State == Passed && now.Why == "" {
+		now.State = Waiting // it ran still when it was last looked at; the search sees its end
+	}
+	return now
 }
 
 // About are the records that name a person as the originator.

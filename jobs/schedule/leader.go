@@ -152,28 +152,42 @@ func (l *leader) byTheClock(ctx context.Context, task Task, m mark) (time.Time, 
 			return time.Time{}, err
 		}
 	}
-	due := now
-	switch {
-	case m.Again > 0 || m.UpTo.IsZero():
-	case task.Spec.next == nil:
-		return time.Time{}, nil
-	default:
-		due = task.Spec.Next(m.UpTo)
-	}
+	due := m.due(task.Spec, now)
 	if due.IsZero() || due.After(now) {
 		return due, nil
 	}
-	if task.Hold != nil {
-		until, _, err := task.Hold(ctx)
-		if err != nil || until.After(now) {
-			return until, err
-		}
+	if until, err := task.heldUntil(ctx); err != nil || until.After(now) {
+		return until, err
 	}
-	by := wish{By: audit.System}
+	return time.Time{}, l.start(ctx, task, m.begunBy(), max(1, m.Again))
+}
+
+// due is when a task with this account has to be run next, zero when its spec
+// names no time. A run that was cut off, and the first of all, are due now.
+func (m mark) due(spec Spec, now time.Time) time.Time {
+	if m.Again > 0 || m.UpTo.IsZero() {
+		return now
+	}
+	return spec.Next(m.UpTo)
+}
+
+// begunBy is who has a run begun by the clock: one that was cut off is still that
+// of whoever asked for it.
+func (m mark) begunBy() wish {
 	if m.Again > 0 && m.Asked != nil {
-		by = *m.Asked
+		return *m.Asked
 	}
-	return time.Time{}, l.start(ctx, task, by, max(1, m.Again))
+	return wish{By: audit.System}
+}
+
+// heldUntil is until when a run that is due has to wait, zero when nothing holds
+// the task.
+func (t Task) heldUntil(ctx context.Context) (time.Time, error) {
+	if t.Hold == nil {
+		return time.Time{}, nil
+	}
+	until, _, err := t.Hold(ctx)
+	return until, err
 }
 
 // stopIfWished ends the context of a run that a person wants to stop.

@@ -41,6 +41,8 @@ const (
 	Paper  Way = "paper"  // an administrator's note of a paper
 )
 
+func (w Way) known() bool { return w == Self || w == Import || w == Paper }
+
 // Word is one thing that a person said.
 type Word struct {
 	State   State     `json:"state"`
@@ -94,9 +96,10 @@ type Config struct {
 
 const (
 	prefix     = "consent/"
+	maxUserID  = 100 // bytes
 	maxNote    = 500 // bytes
-	maxVersion = 40
-	maxBefore  = 50 // words that a row keeps beside the newest
+	maxVersion = 40  // bytes
+	maxBefore  = 50  // words that a row keeps beside the newest
 )
 
 // Register keeps the rows. It is safe for concurrent use, and holds nothing itself.
@@ -194,13 +197,13 @@ func (r Row) op() (store.Op, error) {
 // check refuses a word that would prove nothing later.
 func (w Word) check(who identity.Subject, now time.Time) error {
 	switch {
-	case who.Corp == "" || who.UserID == "" || len(who.UserID) > 100 || !utf8.ValidString(who.UserID):
+	case !names(who):
 		return refused("nobody is named")
 	case w.State != Given && w.State != Withdrawn:
 		return refused("the state is given or withdrawn, not %q", w.State)
 	case w.Version == "" || len(w.Version) > maxVersion:
 		return refused("which version of the text, in 1 to %d bytes", maxVersion)
-	case w.Way != Self && w.Way != Import && w.Way != Paper:
+	case !w.Way.known():
 		return refused("no way %q", w.Way)
 	case w.Way == Paper && strings.TrimSpace(w.Note) == "":
 		return refused("a note of a paper says where the paper is")
@@ -210,6 +213,11 @@ func (w Word) check(who identity.Subject, now time.Time) error {
 		return refused("%s is in the future", w.At.Format(time.RFC3339))
 	}
 	return nil
+}
+
+// names reports whether a subject can be somebody's.
+func names(who identity.Subject) bool {
+	return who.Corp != "" && who.UserID != "" && len(who.UserID) <= maxUserID && utf8.ValidString(who.UserID)
 }
 
 func (a Actor) event(who identity.Subject, w Word) audit.Event {

@@ -31,13 +31,40 @@ const (
 // milestones are the steps of an approval with their times. A bill that was found
 // at Kingdee skips those that make one.
 func milestones(d billbook.Detail) []Milestone {
+	at := stepTimes(d)
+	if d.Why != "" {
+		return []Milestone{{stepReceived, "done", d.Received}, {stepPassed, "done", at[stepPassed]}}
+	}
+	steps := stepsOf(d, at)
+	next := afterLast(steps, at)
+	out := []Milestone{{stepReceived, "done", d.Received}}
+	for i, step := range steps {
+		m := Milestone{Step: step, State: "open", At: at[step]}
+		switch {
+		case i < next:
+			m.State = "done"
+		case i == next:
+			m.State = nextState(d.State)
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+// stepTimes are when the steps were taken; those that were not are missing.
+func stepTimes(d billbook.Detail) map[string]time.Time {
 	at := map[string]time.Time{}
 	for _, m := range d.Trail {
 		at[m.Step] = m.At
 	}
-	if d.Why != "" {
-		return []Milestone{{stepReceived, "done", d.Received}, {stepPassed, "done", at[stepPassed]}}
+	if d.Commented && d.State == billbook.Booked {
+		at[stepWrittenBack] = writtenBack(d)
 	}
+	return at
+}
+
+// stepsOf are the steps that an approval takes after it was received.
+func stepsOf(d billbook.Detail, at map[string]time.Time) []string {
 	steps := []string{"fetched", "looking", "saved", "submitted"}
 	for _, wanted := range []string{"attaching", "audited"} {
 		if !at[wanted].IsZero() {
@@ -46,30 +73,29 @@ func milestones(d billbook.Detail) []Milestone {
 	}
 	if d.Commented {
 		steps = append(steps, stepWrittenBack)
-		if d.State == billbook.Booked {
-			at[stepWrittenBack] = writtenBack(d)
-		}
 	}
-	last := -1
-	for i, step := range steps {
+	return steps
+}
+
+// afterLast is the place of the step behind the last one that was taken.
+func afterLast(steps []string, at map[string]time.Time) int {
+	for i, step := range slices.Backward(steps) {
 		if !at[step].IsZero() {
-			last = i
+			return i + 1
 		}
 	}
-	out := []Milestone{{stepReceived, "done", d.Received}}
-	for i, step := range steps {
-		m := Milestone{Step: step, State: "open", At: at[step]}
-		switch {
-		case i <= last:
-			m.State = "done"
-		case i == last+1 && (d.State == billbook.Failed || d.State == billbook.GivenUp):
-			m.State = "failed"
-		case i == last+1 && d.State != billbook.Booked:
-			m.State = "next"
-		}
-		out = append(out, m)
+	return 0
+}
+
+// nextState is how the step stands that comes next.
+func nextState(s billbook.State) string {
+	switch s {
+	case billbook.Failed, billbook.GivenUp:
+		return "failed"
+	case billbook.Booked:
+		return "open"
 	}
-	return out
+	return "next"
 }
 
 // writtenBack is when the comment was there: the end of the attempt that wrote it,

@@ -67,6 +67,8 @@ func TestConsolePages(t *testing.T) {
 			"overview": "/admin/?", "mapping": "/admin/mapping?", "row": "/admin/mapping/row" + row + "zhangsan&", "row-broken": "/admin/mapping/row" + row + "zhaoliu&",
 			"row-privileged": "/admin/mapping/row" + row + "qianyi&", "new": "/admin/mapping/new?", "conflicts": "/admin/mapping/conflicts?",
 			"import": "/admin/mapping/import?", "suggestions": "/admin/mapping/suggestions?data_centre=" + centreID + "&", "confirm": "/admin/confirm?", "not-found": "/admin/nothing?",
+			"audit": "/admin/audit?", "proof": "/admin/audit/proof?", "review": "/admin/review?", "connections": "/admin/connections?", "setup": "/admin/setup?",
+			"personal": "/admin/personal?person=zhangsan&",
 		} {
 			for view, size := range map[string][2]int64{"": {1280, 900}, "-phone": {390, 844}} {
 				do(t, ctx, chromedp.EmulateViewport(size[0], size[1]), chromedp.Navigate(tr.gateway+path+"lang="+lang), chromedp.WaitVisible("h1"))

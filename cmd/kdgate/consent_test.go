@@ -77,7 +77,7 @@ func (h *house) consentRound(t *testing.T) {
 	}
 	h.run("consent", "list", "--text", "lis").want(t, 0, "lisi", "given", "2026-03", "paper 7")
 
-	h.run("directory", "run").want(t, 0, "1 created")
+	h.run("directory", "run").want(t, 0, "complete") // one by the clock may have made them already
 	if !inKingdee("lisi") || inKingdee("zhaoliu") {
 		t.Error("who agreed is in Kingdee, and who did not is not")
 	}

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -30,21 +28,19 @@ func TestBillJourney(t *testing.T) {
 	tr := start(t)
 	ctx := chromium(t, clientAgent)
 	do(t, ctx, chromedp.Navigate(tr.workbench+"/workbench?as=zhangsan"), chromedp.WaitVisible(appIcon))
-	var started struct{ ID string }
-	if err := json.Unmarshal([]byte(sim(t, http.MethodPost, tr.workbench+"/sim/approvals", `{"originator":"lisi","amounts":["88.05","0.95"],"reason":"客户拜访"}`)), &started); err != nil {
-		t.Fatal(err)
-	}
+	id := tr.started(t, `{"originator":"lisi","amounts":["88.05","0.95"],"reason":"客户拜访"}`)
 	var bills []waitingBill
 	tr.read(t, tr.kingdee+"/sim/bills?form=ER_ExpReimbursement", &bills)
 	if len(bills) != 0 {
 		t.Fatalf("a bill before anybody agreed: %+v", bills)
 	}
-	sim(t, http.MethodPost, tr.workbench+"/sim/approvals/"+started.ID+"/finish", `{"result":"agree"}`)
+	agree := `#approvals li[data-id="` + id + `"] button[value="agree"]`
+	do(t, ctx, chromedp.Navigate(tr.workbench+"/workbench"), chromedp.Click(agree), chromedp.WaitNotPresent(agree))
 	within(t, 30*time.Second, "the bill is handed in", func() bool {
 		tr.read(t, tr.kingdee+"/sim/bills?form=ER_ExpReimbursement", &bills)
 		return len(bills) == 1 && bills[0].Status == "B"
 	})
-	if bills[0].Fields["FExpAmountSum"] != "89.00" || !strings.Contains(fmt.Sprint(bills[0].Fields["FCausa"]), started.ID) {
+	if bills[0].Fields["FExpAmountSum"] != "89.00" || !strings.Contains(fmt.Sprint(bills[0].Fields["FCausa"]), id) {
 		t.Errorf("%+v", bills[0])
 	}
 	client, err := localapi.Dial(t.Context(), filepath.Join(tr.data, "data"), "tester")

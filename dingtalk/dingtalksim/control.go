@@ -20,6 +20,8 @@ func (s *Server) controlRoutes() *http.ServeMux {
 	m.Handle("GET /{$}", http.RedirectHandler("/workbench", http.StatusFound))
 	m.HandleFunc("GET /workbench", s.workbench)
 	m.HandleFunc("GET /workbench/open", s.open)
+	m.HandleFunc("POST /workbench/approvals", s.hand)
+	m.HandleFunc("POST /workbench/approvals/{id}", s.decide)
 	m.HandleFunc("GET /workbench/style.css", serveStyle)
 	m.HandleFunc("GET /workbench/external", s.external)
 	m.HandleFunc("GET /jsapi/dingtalk.open.js", s.script)

@@ -69,6 +69,7 @@
 //	GET    /sim/events?match=     what was emitted: state, every delivery and its outcome; DELETE forgets
 //	POST   /sim/events            {type, fields[, corp]}: any event, approvals too
 //	POST   /sim/events/forge      {kind: signature|owner|old|replay}: a push nobody may believe → {refused}
+//	POST   /workbench/approvals   the workbench's buttons: hand the sample form in, agree to one, refuse it
 //	POST   /sim/approvals         {process_code, originator, title, form[, finish]}: starts an instance and
 //	                              emits bpms_instance_change; {userid, reason, amounts} makes a
 //	                              reimbursement of SampleProcess; GET lists them

@@ -206,6 +206,7 @@ type workbenchPage struct {
 	Tiles     []tile
 	People    []card
 	Inbox     []Message
+	Approvals []errand
 	Platform  string
 	Platforms []string
 }
@@ -244,7 +245,7 @@ func (s *Server) workbench(w http.ResponseWriter, r *http.Request) {
 	}
 	page.People = s.cards(home, page.Person)
 	if cl.person != nil {
-		page.Inbox = s.inbox(cl.corp.id, cl.person.UserID)
+		page.Inbox, page.Approvals = s.inbox(cl.corp.id, cl.person.UserID), s.errands(cl.corp)
 	}
 	http.SetCookie(w, cl.cookie())
 	s.page(w, "workbench.html", page)

@@ -243,3 +243,36 @@ func TestConfigSignature(t *testing.T) {
 		}
 	}
 }
+
+// TestApprovalsOnTheWorkbench: whoever is in the client hands a form in and
+// decides by the buttons; a decision stands.
+func TestApprovalsOnTheWorkbench(t *testing.T) {
+	s := newSim(t)
+	cookie := s.cookieOf("?as=wangfang")
+	press := func(path, result string) reply {
+		t.Helper()
+		return s.call("POST", "/workbench/approvals"+path, url.Values{"result": {result}}, "Cookie", cookie)
+	}
+	if got := press("", ""); got.status != http.StatusSeeOther || got.header.Get("Location") != "/workbench#approvals" {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	made := s.Approvals()
+	if len(made) != 1 || made[0].Originator != "wangfang" || made[0].Status != "RUNNING" {
+		t.Fatalf("%+v", made)
+	}
+	if page := s.call("GET", "/workbench?as=wangfang", nil).body; !strings.Contains(page, `data-id="`+made[0].ID+`"`) || !strings.Contains(page, `value="agree"`) {
+		t.Errorf("no button for it:\n%s", page)
+	}
+	if got := press("/"+made[0].ID, "agree"); got.status != http.StatusSeeOther {
+		t.Errorf("agree: %d %s", got.status, got.body)
+	}
+	if got := press("/"+made[0].ID, "refuse"); got.status != http.StatusConflict {
+		t.Errorf("twice: %d", got.status)
+	}
+	if now := s.Approvals()[0]; now.Result != "agree" {
+		t.Errorf("%+v", now)
+	}
+	if page := s.call("GET", "/workbench?as=wangfang", nil).body; !strings.Contains(page, "审批通过") || strings.Contains(page, `value="agree"`) {
+		t.Errorf("after the decision:\n%s", page)
+	}
+}

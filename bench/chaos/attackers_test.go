@@ -136,23 +136,19 @@ func many(n int) map[string]string {
 // send makes one request on a connection of its own and says how much of the
 // body went out before the connection was over.
 func (r *ring) send(ctx context.Context, protocol, method, path string, headers map[string]string, body int64) (status int, sent int64, err error) {
-	transport := &http.Transport{MaxResponseHeaderBytes: 1 << 20, DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return r.from(ctx, attackHost, protocol)
-	}}
-	defer transport.CloseIdleConnections()
-	var door http.RoundTripper = transport
-	if protocol == "h2" {
-		conn, err := r.from(ctx, attackHost, "h2")
-		if err != nil {
-			return 0, 0, err
-		}
-		defer conn.Close()
-		client, err := (&http2.Transport{}).NewClientConn(conn)
-		if err != nil {
-			return 0, 0, err
-		}
-		door = client
+	transport := &http.Transport{
+		MaxResponseHeaderBytes: 1 << 20, Protocols: new(http.Protocols),
+		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return r.from(ctx, attackHost, protocol)
+		},
 	}
+	transport.Protocols.SetHTTP1(protocol == "http/1.1")
+	transport.Protocols.SetHTTP2(protocol == "h2")
+	door, err := transport.NewClientConn(ctx, "https", publicHost)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer door.Close()
 	counted := &flow{left: max(body, 0)}
 	var reader io.Reader = http.NoBody
 	switch {

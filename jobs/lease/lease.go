@@ -197,9 +197,12 @@ func (l *Lease) silent(ctx context.Context, term store.Version) (store.Op, error
 // any error after the lease was lost, competes again.
 func (l *Lease) Run(ctx context.Context, work func(context.Context, *Term) error) error {
 	for {
+		heard, deaf := context.WithCancel(ctx)
+		changed := l.changes(heard) // before the look, so that no release falls in between
 		term, err := l.Try(ctx)
 		switch {
 		case err == nil:
+			deaf()
 			err = l.serve(ctx, term, work)
 		case errors.Is(err, ErrHeld) || ctx.Err() != nil:
 			err = nil
@@ -207,11 +210,10 @@ func (l *Lease) Run(ctx context.Context, work func(context.Context, *Term) error
 			l.cfg.Log.WarnContext(ctx, "lease: cannot compete", "lease", l.cfg.Name, "err", err)
 			err = nil
 		}
-		if err != nil || ctx.Err() != nil {
+		over := err != nil || ctx.Err() != nil || l.await(ctx, changed)
+		deaf()
+		if over {
 			return err
-		}
-		if l.await(ctx) {
-			return nil
 		}
 	}
 }
@@ -234,17 +236,20 @@ func (l *Lease) serve(ctx context.Context, term *Term, work func(context.Context
 	return err
 }
 
-// await waits until it is worth trying again, and reports whether ctx ended: a
-// while after which a silent holder is noticed, or a change of the term.
-func (l *Lease) await(ctx context.Context) bool {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	timer := time.NewTimer(l.cfg.Long / 4)
-	defer timer.Stop()
+// changes tells of changes of the term; nil when nothing can be heard.
+func (l *Lease) changes(ctx context.Context) <-chan store.Event {
 	changed, err := l.cfg.Store.Watch(ctx, l.termKey())
 	if err != nil {
-		changed = nil
+		return nil
 	}
+	return changed
+}
+
+// await waits until it is worth trying again, and reports whether ctx ended: a
+// while after which a silent holder is noticed, or a change of the term.
+func (l *Lease) await(ctx context.Context, changed <-chan store.Event) bool {
+	timer := time.NewTimer(l.cfg.Long / 4)
+	defer timer.Stop()
 	for {
 		select {
 		case _, open := <-changed:

@@ -83,29 +83,63 @@ var permitForms = [...]string{"", "0", "1"}
 // Ambiguities proves for a whole data centre that no two login users, with any
 // form of permitcount, concatenate alike, or lists those that do (T33). It also
 // lists digit-only users of another length than the first one found.
-func (t *Table) Ambiguities(ctx context.Context, dataCentre string) ([]Ambiguity, error) {
+func (x *Index) Ambiguities(ctx context.Context, dataCentre string) ([]Ambiguity, error) {
+	rows, err := x.snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var logins []string
+	for _, row := range rows {
+		if row.dataCentre == dataCentre && row.loginUser != "" {
+			logins = append(logins, row.loginUser)
+		}
+	}
+	return append(lengths(dataCentre, logins), alike(dataCentre, logins)...), nil
+}
+
+// lengths are the digit-only logins of another length than the first one.
+func lengths(dataCentre string, logins []string) []Ambiguity {
+	var found []Ambiguity
+	first := ""
+	for _, login := range logins {
+		switch {
+		case !digitsOnly(login):
+		case first == "":
+			first = login
+		case len(login) != len(first):
+			found = append(found, Ambiguity{DataCentre: dataCentre, First: first, Second: login})
+		}
+	}
+	return found
+}
+
+// alike are the logins that join to the same text as another.
+//
+// One of such a pair begins with 0, 1 or what sorts before: any other stands
+// behind permitcount, so two of those join alike only where they are the same. That
+// leaves next to nothing to remember in a table of names.
+func alike(dataCentre string, logins []string) []Ambiguity {
 	var found []Ambiguity
 	owner := map[string]string{} // joined text → login user
-	digits := ""
-	err := t.eachLogin(ctx, dataCentre, func(login string) {
-		if digitsOnly(login) {
-			if digits == "" {
-				digits = login
+	for _, early := range [...]bool{true, false} {
+		if !early && len(owner) == 0 {
+			break
+		}
+		for _, login := range logins {
+			if early != (login[0] <= '1') {
+				continue
 			}
-			if len(login) != len(digits) {
-				found = append(found, Ambiguity{DataCentre: dataCentre, First: digits, Second: login})
+			for _, permit := range permitForms {
+				joined := joinSorted(login, permit)
+				if other, taken := owner[joined]; taken && other != login {
+					found = append(found, Ambiguity{DataCentre: dataCentre, Joined: joined, First: other, Second: login})
+				} else if early {
+					owner[joined] = login
+				}
 			}
 		}
-		for _, permit := range permitForms {
-			joined := joinSorted(login, permit)
-			if other, taken := owner[joined]; taken && other != login {
-				found = append(found, Ambiguity{DataCentre: dataCentre, Joined: joined, First: other, Second: login})
-			} else {
-				owner[joined] = login
-			}
-		}
-	})
-	return found, err
+	}
+	return found
 }
 
 // joinSorted joins two values as the signature does, in ordinal order.
@@ -114,18 +148,6 @@ func joinSorted(a, b string) string {
 		return b + a
 	}
 	return a + b
-}
-
-// eachLogin calls f with every login user in use.
-func (t *Table) eachLogin(ctx context.Context, dataCentre string, f func(login string)) error {
-	return eachPage(ctx, t.cfg.Store, join(prefixAccount, dataCentre)+"/", func(e store.Entry) error {
-		var c claimed
-		if err := decode(e.Value, &c); err != nil {
-			return identity.Fail(identity.Internal, identity.CodeInternal, "%w", err)
-		}
-		f(c.Exact)
-		return nil
-	})
 }
 
 // eachPage calls f with every entry under prefix, in order of keys.

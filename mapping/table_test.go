@@ -216,7 +216,9 @@ func TestDigitOnlyLoginUsers(t *testing.T) {
 	r.create(mapping.Draft{Key: key("u3"), LoginUser: "1x"})
 	_, err := r.Create(ctx, admin, mapping.Draft{Key: key("u4"), LoginUser: "110001"})
 	wantReason(t, err, identity.Conflict, mapping.ReasonDigits)
-	if found, err := r.Ambiguities(ctx, live); err != nil || len(found) != 0 {
+	x := r.follow(r.store)
+	r.until(x, mapping.Query{}, "u1", "u2", "u3")
+	if found, err := x.Ambiguities(ctx, live); err != nil || len(found) != 0 {
 		t.Fatalf("a clean table: %+v %v", found, err)
 	}
 	e := r.create(mapping.Draft{Key: key("u4"), LoginUser: "110001", Privileged: true})
@@ -224,7 +226,8 @@ func TestDigitOnlyLoginUsers(t *testing.T) {
 		t.Errorf("an override in force at once: %+v", e)
 	}
 	r.create(mapping.Draft{Key: key("u5"), LoginUser: "01x"}) // 1x with permitcount 0
-	found, err := r.Ambiguities(ctx, live)
+	r.until(x, mapping.Query{}, "u1", "u2", "u3", "u4", "u5")
+	found, err := x.Ambiguities(ctx, live)
 	must(t, err)
 	joined := map[string]bool{}
 	for _, a := range found {

@@ -24,7 +24,7 @@ func (m *Mapping) trouble(ctx context.Context) (Trouble, error) {
 	t := Trouble{Ambiguities: []mapping.Ambiguity{}}
 	var err error
 	for _, centre := range m.Centres {
-		found, err := m.Table.Ambiguities(ctx, centre.ID)
+		found, err := m.Index.Ambiguities(ctx, centre.ID)
 		if err != nil {
 			return t, err
 		}

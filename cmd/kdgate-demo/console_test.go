@@ -52,14 +52,10 @@ func soundPage(t *testing.T, ctx context.Context, name string) {
 	}
 }
 
-// TestConsolePages looks at every page, wide and on a phone; with -shots in
-// three languages.
+// TestConsolePages looks at every page, wide and on a phone, in three languages.
 func TestConsolePages(t *testing.T) {
 	tr := start(t)
-	languages := []string{"zh-Hans"}
-	if *shots != "" {
-		languages = []string{"zh-Hans", "zh-Hant", "en"}
-	}
+	languages := []string{"zh-Hans", "zh-Hant", "en"}
 	row := "?data_centre=" + centreID + "&corp=" + corpID + "&userid="
 	for _, lang := range languages {
 		ctx := enterConsole(t, tr, "manager01")

@@ -34,16 +34,25 @@ func (s *Server) postApproval(_ *http.Request, body []byte) (int, any, error) {
 }
 
 func (s *Server) postFinish(r *http.Request, body []byte) (int, any, error) {
+	result, err := readResult(body)
+	if err != nil {
+		return 0, nil, err
+	}
+	ended, err := s.FinishApproval(r.PathValue("id"), result)
+	return http.StatusOK, ended, err
+}
+
+// readResult is how an approval or a submission is to end; agreed to when the
+// body says nothing.
+func readResult(body []byte) (string, error) {
 	in := struct {
 		Result string `json:"result"`
 	}{Result: resultAgree}
-	if len(body) > 0 {
-		if err := json.Unmarshal(body, &in); err != nil {
-			return 0, nil, err
-		}
+	if len(body) == 0 {
+		return in.Result, nil
 	}
-	ended, err := s.FinishApproval(r.PathValue("id"), in.Result)
-	return http.StatusOK, ended, err
+	err := json.Unmarshal(body, &in)
+	return in.Result, err
 }
 
 func (s *Server) getComments(r *http.Request, _ []byte) (int, any, error) {

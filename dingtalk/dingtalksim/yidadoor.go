@@ -69,15 +69,11 @@ func yidaData(raw json.RawMessage) (map[string]any, error) {
 }
 
 func (s *Server) postYidaFinish(r *http.Request, body []byte) (int, any, error) {
-	in := struct {
-		Result string `json:"result"`
-	}{Result: resultAgree}
-	if len(body) > 0 {
-		if err := json.Unmarshal(body, &in); err != nil {
-			return 0, nil, err
-		}
+	result, err := readResult(body)
+	if err != nil {
+		return 0, nil, err
 	}
-	ended, err := s.FinishYida(r.PathValue("id"), in.Result)
+	ended, err := s.FinishYida(r.PathValue("id"), result)
 	return http.StatusOK, ended, err
 }
 

@@ -35,30 +35,42 @@ const parcelBytes = 384 << 10
 // most a value's worth. A parcel without lines is the end.
 func (l *Log) Pack(ctx context.Context, after uint64) (Parcel, error) {
 	p := Parcel{Replica: l.config.Replica}
-	rows, err := l.db.QueryContext(ctx,
-		"SELECT "+columns+" FROM record WHERE replica = ? AND seq > ? ORDER BY seq LIMIT ?", p.Replica, after, maxLimit)
-	if err != nil {
+	if err := l.packLines(ctx, &p, after); err != nil {
 		return p, fmt.Errorf("audit: pack: %w", err)
 	}
-	records, err := collect(rows)
-	if err != nil {
-		return p, err
-	}
-	for size, i := 0, 0; i < len(records); i++ {
-		line := records[i].AppendLine(nil)
-		if size += len(line); size > parcelBytes && i > 0 {
-			break
-		}
-		p.Lines, p.Last = append(p.Lines, line), records[i].Seq
-	}
-	if len(p.Lines) > 0 {
-		p.First = records[0].Seq
-	}
+	var err error
 	if p.Checkpoint, err = signedOf(ctx, l.db, "checkpoint", p.Replica); err != nil {
 		return p, err
 	}
 	p.Trim, err = signedOf(ctx, l.db, "trim", p.Replica)
 	return p, err
+}
+
+// packLines takes the records as they are kept: whoever unpacks them looks at
+// each, and a click should not pay for taking its records apart once more.
+func (l *Log) packLines(ctx context.Context, p *Parcel, after uint64) error {
+	rows, err := l.db.QueryContext(ctx,
+		"SELECT seq, body, hash, mac FROM record WHERE replica = ? AND seq > ? ORDER BY seq LIMIT ?", p.Replica, after, maxLimit)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }() // rows.Err below tells what went wrong
+	for size := 0; rows.Next(); {
+		var seq uint64
+		var body, hash, mac sql.RawBytes
+		if err := rows.Scan(&seq, &body, &hash, &mac); err != nil {
+			return err
+		}
+		line := appendLine(nil, body, hash, mac)
+		if size += len(line); size > parcelBytes && len(p.Lines) > 0 {
+			return nil
+		}
+		if len(p.Lines) == 0 {
+			p.First = seq
+		}
+		p.Lines, p.Last = append(p.Lines, line), seq
+	}
+	return rows.Err()
 }
 
 // signedOf is the signed line of a replica in the table checkpoint or trim, nil

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -89,11 +90,18 @@ func (r Record) AppendLine(dst []byte) []byte {
 	if len(r.body) == 0 {
 		return append(dst, "{}"...)
 	}
-	dst = append(dst, r.body[:len(r.body)-1]...)
+	return appendLine(dst, r.body, r.Hash[:], r.MAC[:])
+}
+
+// appendLine appends the line of a record that is kept as body, an object, and
+// its two sums.
+func appendLine(dst, body, hash, mac []byte) []byte {
+	dst = slices.Grow(dst, len(body)+2*len(hash)+2*len(mac)+len(`,"hash":"","mac":""`))
+	dst = append(dst, bytes.TrimSuffix(body, []byte{'}'})...)
 	dst = append(dst, `,"hash":"`...)
-	dst = hex.AppendEncode(dst, r.Hash[:])
+	dst = hex.AppendEncode(dst, hash)
 	dst = append(dst, `","mac":"`...)
-	dst = hex.AppendEncode(dst, r.MAC[:])
+	dst = hex.AppendEncode(dst, mac)
 	return append(dst, `"}`...)
 }
 

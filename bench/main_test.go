@@ -50,19 +50,31 @@ func playPart(play func(context.Context, string) error) error {
 		stop()
 	}()
 	if folder := os.Getenv(profileEnv); folder != "" {
-		file, err := os.Create(filepath.Join(folder, fmt.Sprintf("%s-%d.pprof", os.Getenv(partEnv), os.Getpid())))
+		finish, err := profile(filepath.Join(folder, fmt.Sprintf("%s-%d", os.Getenv(partEnv), os.Getpid())))
 		if err != nil {
 			return err
 		}
-		if err := pprof.StartCPUProfile(file); err != nil {
-			return err
-		}
-		defer func() {
-			pprof.StopCPUProfile()
-			_ = file.Close()
-		}()
+		defer finish()
 	}
 	return play(ctx, os.Getenv(orderEnv))
+}
+
+// profile writes name.pprof, the processor's time, and name.allocs.pprof, all
+// that was ever allocated, when what it gives is called.
+func profile(name string) (finish func(), err error) {
+	file, err := os.Create(name + ".pprof")
+	if err != nil {
+		return nil, err
+	}
+	allocs, err := os.Create(name + ".allocs.pprof")
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = pprof.Lookup("allocs").WriteTo(allocs, 0)
+		_, _ = file.Close(), allocs.Close()
+	}, pprof.StartCPUProfile(file)
 }
 
 // process is a part that runs, or the production binary.

@@ -59,15 +59,21 @@ func (c *claims) add(name, value string) {
 	c.count++
 }
 
-// claimsOf reads cookies and headers of a request.
+// claimsOf reads cookies and headers of a request, cookies as the most lenient
+// reader would: ASP.NET takes any white space of Unicode off a name, and others
+// part a line at commas too.
 func claimsOf(r *http.Request) claims {
 	c := claims{session: -1}
 	for _, line := range r.Header["Cookie"] {
-		for rest, more := line, true; more; {
-			var pair string
-			pair, rest, more = strings.Cut(rest, ";")
+		for line != "" {
+			pair := line
+			if i := strings.IndexAny(line, ";,"); i >= 0 {
+				pair, line = line[:i], line[i+1:]
+			} else {
+				line = ""
+			}
 			name, value, _ := strings.Cut(pair, "=")
-			if name := sessionName(strings.Trim(name, " \t")); name != "" {
+			if name := sessionName(bareName(name)); name != "" {
 				c.add(name, strings.Trim(value, " \t"))
 			}
 		}
@@ -78,6 +84,19 @@ func claimsOf(r *http.Request) claims {
 		}
 	}
 	return c
+}
+
+// bareName is a cookie's name without anything at its ends that could be white
+// space in some encoding: whatever is no visible ASCII.
+func bareName(name string) string {
+	visible := func(b byte) bool { return b > ' ' && b < 0x7f }
+	for name != "" && !visible(name[0]) {
+		name = name[1:]
+	}
+	for name != "" && !visible(name[len(name)-1]) {
+		name = name[:len(name)-1]
+	}
+	return name
 }
 
 // addressed are the session ids that stand in an address.

@@ -23,8 +23,13 @@ var (
 		"kingdee.bos.webapi.*", "*getdatacenterlist*", "*devreportservice.*",
 		"*fileservice*upload*", "fileuploadservices/upload*", "*scpsupreghandler*",
 	}
-	// stillOpen is inside neverOpen and harmless: a session may end itself.
-	stillOpen = []string{"*.authservice.logout.common.kdsvc", "*.authservice.logout,*"}
+	// stillOpen is inside neverOpen and harmless: a session may end itself. Whole
+	// names only: IIS takes what stands behind a page's or a service's name for
+	// the path info of that one.
+	stillOpen = []string{
+		"kingdee.bos.webapi.servicesstub.authservice.logout.common.kdsvc",
+		"kingdee.bos.webapi.servicesstub.authservice.logout,kingdee.bos.webapi.servicesstub.common.kdsvc",
+	}
 	// entrances are Kingdee's own ways in: its login page, and every page that
 	// redeems a link. Nobody needs them here; who comes to one is launched.
 	entrances = []string{
@@ -139,7 +144,8 @@ func judgeQuery(query string) verdict {
 // no letter case, and no dots or spaces at the end of a segment. It is not ok
 // where IIS, NTFS or ASP.NET are known to read something else than they say:
 // a stream behind a colon, a short name with a tilde, a cookieless session in
-// parentheses, or the characters that ASP.NET itself refuses.
+// parentheses, the characters that ASP.NET itself refuses, a character that
+// unfolds to a slash, or a segment that nothing is left of, such as ".. ".
 func placeOf(path string) (string, bool) {
 	if len(path) < len(basePath) {
 		return "", strings.EqualFold(path+"/", basePath)
@@ -151,14 +157,18 @@ func placeOf(path string) (string, bool) {
 	if strings.ContainsAny(place, `:*<>|"\%&?`) {
 		return "", false
 	}
-	place = strings.ToLower(norm.NFKC.String(place))
-	segments := strings.Split(place, "/")
+	folded := strings.ToLower(norm.NFKC.String(place))
+	if strings.Count(folded, "/") != strings.Count(place, "/") {
+		return "", false
+	}
+	segments := strings.Split(folded, "/")
 	for i, segment := range segments {
-		segment = strings.TrimRight(segment, ". \u00a0")
-		if strings.HasPrefix(segment, "(") || shortName(segment) || strings.ContainsAny(segment, `:*<>|"\%&?`) {
+		kept := strings.TrimRight(segment, ". \u00a0")
+		vanished := kept == "" && segment != ""
+		if vanished || strings.HasPrefix(kept, "(") || shortName(kept) || strings.ContainsAny(kept, `:*<>|"\%&?`) {
 			return "", false
 		}
-		segments[i] = segment
+		segments[i] = kept
 	}
 	return strings.Join(segments, "/"), true
 }

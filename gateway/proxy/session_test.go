@@ -143,6 +143,11 @@ func TestForeignKingdeeSession(t *testing.T) {
 		"first":             {"kdservice-sessionid=" + stolen + "; kdservice-sessionid=" + own},
 		"name in capitals":  {"kdservice-sessionid=" + own + "; KDSERVICE-SESSIONID=" + stolen},
 		"spaces":            {"kdservice-sessionid=" + own + ";  kdservice-sessionid = " + stolen},
+		"no-break space":    {"kdservice-sessionid=" + own + "; \u00a0kdservice-sessionid=" + stolen}, // what ASP.NET takes off a name
+		"in Latin-1":        {"kdservice-sessionid=" + own + "; \xa0kdservice-sessionid\x85=" + stolen},
+		"wide space":        {"kdservice-sessionid=" + own + "; \u3000KDSERVICE-sessionid\u2003=" + stolen},
+		"asp, odd space":    {"kdservice-sessionid=" + own + "; \u1680ASP.NET_SessionId=" + aspStolen},
+		"comma":             {"kdservice-sessionid=" + own + "; x=1, kdservice-sessionid=" + stolen},
 		"header":            {"kdservice-sessionid=" + own, "Kdservice-Sessionid: " + stolen},
 		"header alone":      {"x=y", "kdservice-sessionid: " + stolen},
 		"header of the sdk": {"kdservice-sessionid=" + own, "SID: " + stolen},

@@ -20,8 +20,12 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, one *passage) error
 	began := p.cfg.Now()
 	one.waiting.Store(began.UnixNano())
 	one.ResponseWriter, one.proxy, one.request = w, p, r
+	guard, ok := guardFor(r)
+	if !ok {
+		return p.refusePath(r, one.who, closed)
+	}
 	if r.Body != nil && r.Body != http.NoBody {
-		one.body = &body{ReadCloser: r.Body, passage: one}
+		one.body = &body{ReadCloser: r.Body, passage: one, guard: guard}
 	}
 	if err := p.assert(r.Context(), one); err != nil {
 		return err

@@ -190,7 +190,9 @@ func (ps *passage) finish(timer *time.Timer) {
 type body struct {
 	io.ReadCloser
 	passage *passage
+	guard   *formatGuard // nil: nothing in it can be closed
 	broken  atomic.Bool
+	refused atomic.Bool // by the guard
 	closed  atomic.Bool
 
 	came, out http.Header // trailers: as the client sends them, and as they go on
@@ -219,6 +221,9 @@ func (b *body) Close() error {
 	return nil
 }
 
+// errClosedBody ends a body that asks for what is closed.
+var errClosedBody = errors.New("proxy: the body asks for the binary format")
+
 // Read implements io.Reader. It gives nothing after the end of the passage,
 // which the Transport's own goroutine may outlive.
 func (b *body) Read(room []byte) (int, error) {
@@ -230,6 +235,10 @@ func (b *body) Read(room []byte) (int, error) {
 	b.passage.reading.Store(0)
 	if since := b.passage.waiting.Load(); since != 0 { // Kingdee answers when it has everything
 		b.passage.waiting.CompareAndSwap(since, b.passage.proxy.cfg.Now().UnixNano())
+	}
+	if b.guard.look(room[:n]) {
+		b.refused.Store(true)
+		return 0, errClosedBody
 	}
 	if errors.Is(err, io.EOF) {
 		for name := range b.out {
@@ -265,6 +274,8 @@ func (ps *passage) verdict(ctx context.Context, err error) error {
 	switch {
 	case identity.CodeOf(err) != "":
 		return err
+	case ps.body != nil && ps.body.refused.Load():
+		return ps.proxy.refusePath(ps.request, ps.who, closed)
 	case ps.cut():
 		return identity.Fail(identity.Unauthenticated, identity.CodeSignInExpired, "proxy: the session ended meanwhile")
 	case ps.body != nil && ps.body.broken.Load():

@@ -103,7 +103,7 @@ func (p *policy) judge(path, query string) verdict {
 	if found := p.known.recall(path, p.judgePath); found != open {
 		return found
 	}
-	return judgeQuery(query)
+	return judgeQuery(query, strings.Contains(strings.ToLower(path), serviceSuffix))
 }
 
 func (p *policy) judgePath(path string) verdict {
@@ -124,20 +124,26 @@ func (p *policy) judgePath(path string) verdict {
 // judgeQuery closes the binary message format, which makes the server build
 // objects that the sender describes (T56), and turns a link that somebody
 // brought along into a launch of the person's own.
-func judgeQuery(query string) verdict {
+// Elsewhere than at a service, format is a word of many meanings.
+func judgeQuery(query string, service bool) verdict {
 	found := open
 	if query == "" {
 		return found
 	}
 	eachParameter(query, func(name, value string) {
 		switch {
-		case strings.EqualFold(name, "format") && (value == "3" || strings.EqualFold(value, "binary")):
+		case strings.EqualFold(name, formatName) && asksBinary(value, service):
 			found = closed
 		case strings.EqualFold(name, "ud") && found == open:
 			found = entrance
 		}
 	})
 	return found
+}
+
+func asksBinary(value string, service bool) bool {
+	value = strings.ToLower(strings.TrimSpace(value))
+	return value == "3" || value == "binary" || service && !isOtherFormat([]byte(value))
 }
 
 // placeOf is the path below /K3Cloud/ as a Windows server would understand it:

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"kdgate/audit"
@@ -222,5 +223,49 @@ func TestLogHoldsNoSession(t *testing.T) {
 		if text := fmt.Sprintf("%+v", e); strings.Contains(text, "TOKENCANARY") || strings.Contains(text, b.cookie("kdservice-sessionid")) {
 			t.Errorf("in the audit log: %s", text)
 		}
+	}
+}
+
+// T56: Kingdee never has the whole of a call in the binary format, whichever way
+// it goes, and it is on record; a call of a page's own passes, as large as it is.
+func TestBinaryFormatStaysOutside(t *testing.T) {
+	g := newRig(t)
+	b := g.replica().browser(t).open("a1")
+	var whole atomic.Int64
+	g.kingdee.answer(func(_ http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err == nil {
+			whole.Add(1)
+		}
+	})
+	const path = "/K3Cloud/Kingdee.BOS.ServiceFacade.ServicesStub.User.UserService.GetUser.common.kdsvc"
+	attack := func(size int) string {
+		return `{"ap0":"` + strings.Repeat("A", size) + `","format":"3"}`
+	}
+	for name, body := range map[string]io.Reader{
+		"short": strings.NewReader(attack(100)), "large": strings.NewReader(attack(100_000)), "chunked": io.MultiReader(strings.NewReader(attack(100_000))),
+	} {
+		res := b.send(http.MethodPost, path, body, "Content-Type: text/json")
+		text, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if res.StatusCode != http.StatusForbidden || !strings.Contains(string(text), "KD-405") {
+			t.Errorf("%s: %d", name, res.StatusCode)
+		}
+	}
+	if a := b.do(http.MethodPost, path, attack(10), "Content-Type: text/json", "Content-Encoding: gzip"); a.StatusCode != http.StatusForbidden {
+		t.Errorf("compressed: %d", a.StatusCode)
+	}
+	if n := whole.Load(); n != 0 {
+		t.Errorf("%d calls reached Kingdee whole", n)
+	}
+	if records := g.audit.of("proxy.refuse"); len(records) != 4 || records[0].Actor != "dingcorp1/a1" {
+		t.Errorf("records %+v", records)
+	}
+	for _, size := range []int{10, 100_000} {
+		if a := b.do(http.MethodPost, path, "ap0="+strings.Repeat("A", size)+"&format=1", "Content-Type: application/x-www-form-urlencoded"); a.StatusCode != http.StatusOK {
+			t.Errorf("a page's call of %d bytes: %d", size, a.StatusCode)
+		}
+	}
+	if n := whole.Load(); n != 2 {
+		t.Errorf("%d of 2 calls arrived", n)
 	}
 }

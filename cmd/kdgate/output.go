@@ -1,29 +1,27 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/cheggaaa/pb/v3"
-	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 	"golang.org/x/term"
 )
 
 // printJSON writes machine output.
 func (p *program) printJSON(v any) error {
-	enc := json.NewEncoder(p.stdout)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
+	return p.printAs(v, jsonv1.DefaultOptionsV1(), jsontext.EscapeForHTML(false))
 }
 
-// printRows writes machine output of the mapping table, whose types are made for
-// this package.
-func (p *program) printRows(v any) error {
-	if err := jsonv2.MarshalWrite(p.stdout, v, jsontext.WithIndent("  ")); err != nil {
+// printRows writes machine output of types whose empty lists are lists.
+func (p *program) printRows(v any) error { return p.printAs(v) }
+
+func (p *program) printAs(v any, options ...json.Options) error {
+	if err := json.MarshalWrite(p.stdout, v, append(options, jsontext.WithIndent("  "))...); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintln(p.stdout)
@@ -37,7 +35,7 @@ type jsonList struct {
 }
 
 func (l *jsonList) add(v any) error {
-	text, err := jsonv2.Marshal(v)
+	text, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Status is what one test came to.
@@ -29,6 +31,8 @@ type Item struct {
 	Detail string `json:"detail,omitempty"`
 	// Values are put into the words: ip, link, scope, days, …
 	Values map[string]string `json:"values,omitempty"`
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 // Result is one check-up. It is a certificate: what was tested, when, by which
@@ -45,6 +49,8 @@ type Result struct {
 	Only    string    `json:"only,omitempty"` // the one peer that was tested; empty: all
 	OK      bool      `json:"ok"`             // no fault
 	Items   []Item    `json:"items"`
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 // Count is how many tests came to a state.

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"kdgate/dingtalk"
 	"kdgate/identity"
 	"kdgate/jobs"
@@ -25,6 +27,8 @@ type filed struct {
 	Sent  bool   `json:"sent,omitzero"` // begun where nobody can be asked what stands there
 	Done  bool   `json:"done,omitzero"` // it stands at the bill
 	Why   string `json:"why,omitempty"` // it does not, for good
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 func attachmentDefaults(cfg AttachmentConfig) AttachmentConfig {
@@ -42,8 +46,8 @@ var errRefused = errors.New("approval: an attachment is refused")
 // attempt Kingdee is asked for those that stand there: an upload whose answer was
 // lost, or that a replica did not live to hear, is found and not sent again. What
 // is found by is the alias, made of the file's own id.
-func (m *machine) attach(ctx context.Context, resumed bool) error {
-	if !resumed {
+func (m *machine) attach(ctx context.Context) error {
+	if m.at != stepAttaching {
 		if err := m.listFiles(ctx); err != nil {
 			return err
 		}

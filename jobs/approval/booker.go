@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/audit"
 	"kdgate/dingtalk"
@@ -89,7 +90,7 @@ type Config struct {
 	Versions Versions // keeps what bills were made by; nil: nobody does
 
 	Yida  map[string]Yida // by appType; those that rules may be about
-	Store store.Store     // of what was seen of Yida; required with Yida
+	Store store.Store     // of what was seen of Yida and of the records; required with Yida
 
 	// Attachments are needed by rules that want them.
 	Attachments AttachmentConfig
@@ -152,6 +153,8 @@ type errand struct {
 	Instance string    `json:"instance,omitempty"`
 
 	Set map[string]string `json:"set,omitempty"`
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 // Take takes an event in charge: the approval that it names is on the work list
@@ -199,14 +202,15 @@ func (b *Booker) has(process string) bool {
 }
 
 // add puts an approval on the list, and reports whether that made a difference.
-// One that was looked at while it still ran is looked at again.
+// One that was looked at while it still ran, or where no rule was about it, is
+// looked at again.
 func (b *Booker) add(ctx context.Context, instance string, e errand) (bool, error) {
 	draft, err := draftOf(instance, e)
 	if err != nil {
 		return false, err
 	}
 	it, outcome, err := b.queue.Add(ctx, draft)
-	if err == nil && outcome == jobs.AlreadyThere && it.State == jobs.Done && it.Step.Name == stepRunning {
+	if err == nil && outcome == jobs.AlreadyThere && it.State == jobs.Done && undecided(it.Step) {
 		draft.Mode = jobs.Renew
 		_, outcome, err = b.queue.Add(ctx, draft)
 	}
@@ -214,6 +218,15 @@ func (b *Booker) add(ctx context.Context, instance string, e errand) (bool, erro
 		return false, fmt.Errorf("approval: %s: %w", instance, err)
 	}
 	return outcome == jobs.Added || outcome == jobs.Renewed, nil
+}
+
+// undecided reports whether an item that was done came to no end of its own.
+func undecided(step jobs.Step) bool {
+	if step.Name != stepPassed {
+		return step.Name == stepRunning
+	}
+	var s state
+	return json.Unmarshal(step.Data, &s) == nil && s.Unruled
 }
 
 // Swept is what a search found.

@@ -10,12 +10,12 @@ import (
 	"kdgate/jobs"
 )
 
-// comment writes the bill's number back, unless it stands there. resumed says
-// that an earlier attempt may have written it.
-func (m *machine) comment(ctx context.Context, resumed bool) error {
+// comment writes the bill's number back, unless it stands there.
+func (m *machine) comment(ctx context.Context) error {
 	if m.state.Commenter == "" {
 		return nil
 	}
+	resumed := m.at == stepCommenting // an earlier attempt may have written it
 	// One that was made just now cannot have been told of; any other may have.
 	if resumed || m.instance != nil && !m.fresh {
 		remarks, err := m.origin.Remarks(ctx, m.id(), m.instance)

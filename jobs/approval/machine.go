@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/audit"
 	"kdgate/dingtalk"
@@ -19,6 +20,7 @@ import (
 
 // The steps; doc.go draws the ways between them.
 const (
+	stepRead       = "read" // nothing but what it is called is known yet
 	stepFetched    = "fetched"
 	stepLooking    = "looking" // from here on a Save may have happened
 	stepSaved      = "saved"
@@ -46,10 +48,13 @@ type state struct {
 	Attach     string       `json:"attach,omitzero"`  // what becomes of a refused file; empty: none are wanted
 	Files      []filed      `json:"files,omitempty"`  // since stepAttaching
 	Looks      int          `json:"looks,omitzero"`
+	Unruled    bool         `json:"unruled,omitzero"` // passed over where no rule was about it; the search may know better
 	Why        string       `json:"why,omitzero"`
 	Title      string       `json:"title,omitzero"`
 	Originator string       `json:"originator,omitzero"`
 	Trail      []Mark       `json:"trail,omitempty"` // when the steps were committed
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 // Bills is the Handler of KindBill.
@@ -76,15 +81,18 @@ type machine struct {
 	work     *jobs.Work
 	errand   errand
 	state    state
+	at       string // the last step that was committed, in whichever attempt
 	origin   origin
 	instance *dingtalk.Instance // as read in this attempt
 	current  bool               // the bill is known as it stands now
 	fresh    bool               // the bill was made in this attempt
+	unknowns jsontext.Value     // members of the record that a newer release wrote
+	looked   bool               // for them
 }
 
 func (b *Booker) book(ctx context.Context, work *jobs.Work, e errand) error {
-	m := &machine{Booker: b, work: work, errand: e}
 	step := work.Item().Step
+	m := &machine{Booker: b, work: work, errand: e, at: step.Name}
 	if len(step.Data) > 0 {
 		if err := json.Unmarshal(step.Data, &m.state); err != nil {
 			return jobs.Permanent(fmt.Errorf("approval: a step: %w", err))
@@ -97,37 +105,35 @@ func (b *Booker) book(ctx context.Context, work *jobs.Work, e errand) error {
 	if e.After != "" {
 		return b.advised(m.after(ctx))
 	}
-	return b.advised(m.run(ctx, step.Name))
+	return b.advised(m.run(ctx))
 }
 
-func (m *machine) run(ctx context.Context, at string) error {
-	if !slices.Contains([]string{stepSaved, stepSubmitted, stepAttaching, stepAudited, stepCommenting}, at) {
+func (m *machine) run(ctx context.Context) error {
+	if !slices.Contains([]string{stepSaved, stepSubmitted, stepAttaching, stepAudited, stepCommenting}, m.at) {
 		made, err := m.make(ctx)
 		if err != nil || !made {
-			return err
+			return m.titled(ctx, err)
 		}
-		at = stepSaved
 	}
 	if m.target() == nil {
 		return jobs.Permanent(jobs.Explain(fmt.Errorf("approval: data centre %q", m.state.DataCentre), "its data centre is no longer configured"))
 	}
-	if at == stepSaved {
+	if m.at == stepSaved {
 		if err := m.advance(ctx, kingdee.OpSubmit, stepSubmitted, "B", "C"); err != nil {
 			return err
 		}
-		at = stepSubmitted
 	}
-	if at == stepSubmitted && m.state.Attach != "" || at == stepAttaching {
-		if err := m.attach(ctx, at == stepAttaching); err != nil {
+	if m.at == stepSubmitted && m.state.Attach != "" || m.at == stepAttaching {
+		if err := m.attach(ctx); err != nil {
 			return err
 		}
 	}
-	if (at == stepSubmitted || at == stepAttaching) && m.state.Audit {
+	if (m.at == stepSubmitted || m.at == stepAttaching) && m.state.Audit {
 		if err := m.advance(ctx, kingdee.OpAudit, stepAudited, "C"); err != nil {
 			return err
 		}
 	}
-	return m.comment(ctx, at == stepCommenting)
+	return m.comment(ctx)
 }
 
 func (m *machine) target() Target { return m.cfg.Targets[m.state.DataCentre] }
@@ -136,16 +142,35 @@ func (m *machine) target() Target { return m.cfg.Targets[m.state.DataCentre] }
 func (m *machine) id() string { return cmp.Or(m.errand.Instance, m.work.Item().Key) }
 
 func (m *machine) step(ctx context.Context, name string) error {
-	m.state.Trail = trailed(m.state.Trail, name, m.cfg.Now())
+	if name != stepRead {
+		m.state.Trail = trailed(m.state.Trail, name, m.cfg.Now())
+	}
 	data, err := json.Marshal(m.state)
 	if err != nil {
 		return fmt.Errorf("approval: %w", err)
 	}
-	record, err := m.record(name)
+	record, err := m.record(ctx, name)
 	if err != nil {
 		return err
 	}
-	return m.work.Step(ctx, name, data, record...)
+	if err := m.work.Step(ctx, name, data, record...); err != nil {
+		return err
+	}
+	m.at = name
+	return nil
+}
+
+// titled keeps what an attempt that failed before its first step read of the
+// approval, so that people are shown its title. It gives the attempt's error.
+func (m *machine) titled(ctx context.Context, err error) error {
+	if err == nil || m.at != "" || m.instance == nil || errors.Is(err, jobs.ErrLost) {
+		return err
+	}
+	m.state = state{Title: m.instance.Title, Originator: m.instance.Originator}
+	if stepErr := m.step(ctx, stepRead); stepErr != nil {
+		m.cfg.Logger.WarnContext(ctx, "approval: its title is not kept", "instance", m.id(), "error", stepErr)
+	}
+	return err
 }
 
 // pass ends the item without a bill.
@@ -178,7 +203,7 @@ func (m *machine) make(ctx context.Context) (bool, error) {
 		return false, jobs.Explain(identity.Fail(identity.Invalid, identity.CodeRefusedInput, "approval: %s: %w", in.ID, err), short(err.Error()))
 	}
 	if chosen == nil {
-		return false, m.pass(ctx, why)
+		return m.unwanted(ctx, why, before)
 	}
 	if taken, err := m.takenBack(ctx, in); err != nil || taken {
 		return false, err
@@ -216,7 +241,7 @@ func (m *machine) planned(rule compiled, before state) state {
 		Refused: before.Refused,
 		Rule:    rule.Name, Print: rule.print, DataCentre: rule.DataCentre, Form: rule.Form, Audit: rule.Audit,
 		Number: m.numberBy(rule), Commenter: orText(rule.CommentAs, m.instance.Originator),
-		Title: m.instance.Title, Originator: m.instance.Originator, Trail: before.Trail,
+		Title: m.instance.Title, Originator: m.instance.Originator, Trail: before.Trail, Unknown: before.Unknown,
 	}
 	if rule.NoComment {
 		plan.Commenter = ""
@@ -234,11 +259,24 @@ func (m *machine) planned(rule compiled, before state) state {
 // changed since. It counts before anything that would be posted now.
 func (m *machine) foundElsewhere(ctx context.Context, rule compiled, before state) (bool, error) {
 	moved := before.Form != rule.Form || before.DataCentre != rule.DataCentre || before.Number != m.numberBy(rule)
-	if before.Number == "" || m.cfg.Targets[before.DataCentre] == nil || !moved {
+	if !moved {
 		return false, nil
 	}
+	return m.posted(ctx, before)
+}
+
+// posted finds what an earlier attempt may have posted.
+func (m *machine) posted(ctx context.Context, before state) (bool, error) {
+	if before.Number == "" || m.cfg.Targets[before.DataCentre] == nil {
+		return false, nil
+	}
+	now := m.state
 	m.state = before
-	return m.found(ctx)
+	found, err := m.found(ctx)
+	if !found && err == nil {
+		m.state = now
+	}
+	return found, err
 }
 
 // found looks for the bill by its number and by the instance in the remark, and

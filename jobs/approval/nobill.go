@@ -24,6 +24,38 @@ func (m *machine) notYet(ctx context.Context) error {
 	return m.work.Release(ctx, m.cfg.Now().Add(firstLook<<(m.state.Looks-1)))
 }
 
+// unwanted is an approval that no rule wants now. An earlier attempt may have
+// posted its bill by one that did; that is carried on.
+func (m *machine) unwanted(ctx context.Context, why string, before state) (bool, error) {
+	if found, err := m.posted(ctx, before); err != nil || found {
+		return found, err
+	}
+	if !m.has(m.errand.Process) {
+		return false, m.unruled(ctx, why)
+	}
+	return false, m.pass(ctx, why)
+}
+
+const (
+	mostUnruled = 8 // looks: three quarters of an hour
+	longestLook = 10 * time.Minute
+)
+
+// unruled waits for a rule. That none is about the approval's process need not be
+// so: another replica put it on the list because one is. This one may run on the
+// file of before an update, or may not have heard yet what was switched on. At
+// last it is passed over, until the search of a replica with a rule meets it.
+func (m *machine) unruled(ctx context.Context, why string) error {
+	if m.state.Looks++; m.state.Looks > mostUnruled {
+		m.state.Unruled = true
+		return m.pass(ctx, why)
+	}
+	if err := m.step(ctx, stepRead); err != nil {
+		return err
+	}
+	return m.work.Release(ctx, m.cfg.Now().Add(min(longestLook, firstLook<<(m.state.Looks-1))))
+}
+
 // mostAttached bounds how many other approvals are read about one.
 const mostAttached = 5
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/dingtalk"
 	"kdgate/identity"
@@ -34,6 +35,8 @@ type seen struct {
 	Modified time.Time `json:"modified"`
 	Version  int64     `json:"version,omitzero"`
 	Content  string    `json:"content"`
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 // afterChange says of an errand that its approval was changed when it had been
@@ -111,7 +114,7 @@ func (b *Booker) latestYida(ctx context.Context, rule Rule, most int) ([]string,
 func (b *Booker) meet(ctx context.Context, rule Rule, in dingtalk.YidaInstance) (bool, error) {
 	key := prefixSeen + b.cfg.Corp + "/" + rule.Process + "/" + url.PathEscape(in.ID)
 	was, known, err := b.seen(ctx, key)
-	now := seen{Modified: in.Modified.UTC(), Version: in.Version, Content: contentOf(in.Instance)}
+	now := seen{Modified: in.Modified.UTC(), Version: in.Version, Content: contentOf(in.Instance), Unknown: was.Unknown}
 	switch {
 	case err != nil:
 		return false, err

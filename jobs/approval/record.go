@@ -2,6 +2,8 @@ package approval
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -10,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"kdgate/identity"
 	"kdgate/jobs"
 	"kdgate/store"
 )
@@ -26,6 +29,8 @@ const KeepRecord = 400 * 24 * time.Hour
 type Mark struct {
 	Step string    `json:"step"`
 	At   time.Time `json:"at"`
+
+	Unknown jsontext.Value `json:",embed"`
 }
 
 // Record is what became of an approval: its bill and how far that came, or why
@@ -47,6 +52,8 @@ type Record struct {
 	Why        string    `json:"why,omitzero"` // no bill
 	Received   time.Time `json:"received"`
 	Trail      []Mark    `json:"trail,omitempty"`
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 // RecordKey is where the record of an approval of an organisation stands.
@@ -56,15 +63,41 @@ func RecordKey(corp, instance string) string {
 
 // record is what is written beside a step: nothing before a bill stands, unless
 // there will be none. A look at what was changed later has no record of its own.
-func (m *machine) record(step string) ([]store.Op, error) {
+func (m *machine) record(ctx context.Context, step string) ([]store.Op, error) {
 	if m.errand.After != "" || m.state.Bill.ID == "" && step != stepPassed {
 		return nil, nil
 	}
-	text, err := json.Marshal(m.state.record(m.work.Item(), m.errand))
+	unknown, err := m.unknown(ctx)
+	if err != nil {
+		return nil, err
+	}
+	record := m.state.record(m.work.Item(), m.errand)
+	record.Unknown = unknown
+	text, err := json.Marshal(record)
 	if err != nil {
 		return nil, fmt.Errorf("approval: record: %w", err)
 	}
 	return []store.Op{store.Put(RecordKey(m.cfg.Corp, m.id()), text).For(KeepRecord)}, nil
+}
+
+// unknown are the members of the approval's record that only a newer release
+// knows. Whoever holds the item alone writes the record, so one look an attempt
+// is enough; one that cannot be read is written anew.
+func (m *machine) unknown(ctx context.Context) (jsontext.Value, error) {
+	if m.cfg.Store == nil || m.looked {
+		return m.unknowns, nil
+	}
+	entry, err := m.cfg.Store.Get(ctx, RecordKey(m.cfg.Corp, m.id()))
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, identity.Fail(identity.Unavailable, identity.CodeStoreDown, "approval: the record of %s: %w", m.id(), err)
+	}
+	if err == nil {
+		if before, broken := ReadRecord(entry.Value); broken == nil {
+			m.unknowns = before.Unknown
+		}
+	}
+	m.looked = true
+	return m.unknowns, nil
 }
 
 func (s state) record(it jobs.Item, e errand) Record {
@@ -107,8 +140,14 @@ func ReadRecord(value []byte) (Record, error) {
 // trailed puts a step at the end of a trail; of one that comes again the last
 // time counts.
 func trailed(trail []Mark, step string, at time.Time) []Mark {
-	out := slices.DeleteFunc(slices.Clone(trail), func(m Mark) bool { return m.Step == step })
-	return append(out, Mark{Step: step, At: at.UTC().Truncate(time.Microsecond)})
+	now := Mark{Step: step, At: at.UTC().Truncate(time.Microsecond)}
+	out := slices.DeleteFunc(slices.Clone(trail), func(m Mark) bool {
+		if m.Step == step {
+			now.Unknown = m.Unknown
+		}
+		return m.Step == step
+	})
+	return append(out, now)
 }
 
 // Values gives what a person put in the place of header fields of an item's

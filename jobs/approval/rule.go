@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/dingtalk"
 )
@@ -48,6 +49,8 @@ type Rule struct {
 
 	NoComment bool   `json:"no_comment,omitempty"`
 	CommentAs string `json:"comment_as,omitempty"` // userid; empty: the originator
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release: such a rule does not act (R54)
 }
 
 // What becomes of a refused attachment.
@@ -63,6 +66,8 @@ type Table struct {
 	When   string  `json:"when,omitempty"`  // expression over one row; empty: every row
 	Empty  bool    `json:"empty,omitempty"` // a bill without such rows is fine
 	Fields []Field `json:"fields"`
+
+	Unknown jsontext.Value `json:",embed"`
 }
 
 // Field fills one field of the bill. Exactly one of From, Const and Expr says
@@ -83,6 +88,8 @@ type Field struct {
 	Dictionary string `json:"dictionary,omitempty"` // name of one; "*" in it is for all other values
 	Default    string `json:"default,omitempty"`    // for a value that is not filled in
 	Optional   bool   `json:"optional,omitempty"`   // left out when it is not filled in; otherwise that is an error
+
+	Unknown jsontext.Value `json:",embed"`
 }
 
 // Form is the shape of a value in Kingdee.
@@ -187,6 +194,7 @@ func compile(rule Rule, at string) (compiled, error) {
 		return compiled{}, fmt.Errorf("%s: %w", at, err)
 	}
 	c.source(rule)
+	c.understood("", rule.Unknown)
 	c.check(!rule.Since.IsZero(), "since: missing; the first day whose approvals become bills")
 	c.check(formPattern.MatchString(rule.Form), "form: %q is no form id of Kingdee", rule.Form)
 	c.check(rule.Version >= 1, "version: %d is below 1", rule.Version)
@@ -197,6 +205,7 @@ func compile(rule Rule, at string) (compiled, error) {
 	out.header = c.fields("header", rule.Header, rule)
 	for i, table := range rule.Rows {
 		where := fmt.Sprintf("rows[%d]", i)
+		c.understood(where+": ", table.Unknown)
 		c.check(keyPattern.MatchString(table.Entry) && !strings.Contains(table.Entry, "."), "%s.entry: %q is no key of Kingdee", where, table.Entry)
 		c.check(len(table.Fields) > 0, "%s.fields: no field is filled", where)
 		c.check(table.From == "" || fromPattern.MatchString(table.From) && !strings.Contains(table.From, "#"), "%s.from: %q is no table of a form", where, table.From)
@@ -205,6 +214,12 @@ func compile(rule Rule, at string) (compiled, error) {
 		})
 	}
 	return out, errors.Join(c.wrong...)
+}
+
+// understood refuses a rule that a newer release wrote with something that is not
+// known here. What that would have held back or changed, nobody knows.
+func (c *checker) understood(where string, unknown jsontext.Value) {
+	c.check(len(unknown) == 0, "%sa newer release wrote it with what this one does not know; update this replica", where)
 }
 
 // source checks where a rule's approvals come from.
@@ -230,6 +245,7 @@ func (c *checker) fields(where string, list []Field, rule Rule) []compiledField 
 			at = where + "." + f.Key
 		}
 		key := strings.ToLower(f.Key)
+		c.understood(at+": ", f.Unknown)
 		c.check(keyPattern.MatchString(f.Key), "%s: %q is no field key of Kingdee", at, f.Key)
 		c.check(!seen[key], "%s: filled twice", at)
 		seen[key] = true

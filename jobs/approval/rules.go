@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"kdgate/identity"
 )
 
@@ -16,6 +18,8 @@ type Version struct {
 	Print string    `json:"print"` // its name: a hash of the rule
 	Rule  Rule      `json:"rule"`
 	Kept  time.Time `json:"kept"` // when it was first kept
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 // Versions keeps every version of a rule that a bill was made by.

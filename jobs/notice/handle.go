@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/identity"
 	"kdgate/jobs"
@@ -35,6 +36,8 @@ type course struct {
 	Task    int64     `json:"task,omitzero"`
 	At      time.Time `json:"at,omitzero"` // of the send that gave Task
 	Asked   int       `json:"asked,omitzero"`
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 // run is one attempt at a letter.

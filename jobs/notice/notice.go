@@ -11,6 +11,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"kdgate/dingtalk"
 	"kdgate/identity"
 )
@@ -92,6 +94,8 @@ type letter struct {
 	Sensitive bool      `json:"sensitive,omitzero"`
 	Roles     []string  `json:"roles,omitempty"` // that named people of the first hop
 	Created   time.Time `json:"created"`
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 // letters splits a notice by way and by as many people as one call takes. The

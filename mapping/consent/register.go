@@ -2,12 +2,14 @@ package consent
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/audit"
 	"kdgate/identity"
@@ -53,6 +55,8 @@ type Word struct {
 	Way     Way       `json:"way"`
 	Note    string    `json:"note,omitempty"`   // where the paper is, which file it was
 	Digest  string    `json:"digest,omitempty"` // SHA-256 of the text as it was shown, or of the file that brought the word
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 // Row is a person's row: the newest word, and all before it.
@@ -175,6 +179,7 @@ func (g *Register) tell(ctx context.Context, who identity.Subject) {
 // with is the row with a newer word.
 func (r Row) with(w Word) Row {
 	next := Row{Corp: r.Corp, UserID: r.UserID, Word: w, version: r.version}
+	next.Unknown = r.Unknown // what a newer release wrote about the person, or about that word
 	if r.version != 0 {
 		next.Before = append([]Word{r.Word}, r.Before...)
 		next.Before = next.Before[:min(len(next.Before), maxBefore)]

@@ -3,11 +3,14 @@ package storetest
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"pgregory.net/rapid"
+
+	"kdgate/store"
 )
 
 // KeepsUnknown proves R54 for one kind of record: two releases share a store, so
@@ -42,6 +45,37 @@ func KeepsUnknown(t *testing.T, sample []byte, rewrite func([]byte) ([]byte, err
 			holds(t, name, firstObject(t, written[name]), future)
 		}
 	})
+}
+
+// Future adds a member to an object in the store, as a newer release would have
+// written it. What it gives back fails the test where the member is gone: for what
+// is rewritten by way of a room's own methods.
+func Future(t testing.TB, s store.Store, key string) (kept func()) {
+	t.Helper()
+	get := func() store.Entry {
+		t.Helper()
+		entry, err := s.Get(t.Context(), key)
+		if err != nil {
+			t.Fatalf("storetest: %s: %v", key, err)
+		}
+		return entry
+	}
+	const member = `"future":{"kept":[1,2]}`
+	was := get()
+	end := bytes.LastIndexByte(was.Value, '}')
+	value := append(slices.Clip(was.Value[:end]), ","+member+"}"...)
+	if err := s.Commit(t.Context(), store.Replace(key, value, was.Version)); err != nil {
+		t.Fatalf("storetest: %s: %v", key, err)
+	}
+	return func() {
+		t.Helper()
+		switch now := get(); {
+		case now.Version <= was.Version+1:
+			t.Errorf("%s was not written again", key)
+		case !bytes.Contains(now.Value, []byte(member)):
+			t.Errorf("%s has lost what a newer release wrote: %s", key, now.Value)
+		}
+	}
 }
 
 func check(t *rapid.T, err error) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/audit"
 	"kdgate/identity"
@@ -60,6 +61,7 @@ type Written struct {
 	At    time.Time `json:"at"`
 
 	version store.Version
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 // Switch says which version of a rule is switched on.
@@ -69,6 +71,8 @@ type Switch struct {
 	Print string    `json:"print"` // the version; of one switched off, which it was
 	By    string    `json:"by"`
 	At    time.Time `json:"at"`
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 // Tried is a preview of a version on a real approval that came out well.
@@ -78,6 +82,8 @@ type Tried struct {
 	Number   string    `json:"number"`
 	By       string    `json:"by"`
 	At       time.Time `json:"at"`
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 // Config is what New needs; Store and Recorder are required.
@@ -240,7 +246,7 @@ func (b *Book) Save(ctx context.Context, by jobs.Actor, key Key, text string, ru
 	case there && old.Text == text:
 		return old, nil
 	}
-	w := Written{Key: key, Text: text, Print: v.Print, By: by.Name, At: b.cfg.Now().UTC()}
+	w := Written{Key: key, Text: text, Print: v.Print, By: by.Name, At: b.cfg.Now().UTC(), Unknown: old.Unknown}
 	if err := b.record(ctx, by, ActionSave, key, map[string]string{"print": w.Print, "before": old.Print}); err != nil {
 		return Written{}, err
 	}
@@ -277,7 +283,7 @@ func (b *Book) Switch(ctx context.Context, by jobs.Actor, key Key, print string,
 	if err := b.record(ctx, by, ActionSwitch, key, map[string]string{"print": print, "on": fmt.Sprint(on)}); err != nil {
 		return err
 	}
-	op, err := put(prefixSwitch+key.path(), Switch{Key: key, On: on, Print: print, By: by.Name, At: b.cfg.Now().UTC()})
+	op, err := put(prefixSwitch+key.path(), Switch{Key: key, On: on, Print: print, By: by.Name, At: b.cfg.Now().UTC(), Unknown: now.Unknown})
 	if err != nil {
 		return err
 	}

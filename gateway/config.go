@@ -27,6 +27,7 @@ type Config struct {
 
 	Store    store.Store
 	Sessions Sessions
+	Handles  Handles
 	Resolver Resolver
 	Foreseer Foreseer // nil: nobody is told who comes
 	Access   Access   // nil: nobody can ask for access
@@ -45,9 +46,8 @@ type Config struct {
 	Asserter    Asserter // nil: /forward-auth answers without a signed assertion
 
 	// ForwardHosts lists the origins of applications on hosts of their own, which
-	// get a cookie of their own; Handles is needed with it.
+	// get a cookie of their own.
 	ForwardHosts []string
-	Handles      Handles
 	HostAsserter func(origin string) Asserter // for one of them; nil: no signed assertion
 
 	// Doors lists the prefixes of paths that are open; everything else is not
@@ -202,6 +202,7 @@ func (c Config) checkParts() error {
 	}
 	need(c.Store == nil, "store")
 	need(c.Sessions == nil, "sessions")
+	need(c.Handles == nil, "handles")
 	need(c.Resolver == nil, "resolver")
 	need(c.Recorder == nil, "recorder")
 	need(len(c.Corps) == 0, "corps")
@@ -278,9 +279,6 @@ func (c Config) proxied() []DataCentre {
 
 func (c Config) checkForwardAuth() []error {
 	var errs []error
-	if len(c.ForwardHosts) > 0 && c.Handles == nil {
-		errs = append(errs, errors.New("forward-auth: hosts without handles"))
-	}
 	for _, text := range append(slices.Clone(c.ForwardAuth), c.ForwardHosts...) {
 		if origin, err := originOf(text); err != nil || origin != text || origin == "" {
 			errs = append(errs, fmt.Errorf("forward-auth: %q is not an origin such as https://app.example.com", text))

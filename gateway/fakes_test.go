@@ -327,7 +327,7 @@ func buildHouse(t testing.TB, change ...func(*Config)) *house {
 			{Name: "expense", FormID: "ER_ExpReimbursement", Types: []string{"bill", "list"}},
 			{Name: "stock", FormID: "STK_Inventory", Types: []string{"list"}, Entry: "light"},
 		},
-		Store: h.store, Sessions: h.sessions, Resolver: h.chain, Recorder: h.audit, Observer: h.counts,
+		Store: h.store, Sessions: h.sessions, Handles: h.sessions, Resolver: h.chain, Recorder: h.audit, Observer: h.counts,
 		Logger: slog.New(slog.NewJSONHandler(h.log, nil)),
 		Secret: identity.NewSecret(strings.Repeat("k", 32)), Now: h.clock.now,
 	}

@@ -46,12 +46,6 @@ const (
 	hostBindLife   = 10 * time.Minute
 )
 
-// Handles finds a live session by the handle that its Principal names. It stands
-// here so that gateway need not import identity/session.
-type Handles interface {
-	ByHandle(ctx context.Context, who identity.Subject, handle string) (identity.Principal, error)
-}
-
 // pass is the record behind a host's cookie or a ticket for one.
 type pass struct {
 	Origin string           `json:"origin"`

@@ -35,8 +35,7 @@ const (
 func hosted(t testing.TB) *house {
 	t.Helper()
 	return newHouse(t, fronted, func(c *Config) {
-		handles, _ := c.Sessions.(Handles)
-		c.ForwardHosts, c.Handles = []string{appOrigin, otherOrigin}, handles
+		c.ForwardHosts = []string{appOrigin, otherOrigin}
 		c.HostAsserter = func(origin string) Asserter { return stamped(origin) }
 	})
 }

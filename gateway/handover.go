@@ -21,9 +21,11 @@ const (
 
 // ticket carries a person from the DingTalk client to the system browser, which
 // has none of the client's cookies (reference 2.8). The store knows the hash of
-// the ticket's id only.
+// the ticket's id only. What ends the session that it was made in ends the
+// ticket too (T40, T45).
 type ticket struct {
 	Who    identity.Assertion `json:"who"`
+	Handle string             `json:"handle"` // of that session
 	Wanted wanted             `json:"wanted"`
 	At     time.Time          `json:"at"`
 
@@ -67,7 +69,7 @@ func (g *Gateway) handoverIssue(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	place := g.handoverPlace(r)
-	text, err := json.Marshal(ticket{Who: who.Assertion, Wanted: place, At: g.cfg.Now().UTC()})
+	text, err := json.Marshal(ticket{Who: who.Assertion, Handle: who.SessionID, Wanted: place, At: g.cfg.Now().UTC()})
 	if err != nil {
 		return fmt.Errorf("gateway: ticket: %w", err)
 	}
@@ -127,6 +129,9 @@ func (g *Gateway) ticket(ctx context.Context, id string) (ticket, error) {
 	}
 	if g.cfg.Now().Sub(found.At) > ticketLife {
 		return ticket{}, expired("ticket too old")
+	}
+	if _, err := g.cfg.Handles.ByHandle(ctx, found.Who.Subject, found.Handle); err != nil {
+		return ticket{}, err
 	}
 	return found, nil
 }

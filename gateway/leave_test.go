@@ -122,6 +122,29 @@ func TestHandover(t *testing.T) {
 	}
 }
 
+// T40, T45, T38: whatever ends the session that a ticket was made in ends the
+// ticket, so that no session grows out of one that is over.
+func TestHandoverEndsWithItsSession(t *testing.T) {
+	h := newHouse(t)
+	inside := h.browser(t)
+	inside.signIn("zhang1")
+	a := inside.do(http.MethodPost, "/handover", url.Values{}, "Accept", "application/json")
+	var body map[string]string
+	if err := json.Unmarshal([]byte(a.text), &body); err != nil {
+		t.Fatal(err)
+	}
+	ticket := strings.TrimPrefix(body["url"], h.URL)
+	inside.do(http.MethodPost, "/signout", url.Values{})
+	for _, a := range []answer{h.browser(t).get(ticket), h.browser(t).do(http.MethodPost, ticket, url.Values{})} {
+		if a.StatusCode != http.StatusUnauthorized || strings.Contains(a.text, "zhang1") || len(a.Cookies()) != 0 {
+			t.Errorf("%d %v", a.StatusCode, a.Cookies())
+		}
+	}
+	if h.sessions.count() != 1 {
+		t.Errorf("%d sessions were opened", h.sessions.count())
+	}
+}
+
 // F3: a ticket raced by fifty browsers opens one session.
 func TestHandoverRace(t *testing.T) {
 	h := newHouse(t)

@@ -57,6 +57,13 @@ type Sessions interface {
 	End(w http.ResponseWriter, r *http.Request) (identity.Principal, error)
 }
 
+// Handles finds a live session by the handle that its Principal names, for what
+// goes on from a session and may not outlive it. It stands here so that gateway
+// need not import identity/session.
+type Handles interface {
+	ByHandle(ctx context.Context, who identity.Subject, handle string) (identity.Principal, error)
+}
+
 // Proxy passes people's requests on to a data centre that only the gateway
 // reaches. It stands here so that gateway need not import its own proxy room.
 type Proxy interface {

@@ -274,7 +274,7 @@ func (g *rig) replica(change ...func(*proxy.Config)) *replica {
 	front, err := gateway.New(gateway.Config{
 		PublicURL: public, DevInsecure: true, Corps: []gateway.Corp{{ID: "dingcorp1", Provider: dingtalk{}}},
 		DataCentres: []gateway.DataCentre{{ID: "live", Name: "正式账套", ServiceProvider: g.kingdee, Proxy: r.proxy}},
-		Store:       g.store, Sessions: r.sessions, Resolver: chain{}, Recorder: g.audit, Logger: logger,
+		Store:       g.store, Sessions: r.sessions, Handles: r.sessions, Resolver: chain{}, Recorder: g.audit, Logger: logger,
 		Secret: identity.NewSecret(strings.Repeat("k", 32)), Now: g.now,
 	})
 	if err != nil {

@@ -57,15 +57,21 @@ func (m *Manager) EndEverybody(ctx context.Context) (int, error) {
 	return m.endUnder(ctx, indexPrefix)
 }
 
+// endUnder goes on past a session that cannot be ended: one record that cannot
+// be read must not keep the others open (T40).
 func (m *Manager) endUnder(ctx context.Context, prefix string) (ended int, err error) {
+	var failed []error
 	err = m.each(ctx, prefix, func(hash string) error {
 		live, err := m.endHash(ctx, hash)
 		if live {
 			ended++
 		}
-		return err
+		if err != nil {
+			failed = append(failed, err)
+		}
+		return ctx.Err()
 	})
-	return ended, err
+	return ended, errors.Join(append(failed, err)...)
 }
 
 // Count is how many sessions nobody has ended and whose absolute end has not

@@ -99,6 +99,33 @@ func TestListAndEnd(t *testing.T) { // F9, T45
 	other.expect(h, "")
 }
 
+// T40: a session whose record cannot be read keeps none of the person's others
+// open, and is told of.
+func TestEndAllGoesOnPastABrokenSession(t *testing.T) {
+	h := newHouse(t)
+	var live []*browser
+	for range 4 {
+		b := &browser{t: t}
+		b.signIn(h, "u1", "")
+		live = append(live, b)
+	}
+	index, err := h.store.Store.Scan(t.Context(), personPrefix(as("u1").Subject), "", 10)
+	if err != nil || len(index) != 4 {
+		t.Fatalf("%d sessions, %v", len(index), err)
+	}
+	if err := h.store.Store.Commit(t.Context(), store.Put(recordPrefix+string(index[0].Value), []byte("no record"))); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := h.EndAll(t.Context(), as("u1").Subject); n != 3 || err == nil {
+		t.Errorf("%d ended, %v", n, err)
+	}
+	for _, b := range live {
+		if status, _ := b.do(http.MethodGet, h.url+"/me"); status == http.StatusOK {
+			t.Error("a session is still open")
+		}
+	}
+}
+
 func TestEndOneKeepsToItsPerson(t *testing.T) { // T45
 	h := newHouse(t)
 	b := &browser{t: t}

@@ -22,7 +22,7 @@ import (
 type Config struct {
 	Store    store.Store
 	Idle     time.Duration // a session ends when it was not used so long; default 30 minutes
-	Absolute time.Duration // a session ends so long after its start, used or not; default 8 hours
+	Absolute time.Duration // a session ends so long after its person was proven, used or not; default 8 hours
 	// Source is the client's address for "my sessions", from the context that
 	// Start is given and the request that Wrap saw. Default: the peer's address.
 	Source func(ctx context.Context, r *http.Request) string

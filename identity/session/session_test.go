@@ -24,7 +24,7 @@ func TestSignInUseAndSignOut(t *testing.T) { // F9
 	if status != http.StatusOK || p != started {
 		t.Errorf("%d, %+v; want what Start said, %+v", status, p, started)
 	}
-	if p.Assertion != as("manager01") || !p.ExpiresAt.Equal(h.clock.now().Add(8*time.Hour)) || !isHandle(p.SessionID) {
+	if p.Assertion != as("manager01") || !p.ExpiresAt.Equal(as("manager01").At.Add(8*time.Hour)) || !isHandle(p.SessionID) {
 		t.Errorf("principal %+v", p)
 	}
 	old := b.cookie
@@ -202,6 +202,27 @@ func TestIdleAndAbsoluteEnd(t *testing.T) { // T44
 			h.clock.move(p.ExpiresAt.Sub(h.clock.now()))
 			b.expect(h, "")
 		})
+	}
+}
+
+// T44: a session that goes on from an earlier proof, as a handover's does, has
+// the absolute end of that proof, and none begins past it.
+func TestAbsoluteEndIsThatOfTheProof(t *testing.T) {
+	h := newHouse(t)
+	a := as("u1")
+	a.At = h.clock.now()
+	h.clock.move(7*time.Hour + 59*time.Minute)
+	p, err := h.Start(t.Context(), httptest.NewRecorder(), a, identity.Secret{})
+	if err != nil || !p.ExpiresAt.Equal(a.At.Add(8*time.Hour)) {
+		t.Errorf("ends %v, %v; the proof is of %v", p.ExpiresAt, err, a.At)
+	}
+	h.clock.move(time.Minute)
+	if _, err := h.Start(t.Context(), httptest.NewRecorder(), a, identity.Secret{}); identity.KindOf(err) != identity.Unauthenticated {
+		t.Errorf("past its end: %v", err)
+	}
+	a.At = h.clock.now().Add(time.Hour) // a clock that is ahead gives nobody more
+	if p, err := h.Start(t.Context(), httptest.NewRecorder(), a, identity.Secret{}); err != nil || p.ExpiresAt.After(h.clock.now().Add(8*time.Hour)) {
+		t.Errorf("ends %v, %v", p.ExpiresAt, err)
 	}
 }
 

@@ -132,6 +132,9 @@ func (m *Manager) opening(r *http.Request, token string, a identity.Assertion, f
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		s = m.fresh(r, token, a)
+		if !m.alive(s) {
+			return stored{}, nil, identity.Fail(identity.Unauthenticated, identity.CodeSignInExpired, "session: the person was proven too long ago")
+		}
 		if ops, err = m.created(s); err != nil {
 			return stored{}, nil, err
 		}
@@ -151,10 +154,14 @@ func (m *Manager) opening(r *http.Request, token string, a identity.Assertion, f
 
 func (m *Manager) fresh(r *http.Request, token string, a identity.Assertion) stored {
 	now := m.now().UTC()
+	began := now // of the absolute end: a session that is carried on in another browser lives no longer for it (T44)
+	if !a.At.IsZero() && a.At.Before(now) {
+		began = a.At.UTC()
+	}
 	return stored{hash: hashOf(token), written: now, record: record{
 		Handle: handleOf(token), Corp: a.Subject.Corp, UserID: a.Subject.UserID,
 		UnionID: a.UnionID, Name: a.Name, Door: a.Door, ProvenAt: a.At,
-		Started: now, Seen: now, Ends: now.Add(m.absolute),
+		Started: now, Seen: now, Ends: began.Add(m.absolute),
 		Source: clip(m.source(r.Context(), r)), UserAgent: clip(r.UserAgent()),
 	}}
 }

@@ -5,7 +5,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION=unknown
-RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /kdgate ./cmd/kdgate \
+RUN make build VERSION="${VERSION}" BIN=/kdgate \
  && install -d -m 0700 -o 65532 -g 65532 /data
 
 FROM scratch

@@ -1,6 +1,11 @@
 # The one set of commands: a person, the hook and CI run the same.
 GOLANGCI := v2.15.0
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+BIN      ?= bin/kdgate
+# go-redis has a method for each of Redis's commands on each of a dozen types. What the
+# linker cannot tell from uncalled (templates find methods by name) stays, and inlining
+# writes it out again: 2.1 MB. Functions on bounds of 16 bytes, not 32, save 0.4 MB.
+SMALL    := -gcflags=github.com/redis/go-redis/v9=-l
 export CGO_ENABLED ?= 0
 
 .PHONY: demo test check bench chaos soak build tools docs
@@ -9,7 +14,7 @@ demo: ## the trial: both simulators and the gateway on loopback
 	go run ./cmd/kdgate-demo
 
 build: ## the static production binary
-	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/kdgate ./cmd/kdgate
+	go build -trimpath $(SMALL) -ldflags "-s -w -funcalign=16 -X main.version=$(VERSION)" -o $(BIN) ./cmd/kdgate
 
 tools: ## what the tests need beside Go: redis-server and a Chromium
 	@./.ci/tools

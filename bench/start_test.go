@@ -20,11 +20,6 @@ import (
 func BenchmarkStart(b *testing.B) {
 	binary := build(b)
 	v := startVendors(b)
-	info, err := os.Stat(binary)
-	if err != nil {
-		b.Fatal(err)
-	}
-	size := float64(info.Size()) / 1e6
 	var empty, used time.Duration
 	b.Run("empty", func(b *testing.B) {
 		empty = measureStart(b, func(b *testing.B) string { return writeConfig(b, v, settings{}) }, binary)
@@ -42,19 +37,40 @@ func BenchmarkStart(b *testing.B) {
 		b.ReportMetric(rss, "rss-MiB")
 	})
 	fmt.Printf("\nproduction binary %.1f MB; start to ready on the embedded store: %d ms empty, %d ms used; idle RSS %.0f MiB\n\n",
-		size, empty.Milliseconds(), used.Milliseconds(), rss)
+		float64(size(b, binary))/1e6, empty.Milliseconds(), used.Milliseconds(), rss)
 }
 
-// build makes the binary with the flags of the Makefile.
+// build makes the binary as `make build` does.
 func build(tb testing.TB) string {
 	tb.Helper()
 	binary := filepath.Join(tb.TempDir(), "kdgate")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "kdgate/cmd/kdgate")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		tb.Fatalf("build: %v\n%s", err, out)
+	if out, err := exec.CommandContext(tb.Context(), "make", "-C", "..", "build", "BIN="+binary).CombinedOutput(); err != nil {
+		tb.Fatalf("make build: %v\n%s", err, out)
 	}
 	return binary
+}
+
+// mostBytes is how large the production binary may be.
+const mostBytes = 40_000_000
+
+// TestSize holds the production binary to its bound: what a new library brings
+// with it shows here first.
+func TestSize(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds everything with the flags of production")
+	}
+	if size := size(t, build(t)); size > mostBytes {
+		t.Errorf("the production binary has %d bytes, at most %d are allowed", size, mostBytes)
+	}
+}
+
+func size(tb testing.TB, binary string) int64 {
+	tb.Helper()
+	info, err := os.Stat(binary)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return info.Size()
 }
 
 // measureStart gives the mean time from start to ready.

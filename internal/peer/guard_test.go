@@ -18,7 +18,7 @@ func TestGuard(t *testing.T) {
 		"169.254.169.254:80": false, "[fe80::1%eth0]:443": false, "[::ffff:127.0.0.1]:443": false, "192.168.1.1:443": false,
 		"172.16.0.1:443": false, "100.64.0.1:443": false, "[fd00::1]:443": false, "[64:ff9b::7f00:1]:443": false,
 		"[2002:7f00:1::]:443": false, "224.0.0.1:443": false, "255.255.255.255:443": false, "198.18.0.1:443": false,
-		"192.88.99.1:443": true, "nonsense": false,
+		"[::7f00:1]:443": false, "[::a00:1]:443": false, "[fec0::1]:443": false, "[3fff::1]:443": false, "192.88.99.1:443": true, "nonsense": false,
 	} {
 		if err := guard.control("tcp", address, nil); (err == nil) != allowed {
 			t.Errorf("%s: %v", address, err)

@@ -244,6 +244,51 @@ func TestDrop(t *testing.T) {
 	}
 }
 
+// TestDropStaysInside: links that whoever drops files puts there make the
+// gateway neither read nor write what lies elsewhere (T126).
+func TestDropStaysInside(t *testing.T) {
+	r := start(t, 0)
+	now := time.Now().Add(time.Minute)
+	secret := filepath.Join(t.TempDir(), "database")
+	drop := func(links map[string]string, bad bool) (string, error) {
+		dir := t.TempDir()
+		r.must(os.WriteFile(secret, []byte("act,userid\nleave,z1\n"), 0o600))
+		for name, target := range links {
+			path := filepath.Join(dir, name)
+			r.must(os.MkdirAll(filepath.Dir(path), 0o700))
+			r.must(os.Symlink(target, path))
+		}
+		if bad {
+			r.must(os.WriteFile(filepath.Join(dir, "b.csv"), []byte("nonsense"), 0o600))
+			r.must(os.Chtimes(filepath.Join(dir, "b.csv"), now.Add(-time.Minute), now.Add(-time.Minute)))
+		}
+		_, _, err := (&hr.Drop{Dir: dir, Desk: r.Desk, Now: func() time.Time { return now }}).Take(t.Context())
+		return dir, err
+	}
+	dir, err := drop(map[string]string{"refused/b.csv.txt": secret}, true)
+	r.must(err)
+	if info, err := os.Lstat(filepath.Join(dir, "refused", "b.csv.txt")); err != nil || !info.Mode().IsRegular() || info.Mode().Perm() != 0o600 {
+		t.Errorf("the reasons: %v, %v", info, err)
+	}
+	elsewhere := t.TempDir()
+	if _, err := drop(map[string]string{"refused": elsewhere}, true); err == nil {
+		t.Error("a folder that leads elsewhere was taken for ours")
+	}
+	if left, err := os.ReadDir(elsewhere); err != nil || len(left) > 0 {
+		t.Errorf("written elsewhere: %v, %v", left, err)
+	}
+	if _, err := drop(map[string]string{"a.csv": secret}, false); err != nil {
+		t.Error(err)
+	}
+	r.work()
+	if _, there := r.person("z1"); !there {
+		t.Error("a file was read through a link")
+	}
+	if text, err := os.ReadFile(secret); err != nil || !strings.HasPrefix(string(text), "act,userid") {
+		t.Errorf("the file elsewhere now holds %q, %v", text, err)
+	}
+}
+
 // TestParseRefuses: hostile and careless input, with a clear word and no panic.
 func TestParseRefuses(t *testing.T) {
 	for _, text := range []string{

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -199,6 +200,31 @@ func TestBreakGlass(t *testing.T) {
 	}
 	if log := h.logged.String(); strings.Contains(log, secret) || strings.Contains(log, password) {
 		t.Error("a secret is in the log")
+	}
+}
+
+// T126, T106: a one-time secret is written to a file of its owner's alone,
+// whatever was put in its way: a link, or a file that others may read.
+func TestOneTimeSecretIsPrivate(t *testing.T) {
+	h := newHouse(t)
+	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
+	for name, prepare := range map[string]func(path string) error{
+		"link": func(path string) error { return os.Symlink(elsewhere, path) },
+		"open": func(path string) error { return os.WriteFile(path, nil, 0o666) },
+	} {
+		must(t, prepare(h.secret+".new"))
+		must(t, admin.ResetBreakGlass(t.Context(), h.cfg, "cli:test"))
+		info, err := os.Lstat(h.secret)
+		must(t, err)
+		if info.Mode() != 0o600 {
+			t.Errorf("%s: mode %v", name, info.Mode())
+		}
+		if _, err := os.Stat(elsewhere); err == nil {
+			t.Errorf("%s: written elsewhere", name)
+		}
+		if h.oneTimeSecret() == "" {
+			t.Errorf("%s: no secret", name)
+		}
 	}
 }
 

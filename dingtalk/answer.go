@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"mime"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"kdgate/internal/lazyregexp"
 	"kdgate/internal/peer"
 	"kdgate/internal/strictjson"
 )
@@ -199,11 +199,11 @@ func scopesOf(detail jsontext.Value) []string {
 	return d.RequiredScopes
 }
 
-var subcode = regexp.MustCompile(`^ding talk error\[subcode=([A-Za-z0-9._-]{1,64}),`)
+var subcode = lazyregexp.New(`^ding talk error\[subcode=([A-Za-z0-9._-]{1,64}),`)
 
 // subcodeIn takes the number out of an errmsg that comes without sub_code.
 func subcodeIn(errmsg string) string {
-	if m := subcode.FindStringSubmatch(errmsg); m != nil {
+	if m := subcode().FindStringSubmatch(errmsg); m != nil {
 		return m[1]
 	}
 	return ""
@@ -230,19 +230,19 @@ type hints struct {
 }
 
 var (
-	scopeHint   = regexp.MustCompile(`requiredScopes=\[([A-Za-z0-9_.,: -]{1,200})\]|所需的权限：\[([A-Za-z0-9_.,: -]{1,200})\]`)
-	linkHint    = regexp.MustCompile(`https://open-dev\.dingtalk\.com/appscope/apply\?content=[A-Za-z0-9%_.-]{1,200}`)
-	addressHint = regexp.MustCompile(`request ip=([0-9A-Fa-f.:]{2,45})`)
+	scopeHint   = lazyregexp.New(`requiredScopes=\[([A-Za-z0-9_.,: -]{1,200})\]|所需的权限：\[([A-Za-z0-9_.,: -]{1,200})\]`)
+	linkHint    = lazyregexp.New(`https://open-dev\.dingtalk\.com/appscope/apply\?content=[A-Za-z0-9%_.-]{1,200}`)
+	addressHint = lazyregexp.New(`request ip=([0-9A-Fa-f.:]{2,45})`)
 )
 
 // hintsOf searches the vendor's text for exact shapes, so that nothing else of
 // it reaches a log.
 func hintsOf(a answer) hints {
-	h := hints{link: linkHint.FindString(a.text), scope: clean(strings.Join(a.scopes, ","))}
-	if m := scopeHint.FindStringSubmatch(a.text); m != nil && h.scope == "" {
+	h := hints{link: linkHint().FindString(a.text), scope: clean(strings.Join(a.scopes, ","))}
+	if m := scopeHint().FindStringSubmatch(a.text); m != nil && h.scope == "" {
 		h.scope = m[1] + m[2]
 	}
-	if m := addressHint.FindStringSubmatch(a.text); m != nil {
+	if m := addressHint().FindStringSubmatch(a.text); m != nil {
 		h.address = m[1]
 	}
 	return h

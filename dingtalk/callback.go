@@ -12,13 +12,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"kdgate/identity"
+	"kdgate/internal/lazyregexp"
 )
 
 // ErrCallback is every reason to refuse an event: one error, so that nobody
@@ -197,8 +197,8 @@ func (c *Callback) reply(timestamp, nonce string) (CallbackReply, error) {
 }
 
 var (
-	callbackTime  = regexp.MustCompile(`^(?:[0-9]{10}|[0-9]{13})$`)
-	callbackNonce = regexp.MustCompile(`^[A-Za-z0-9]{1,64}$`)
+	callbackTime  = lazyregexp.New(`^(?:[0-9]{10}|[0-9]{13})$`)
+	callbackNonce = lazyregexp.New(`^[A-Za-z0-9]{1,64}$`)
 )
 
 // Fresh refuses an event whose signed time is further than window from now, in
@@ -206,7 +206,7 @@ var (
 // (T64). Ten digits are seconds, thirteen are milliseconds. Retries carry a
 // new time, so a narrow window loses none.
 func (c *Callback) Fresh(e Envelope, window time.Duration) error {
-	if !callbackTime.MatchString(e.Timestamp) || !callbackNonce.MatchString(e.Nonce) {
+	if !callbackTime().MatchString(e.Timestamp) || !callbackNonce().MatchString(e.Nonce) {
 		return ErrCallback
 	}
 	n, err := strconv.ParseInt(e.Timestamp, 10, 64)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -12,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/identity"
+	"kdgate/internal/lazyregexp"
 )
 
 // Yida's calls (reference 7.6). Processes are read by v2.0 only: v1.0 is closed to
@@ -68,15 +68,15 @@ type Yida struct {
 }
 
 var (
-	yidaAppPattern  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-	yidaFormPattern = regexp.MustCompile(`^FORM-[A-Za-z0-9_-]{1,64}$`)
+	yidaAppPattern  = lazyregexp.New(`^[A-Za-z0-9_-]{1,64}$`)
+	yidaFormPattern = lazyregexp.New(`^FORM-[A-Za-z0-9_-]{1,64}$`)
 )
 
 // ValidYidaApp reports whether text can be an appType.
-func ValidYidaApp(text string) bool { return yidaAppPattern.MatchString(text) }
+func ValidYidaApp(text string) bool { return yidaAppPattern().MatchString(text) }
 
 // ValidYidaForm reports whether text can be a formUuid.
-func ValidYidaForm(text string) bool { return yidaFormPattern.MatchString(text) }
+func ValidYidaForm(text string) bool { return yidaFormPattern().MatchString(text) }
 
 // Yida makes the view for an application; it calls nobody. An application that
 // cannot be one is an error of kind Misconfigured.

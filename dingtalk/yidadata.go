@@ -5,13 +5,14 @@ import (
 	"errors"
 	"maps"
 	"math/big"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"kdgate/internal/lazyregexp"
 )
 
 // yidaFields are the values of a Yida form as components, in the order of their
@@ -67,7 +68,7 @@ func yidaField(id string, data map[string]jsontext.Value) (FormField, error) {
 	switch jsontext.Value(value).Kind() {
 	case '0':
 		f.Value = plainNumber(string(value))
-		if beside := formText(data[id+"_value"]); yidaDigits.MatchString(beside) {
+		if beside := formText(data[id+"_value"]); yidaDigits().MatchString(beside) {
 			f.Value = beside
 		}
 	case '[':
@@ -90,7 +91,7 @@ func yidaField(id string, data map[string]jsontext.Value) (FormField, error) {
 	return f, nil
 }
 
-var yidaDigits = regexp.MustCompile(`^-?[0-9]{1,40}(\.[0-9]{1,20})?$`)
+var yidaDigits = lazyregexp.New(`^-?[0-9]{1,40}(\.[0-9]{1,20})?$`)
 
 // plainNumber writes a number without an exponent: 1.0E7 is how Yida prints ten
 // million. Nothing is rounded; one that is out of all bounds stays what it is, for

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kdgate/identity"
+	"kdgate/internal/lazyregexp"
 	"kdgate/store"
 	"kdgate/web"
 )
@@ -104,7 +105,7 @@ type Limits struct {
 var (
 	corpPattern   = regexp.MustCompile(`^ding[a-z0-9]+$`)
 	namePattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
-	defaultPK     = regexp.MustCompile(`^[0-9]{1,20}$`)
+	defaultPK     = lazyregexp.New(`^[0-9]{1,20}$`)
 	reservedNames = map[string]bool{targetDefault: true, "choose": true}
 )
 

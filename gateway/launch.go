@@ -79,7 +79,7 @@ func (f Form) place(id string) (Place, bool) {
 	}
 	pattern := f.PK
 	if pattern == nil {
-		pattern = defaultPK
+		pattern = defaultPK()
 	}
 	if !slices.Contains(f.Types, typeBill) || len(id) > 100 || pattern.FindString(id) != id {
 		return Place{}, false

@@ -4,12 +4,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"math/big"
-	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"kdgate/identity"
+	"kdgate/internal/lazyregexp"
 )
 
 // Retry says how often and how fast work that failed is tried again. The zero
@@ -136,13 +136,13 @@ func (h hint) failure(now time.Time) Failure {
 
 // link finds URLs: what stands before the host, the host with its path, and what
 // is behind the path, where codes and tokens are.
-var link = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)([^/\s"'?#]*@)?([^\s"'?#]*)([?#][^\s"']*)?`)
+var link = lazyregexp.New(`([a-zA-Z][a-zA-Z0-9+.-]*://)([^/\s"'?#]*@)?([^\s"'?#]*)([?#][^\s"']*)?`)
 
 // private is the text of err for administrators. A *url.Error prints the whole
 // URL of a call that failed, and with it what must not be seen: of a URL only
 // the host and the path stay.
 func private(err error) string {
-	text := link.ReplaceAllString(err.Error(), "$1$3")
+	text := link().ReplaceAllString(err.Error(), "$1$3")
 	return clip(strings.ToValidUTF8(text, "\uFFFD"), 1024)
 }
 

@@ -6,13 +6,13 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"kdgate/audit"
 	"kdgate/gateway"
 	"kdgate/identity"
+	"kdgate/internal/lazyregexp"
 )
 
 // maxLanding is how much of a landing page is read to find where it leads.
@@ -155,11 +155,11 @@ func (p *Proxy) landingPath(res *http.Response, address string) (string, bool) {
 
 // consoleAddress finds the console's address in a landing page's script: a
 // quoted text that names a page and the user token.
-var consoleAddress = regexp.MustCompile(`["']([^"'<>\s]*usertoken[^"'<>\s]*)["']`)
+var consoleAddress = lazyregexp.New(`["']([^"'<>\s]*usertoken[^"'<>\s]*)["']`)
 
 // scriptTarget is the address that a page's script goes to, empty when none is found.
 func scriptTarget(page string) string {
-	found := consoleAddress.FindStringSubmatch(page)
+	found := consoleAddress().FindStringSubmatch(page)
 	if found == nil {
 		return ""
 	}

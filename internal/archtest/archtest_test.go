@@ -57,6 +57,7 @@ var floors = []struct {
 	{"internal/turnstile", 10},
 	{"internal/peer", 20},
 	{"internal/archtest", 0},
+	{"internal/lazyregexp", 0},
 	{"internal/loopback", 0},
 	{"internal/logbook", 0},
 	{"web/admin", 80},

@@ -2,9 +2,10 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"time"
+
+	"kdgate/internal/lazyregexp"
 )
 
 // Approval is one rule: which approvals become which bill, and how. What its
@@ -59,13 +60,13 @@ func (c *Config) checkApprovalFiles(m *Mistakes) {
 		m.add("approval_files.timeout: %s; up to 4m, less than an attempt has", f.Timeout)
 	}
 	for i, ending := range f.Types {
-		if !extension.MatchString(ending) {
+		if !extension().MatchString(ending) {
 			m.add("approval_files.types[%d]: %q is no extension such as pdf", i, ending)
 		}
 	}
 }
 
-var extension = regexp.MustCompile(`^[a-z0-9]{1,10}$`)
+var extension = lazyregexp.New(`^[a-z0-9]{1,10}$`)
 
 // AliasRow names a component.
 type AliasRow struct {

@@ -13,13 +13,14 @@ import (
 	"time"
 
 	"kdgate/identity"
+	"kdgate/internal/lazyregexp"
 )
 
 var (
-	idPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
-	corpPattern = regexp.MustCompile(`^ding[a-z0-9]{1,60}$`)
+	idPattern   = lazyregexp.New(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+	corpPattern = lazyregexp.New(`^ding[a-z0-9]{1,60}$`)
 	// placeholders are what sample files say where a secret belongs (T123).
-	placeholders = regexp.MustCompile(`(?i)^(change.?me|changeit|secret|password|your.*|xxx+|todo|example.*|<.*>|\.\.\.)$`)
+	placeholders = lazyregexp.New(`(?i)^(change.?me|changeit|secret|password|your.*|xxx+|todo|example.*|<.*>|\.\.\.)$`)
 )
 
 // check adds every mistake it finds; it changes nothing but Warnings.
@@ -158,7 +159,7 @@ func (c *Config) checkCorps(m *Mistakes) {
 	seen := map[string]bool{}
 	for i := range c.Corps {
 		corp, at := &c.Corps[i], fmt.Sprintf("corps[%d]", i)
-		if !corpPattern.MatchString(corp.ID) {
+		if !corpPattern().MatchString(corp.ID) {
 			m.add("%s.id: %q is not a corpId (ding followed by lower-case letters and digits)", at, corp.ID)
 		} else if seen[corp.ID] {
 			m.add("%s.id: %s is there twice", at, corp.ID)
@@ -208,7 +209,7 @@ func (c *Config) checkDataCentres(m *Mistakes) {
 	seen := map[string]bool{}
 	for i := range c.DataCentres {
 		dc, at := &c.DataCentres[i], fmt.Sprintf("data_centres[%d]", i)
-		if !idPattern.MatchString(dc.ID) {
+		if !idPattern().MatchString(dc.ID) {
 			m.add("%s.id: %q; use lower-case letters, digits, - and _", at, dc.ID)
 		} else if seen[dc.ID] || dc.ID == "kingdee" {
 			m.add("%s.id: %s is there twice, or is the reserved word kingdee", at, dc.ID)
@@ -281,7 +282,7 @@ func (c *Config) checkForms(m *Mistakes) {
 	seen := map[string]bool{}
 	for i, form := range c.Forms {
 		at := fmt.Sprintf("forms[%d]", i)
-		if !idPattern.MatchString(form.Name) || seen[form.Name] {
+		if !idPattern().MatchString(form.Name) || seen[form.Name] {
 			m.add("%s.name: %q; lower-case letters, digits, - and _, each name once", at, form.Name)
 		}
 		seen[form.Name] = true
@@ -350,7 +351,7 @@ func checkSecret(m *Mistakes, name string, secret identity.Secret) {
 	switch {
 	case secret.IsZero():
 		m.add("%s_file: missing; write the secret into a file of mode 0600 and name it here, or set %s", name, envName(name))
-	case placeholders.MatchString(secret.Reveal()):
+	case placeholders().MatchString(secret.Reveal()):
 		m.add("%s: still holds a placeholder; put the real secret there", name)
 	}
 }

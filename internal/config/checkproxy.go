@@ -2,11 +2,12 @@ package config
 
 import (
 	"net/url"
-	"regexp"
 	"strings"
+
+	"kdgate/internal/lazyregexp"
 )
 
-var underscored = regexp.MustCompile(`^[A-Za-z0-9_-]*_[A-Za-z0-9_-]*$`)
+var underscored = lazyregexp.New(`^[A-Za-z0-9_-]*_[A-Za-z0-9_-]*$`)
 
 // checkProxy holds what only a proxied data centre needs. Its addresses cannot
 // be moved: Kingdee's scripts and cookies know their path.
@@ -22,7 +23,7 @@ func checkProxy(m *Mistakes, at string, dc *DataCentre) {
 	}
 	oneOf(m, at+".proxy.host", dc.Proxy.Host, "upstream", "public")
 	for _, name := range dc.Proxy.AllowHeaders {
-		if !underscored.MatchString(name) || strings.HasPrefix(strings.ToLower(name), "x") {
+		if !underscored().MatchString(name) || strings.HasPrefix(strings.ToLower(name), "x") {
 			m.add("%s.proxy.allow_headers: %q; only names with an underscore that do not begin with X need a line here", at, name)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"kdgate/internal/lazyregexp"
 )
 
 // Directory is the sync of DingTalk's address book to Kingdee's staff.
@@ -143,7 +145,7 @@ func (c *Config) checkDirectory(m *Mistakes) {
 	}
 }
 
-var fieldPattern = regexp.MustCompile(`^F[A-Za-z0-9_]{1,63}$`)
+var fieldPattern = lazyregexp.New(`^F[A-Za-z0-9_]{1,63}$`)
 
 func (d *Directory) checkDictionaries(m *Mistakes) {
 	for i, row := range d.Departments {
@@ -155,7 +157,7 @@ func (d *Directory) checkDictionaries(m *Mistakes) {
 		required(m, fmt.Sprintf("directory.positions[%d].title", i), row.Title, "the 职位 as DingTalk shows it")
 	}
 	for i, row := range d.Fields {
-		if !fieldPattern.MatchString(row.Field) {
+		if !fieldPattern().MatchString(row.Field) {
 			m.add("directory.fields[%d].field: %q is no field key of Kingdee, such as FTel", i, row.Field)
 		}
 		required(m, fmt.Sprintf("directory.fields[%d].from", i), row.From, "which attribute of DingTalk fills it")

@@ -2,9 +2,10 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
+
+	"kdgate/internal/lazyregexp"
 )
 
 // Forms says how records are written and listed. Customers extend forms, so
@@ -52,7 +53,7 @@ func FormKeys() []string {
 	return list
 }
 
-var formKey = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.]{0,79}$`)
+var formKey = lazyregexp.New(`^[A-Za-z][A-Za-z0-9_.]{0,79}$`)
 
 func checkForms(m *Mistakes, at string, f Forms) {
 	if f.BatchRows < 1 || f.BatchRows > 20 {
@@ -71,7 +72,7 @@ func checkForms(m *Mistakes, at string, f Forms) {
 }
 
 func checkKey(m *Mistakes, name, key string) {
-	if !formKey.MatchString(key) {
+	if !formKey().MatchString(key) {
 		m.add("%s: %q is neither a field key nor a form id", name, key)
 	}
 }

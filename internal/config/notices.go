@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"kdgate/identity"
+	"kdgate/internal/lazyregexp"
 )
 
 // Notice is one rule: what people are told, when, and who. docs/notices.md says more.
@@ -183,7 +184,7 @@ func (c *Config) checkAddress(m *Mistakes, n *Notice, at, text string) {
 	}
 }
 
-var formPattern = regexp.MustCompile(`^[A-Za-z0-9_]{1,80}$`)
+var formPattern = lazyregexp.New(`^[A-Za-z0-9_]{1,80}$`)
 
 func (n *Notice) checkQuery(m *Mistakes, at string) {
 	conditions := func(at string, list []NoticeWhere) {
@@ -196,7 +197,7 @@ func (n *Notice) checkQuery(m *Mistakes, at string) {
 	}
 	switch n.Kind {
 	case "query":
-		if !formPattern.MatchString(n.Form) || len(n.Columns) == 0 {
+		if !formPattern().MatchString(n.Form) || len(n.Columns) == 0 {
 			m.add("%s: a query needs form and columns", at)
 		}
 		conditions(at, n.Where)
@@ -206,7 +207,7 @@ func (n *Notice) checkQuery(m *Mistakes, at string) {
 		}
 		for i, f := range n.Figures {
 			inner := fmt.Sprintf("%s.figures[%d]", at, i)
-			if !formPattern.MatchString(f.Form) || f.Field == "" || f.Title == "" {
+			if !formPattern().MatchString(f.Form) || f.Field == "" || f.Title == "" {
 				m.add("%s: needs title, form and field", inner)
 			}
 			conditions(inner, f.Where)
@@ -218,7 +219,7 @@ func (c *Config) checkRobots(m *Mistakes) {
 	seen := map[string]bool{}
 	for i := range c.Robots {
 		r, at := &c.Robots[i], fmt.Sprintf("robots[%d]", i)
-		if !idPattern.MatchString(r.Name) || seen[r.Name] {
+		if !idPattern().MatchString(r.Name) || seen[r.Name] {
 			m.add("%s.name: %q; lower-case letters, digits, - and _, each name once", at, r.Name)
 		}
 		seen[r.Name] = true

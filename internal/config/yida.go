@@ -2,10 +2,10 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 
 	"kdgate/identity"
+	"kdgate/internal/lazyregexp"
 )
 
 // YidaApp is one Yida (宜搭) application of an organisation.
@@ -18,14 +18,14 @@ type YidaApp struct {
 	Times           string          `mapstructure:"times" default:"utc" doc:"what the Z behind its times means: utc or local (UTC+8)"`
 }
 
-var yidaAppPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+var yidaAppPattern = lazyregexp.New(`^[A-Za-z0-9_-]{1,64}$`)
 
 func checkYida(m *Mistakes, at string, apps []YidaApp) {
 	seen := map[string]bool{}
 	for i, app := range apps {
 		at := fmt.Sprintf("%s[%d]", at, i)
 		switch {
-		case !yidaAppPattern.MatchString(app.App):
+		case !yidaAppPattern().MatchString(app.App):
 			m.add("%s.app: %q is no appType; APP_… stands in the address of the application's pages", at, app.App)
 		case seen[app.App]:
 			m.add("%s.app: %s is there twice", at, app.App)

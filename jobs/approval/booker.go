@@ -7,7 +7,6 @@ import (
 	"io"
 	"iter"
 	"log/slog"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +19,7 @@ import (
 	"kdgate/audit"
 	"kdgate/dingtalk"
 	"kdgate/identity"
+	"kdgate/internal/lazyregexp"
 	"kdgate/jobs"
 	"kdgate/kingdee"
 	"kdgate/store"
@@ -424,7 +424,7 @@ func signed(remark, instance string) bool {
 		return remark == instance
 	}
 	mark := remark[at+len(" ("+instance):]
-	return mark == ")" || markAgain.MatchString(mark)
+	return mark == ")" || markAgain().MatchString(mark)
 }
 
-var markAgain = regexp.MustCompile(`^/[1-9][0-9]{0,2}\)$`)
+var markAgain = lazyregexp.New(`^/[1-9][0-9]{0,2}\)$`)

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/dingtalk"
+	"kdgate/internal/lazyregexp"
 )
 
 // Rule says which approvals become bills of which form, and how. The rules of one
@@ -120,9 +120,9 @@ func own() []string {
 }
 
 var (
-	keyPattern  = regexp.MustCompile(`^F[A-Za-z0-9_]{0,63}(\.F[A-Za-z0-9_]{0,63})?$`)
-	formPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{1,63}$`)
-	fromPattern = regexp.MustCompile(`^[^#@]{1,200}(#(key|[1-9]))?$`)
+	keyPattern  = lazyregexp.New(`^F[A-Za-z0-9_]{0,63}(\.F[A-Za-z0-9_]{0,63})?$`)
+	formPattern = lazyregexp.New(`^[A-Za-z][A-Za-z0-9_]{1,63}$`)
+	fromPattern = lazyregexp.New(`^[^#@]{1,200}(#(key|[1-9]))?$`)
 )
 
 // compiled is a rule whose template is filled in and whose expressions are
@@ -196,7 +196,7 @@ func compile(rule Rule, at string) (compiled, error) {
 	c.source(rule)
 	c.understood("", rule.Unknown)
 	c.check(!rule.Since.IsZero(), "since: missing; the first day whose approvals become bills")
-	c.check(formPattern.MatchString(rule.Form), "form: %q is no form id of Kingdee", rule.Form)
+	c.check(formPattern().MatchString(rule.Form), "form: %q is no form id of Kingdee", rule.Form)
 	c.check(rule.Version >= 1, "version: %d is below 1", rule.Version)
 	c.check(!rule.Attachments || rule.Source == SourceApproval, "attachments: only those of approvals are carried over")
 	c.check(slices.Contains([]string{"", RefusedDead, RefusedNote}, rule.OnRefused), "on_refused: %q is neither %s nor %s", rule.OnRefused, RefusedDead, RefusedNote)
@@ -206,9 +206,9 @@ func compile(rule Rule, at string) (compiled, error) {
 	for i, table := range rule.Rows {
 		where := fmt.Sprintf("rows[%d]", i)
 		c.understood(where+": ", table.Unknown)
-		c.check(keyPattern.MatchString(table.Entry) && !strings.Contains(table.Entry, "."), "%s.entry: %q is no key of Kingdee", where, table.Entry)
+		c.check(keyPattern().MatchString(table.Entry) && !strings.Contains(table.Entry, "."), "%s.entry: %q is no key of Kingdee", where, table.Entry)
 		c.check(len(table.Fields) > 0, "%s.fields: no field is filled", where)
-		c.check(table.From == "" || fromPattern.MatchString(table.From) && !strings.Contains(table.From, "#"), "%s.from: %q is no table of a form", where, table.From)
+		c.check(table.From == "" || fromPattern().MatchString(table.From) && !strings.Contains(table.From, "#"), "%s.from: %q is no table of a form", where, table.From)
 		out.rows = append(out.rows, compiledTable{
 			Table: table, when: c.formula(where+".when", table.When, true), fields: c.fields(where+".fields", table.Fields, rule),
 		})
@@ -246,7 +246,7 @@ func (c *checker) fields(where string, list []Field, rule Rule) []compiledField 
 		}
 		key := strings.ToLower(f.Key)
 		c.understood(at+": ", f.Unknown)
-		c.check(keyPattern.MatchString(f.Key), "%s: %q is no field key of Kingdee", at, f.Key)
+		c.check(keyPattern().MatchString(f.Key), "%s: %q is no field key of Kingdee", at, f.Key)
 		c.check(!seen[key], "%s: filled twice", at)
 		seen[key] = true
 		if f.As == "" {
@@ -260,7 +260,7 @@ func (c *checker) fields(where string, list []Field, rule Rule) []compiledField 
 			}
 		}
 		c.check(sources == 1, "%s: wants exactly one of from, const and expr", at)
-		c.check(f.From == "" || slices.Contains(own(), f.From) || fromPattern.MatchString(f.From), "%s.from: %q names nothing", at, f.From)
+		c.check(f.From == "" || slices.Contains(own(), f.From) || fromPattern().MatchString(f.From), "%s.from: %q names nothing", at, f.From)
 		words, known := rule.Dictionaries[f.Dictionary]
 		c.check(f.Dictionary == "" || known, "%s.dictionary: there is none named %q", at, f.Dictionary)
 		out = append(out, compiledField{Field: f, formula: c.formula(at+".expr", f.Expr, false), words: words})

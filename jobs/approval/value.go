@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/shopspring/decimal"
 
+	"kdgate/internal/lazyregexp"
 	"kdgate/kingdee"
 )
 
@@ -18,9 +18,9 @@ import (
 var errValue = errors.New("approval: a value")
 
 var (
-	plainNumber   = regexp.MustCompile(`^-?[0-9]{1,30}(\.[0-9]{1,10})?$`)
-	groupedNumber = regexp.MustCompile(`^-?[0-9]{1,3}(,[0-9]{3}){1,9}(\.[0-9]{1,10})?$`)
-	leadingZeroes = regexp.MustCompile(`^(-?)0+([0-9])`)
+	plainNumber   = lazyregexp.New(`^-?[0-9]{1,30}(\.[0-9]{1,10})?$`)
+	groupedNumber = lazyregexp.New(`^-?[0-9]{1,3}(,[0-9]{3}){1,9}(\.[0-9]{1,10})?$`)
+	leadingZeroes = lazyregexp.New(`^(-?)0+([0-9])`)
 )
 
 // exact reads an amount: digits, thousands separators in their places, a point.
@@ -28,10 +28,10 @@ var (
 // person to look at.
 func exact(text string) (decimal.Decimal, error) {
 	text = strings.TrimSpace(text)
-	if groupedNumber.MatchString(text) {
+	if groupedNumber().MatchString(text) {
 		text = strings.ReplaceAll(text, ",", "")
 	}
-	if !plainNumber.MatchString(text) {
+	if !plainNumber().MatchString(text) {
 		return decimal.Decimal{}, fmt.Errorf("%w: %q is no amount", errValue, clip(text))
 	}
 	d, err := decimal.NewFromString(text)
@@ -47,7 +47,7 @@ func digits(text string) (kingdee.Decimal, error) {
 		return "", err
 	}
 	text = strings.ReplaceAll(strings.TrimSpace(text), ",", "")
-	return kingdee.Decimal(leadingZeroes.ReplaceAllString(text, "$1$2")), nil
+	return kingdee.Decimal(leadingZeroes().ReplaceAllString(text, "$1$2")), nil
 }
 
 // yuan is an amount in fen, divided by one hundred without losing anything.

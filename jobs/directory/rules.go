@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"kdgate/internal/lazyregexp"
 )
 
 // Rules say how a person of DingTalk is written in Kingdee (F21).
@@ -48,13 +50,13 @@ type FieldRule struct {
 	Dictionary map[string]string // value by value; empty: as it is. A value that is missing sets the row aside
 }
 
-var fieldKey = regexp.MustCompile(`^F[A-Za-z0-9_]{1,63}$`)
+var fieldKey = lazyregexp.New(`^F[A-Za-z0-9_]{1,63}$`)
 
 var defaultMobiles = map[string]string{
 	"86": `^1[3-9][0-9]{9}$`, "852": `^[2-9][0-9]{7}$`, "853": `^6[0-9]{7}$`, "886": `^0?9[0-9]{8}$`,
 }
 
-var anyMobile = regexp.MustCompile(`^[0-9]{5,15}$`)
+var anyMobile = lazyregexp.New(`^[0-9]{5,15}$`)
 
 func (r Rules) withDefaults() (Rules, error) {
 	orText(&r.Number, "userid")
@@ -70,7 +72,7 @@ func (r Rules) withDefaults() (Rules, error) {
 		wrong = append(wrong, fmt.Errorf("directory: the staff number comes from userid, job_number or extension:NAME, not from %q", r.Number))
 	}
 	for _, rule := range r.More {
-		if !fieldKey.MatchString(rule.Field) {
+		if !fieldKey().MatchString(rule.Field) {
 			wrong = append(wrong, fmt.Errorf("directory: %q is no field key of Kingdee, such as FTel", rule.Field))
 		}
 		if _, known := plain[rule.From]; !known && !strings.HasPrefix(rule.From, extensionPrefix) {
@@ -120,7 +122,7 @@ func (r Rules) mobileFits(code, number string) bool {
 	orText(&code, "86")
 	pattern := r.mobiles[code]
 	if pattern == nil {
-		pattern = anyMobile
+		pattern = anyMobile()
 	}
 	return pattern.MatchString(number)
 }

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"kdgate/internal/lazyregexp"
 	"kdgate/internal/strictjson"
 )
 
@@ -48,8 +48,8 @@ const (
 var ErrBatch = errors.New("hr: nothing of the batch was accepted")
 
 var (
-	userID = regexp.MustCompile(`^[0-9A-Za-z_.@-]{1,64}$`)
-	mobile = regexp.MustCompile(`^[0-9]{8,15}$`)
+	userID = lazyregexp.New(`^[0-9A-Za-z_.@-]{1,64}$`)
+	mobile = lazyregexp.New(`^[0-9]{8,15}$`)
 )
 
 const maxText = 200 // bytes of any one field
@@ -65,9 +65,9 @@ func (c Change) check() error {
 		}
 	}
 	add(c.Act != Join && c.Act != Move && c.Act != Leave, "act is join, move or leave")
-	add(!userID.MatchString(c.UserID), "userid is 1 to 64 letters, digits, _ . @ -")
+	add(!userID().MatchString(c.UserID), "userid is 1 to 64 letters, digits, _ . @ -")
 	add(c.Act == Join && (c.Name == "" || c.Mobile == "" || len(c.Departments) == 0), "a join needs name, mobile and departments")
-	add(c.Mobile != "" && !mobile.MatchString(c.Mobile), "mobile is 8 to 15 digits")
+	add(c.Mobile != "" && !mobile().MatchString(c.Mobile), "mobile is 8 to 15 digits")
 	add(slices.ContainsFunc(c.Departments, func(id int64) bool { return id < 1 }), "departments are DingTalk's ids")
 	for _, text := range []string{c.Name, c.JobNumber, c.Title, c.Email} {
 		add(len(text) > maxText || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }), "a text is too long or holds control characters")

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/textproto"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/wneessen/go-mail/smtp"
 
 	"kdgate/identity"
+	"kdgate/internal/lazyregexp"
 	"kdgate/jobs"
 )
 
@@ -32,7 +32,7 @@ type Mail struct {
 	At      time.Time
 }
 
-var markdownLink = regexp.MustCompile(`\[([^\]\n]*)\]\(([^()\s]+)\)`)
+var markdownLink = lazyregexp.New(`\[([^\]\n]*)\]\(([^()\s]+)\)`)
 
 // mail writes w as plain text: links stand behind their words.
 func (w words) mail(id string, to, only []string, at time.Time) Mail {
@@ -45,12 +45,12 @@ func (w words) mail(id string, to, only []string, at time.Time) Mail {
 
 // Plain is a text of ours without its Markdown: links stand behind their words.
 func Plain(text string) string {
-	text = markdownLink.ReplaceAllString(text, "$1: $2")
-	return fontTag.ReplaceAllString(strings.ReplaceAll(text, "**", ""), "")
+	text = markdownLink().ReplaceAllString(text, "$1: $2")
+	return fontTag().ReplaceAllString(strings.ReplaceAll(text, "**", ""), "")
 }
 
 // fontTag is the one tag of DingTalk's Markdown that our texts use.
-var fontTag = regexp.MustCompile(`</?font[^>]*>`)
+var fontTag = lazyregexp.New(`</?font[^>]*>`)
 
 // SMTPConfig is a mail server. TLS is always required.
 type SMTPConfig struct {

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"kdgate/identity"
+	"kdgate/internal/lazyregexp"
 	"kdgate/jobs"
 	"kdgate/store"
 )
@@ -82,7 +82,7 @@ func (o *Outbox) stuck(ctx context.Context) (map[string]jobs.State, error) {
 // Key names a delivery in addresses and commands.
 func (d *Delivery) Key() string { return fmt.Sprintf("%d-%s", d.Created.UnixMicro(), d.ID) }
 
-var keyPattern = regexp.MustCompile(`^([0-9]{1,16})-([a-z0-9]{1,64})$`)
+var keyPattern = lazyregexp.New(`^([0-9]{1,16})-([a-z0-9]{1,64})$`)
 
 // Letter is a delivery with what its item still knows of it.
 type Letter struct {
@@ -94,7 +94,7 @@ type Letter struct {
 
 // Letter gives what Key names.
 func (o *Outbox) Letter(ctx context.Context, key string) (Letter, error) {
-	parts := keyPattern.FindStringSubmatch(key)
+	parts := keyPattern().FindStringSubmatch(key)
 	if parts == nil {
 		return Letter{}, refused(fmt.Errorf("%.80q names no message", key))
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"kdgate/identity"
+	"kdgate/internal/lazyregexp"
 )
 
 // Config is how to reach Redis.
@@ -67,7 +67,7 @@ func FromURL(urls ...identity.Secret) (Config, error) {
 	return cfg, nil
 }
 
-var tenantName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+var tenantName = lazyregexp.New(`^[A-Za-z0-9._-]{1,64}$`)
 
 // withDefaults fills what is unset and refuses what cannot work.
 func (c Config) withDefaults() (Config, error) {
@@ -83,7 +83,7 @@ func (c Config) withDefaults() (Config, error) {
 	switch {
 	case len(c.Addrs) == 0:
 		return c, errors.New("redisstore: no address")
-	case !tenantName.MatchString(c.Tenant):
+	case !tenantName().MatchString(c.Tenant):
 		return c, fmt.Errorf("redisstore: tenant %q: 1 to 64 letters, digits, dots, dashes or underscores", c.Tenant)
 	case c.Cluster && c.WaitReplicas > 0:
 		return c, errors.New("redisstore: a cluster's nodes cannot be waited for; set min-replicas-to-write there")

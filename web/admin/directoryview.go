@@ -4,12 +4,12 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"kdgate/identity"
+	"kdgate/internal/lazyregexp"
 	"kdgate/jobs/directory"
 )
 
@@ -146,12 +146,12 @@ func (comparisonView) When(t time.Time) string { return When(t) }
 func (r comparisonView) Person(userid string) string { return personAddress(r.Corp, userid) }
 
 // runID is what a run's id can look like.
-var runID = regexp.MustCompile(`^[0-9A-Za-z.-]{1,40}$`)
+var runID = lazyregexp.New(`^[0-9A-Za-z.-]{1,40}$`)
 
 // runOf is the run of the address.
 func (d *Directory) runOf(v *Visit) (directory.Run, error) {
 	id := v.R.PathValue("run")
-	if !runID.MatchString(id) {
+	if !runID().MatchString(id) {
 		return directory.Run{}, identity.Fail(identity.NotFound, identity.CodeNotFound, "admin: no run has such an id")
 	}
 	return d.Runs.RunOf(v.R.Context(), id)

@@ -3,12 +3,12 @@ package admin
 import (
 	"context"
 	"net/url"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
 
 	"kdgate/identity"
+	"kdgate/internal/lazyregexp"
 	"kdgate/jobs"
 	"kdgate/jobs/notice"
 )
@@ -133,10 +133,10 @@ func (p Person) reveals(sensitive bool) bool {
 }
 
 // figures are numbers however they are written, and the bars that show them.
-var figures = regexp.MustCompile(`[0-9０-９][0-9０-９.,，．:%]*|▇+`)
+var figures = lazyregexp.New(`[0-9０-９][0-9０-９.,，．:%]*|▇+`)
 
 // masked is a text without its figures, and without a hint at how long they are.
-func masked(text string) string { return figures.ReplaceAllString(text, "•••") }
+func masked(text string) string { return figures().ReplaceAllString(text, "•••") }
 
 func (n *Notices) preview(v *Visit) error {
 	p, err := n.previewOf(v)

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"kdgate/identity"
+	"kdgate/internal/lazyregexp"
 )
 
 // description serves what the console can do, for programs (F35). It is made
@@ -28,7 +28,7 @@ func (d description) Mount(rt *Router) {
 // object is a JSON object.
 type object = map[string]any
 
-var pathParam = regexp.MustCompile(`\{([a-z_]+)\}`)
+var pathParam = lazyregexp.New(`\{([a-z_]+)\}`)
 
 // openAPI describes every route.
 func (d description) openAPI() object {
@@ -65,7 +65,7 @@ func describe(route Route) object {
 		operation["description"] = "Needs a proof of who one is that is not older than five minutes (KD-603)."
 	}
 	var params []any
-	for _, match := range pathParam.FindAllStringSubmatch(route.path(), -1) {
+	for _, match := range pathParam().FindAllStringSubmatch(route.path(), -1) {
 		params = append(params, object{"name": match[1], "in": "path", "required": true, "schema": object{"type": "string"}})
 	}
 	for _, p := range route.Query {

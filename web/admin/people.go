@@ -5,13 +5,13 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
 	"kdgate/audit"
 	"kdgate/identity"
 	"kdgate/identity/session"
+	"kdgate/internal/lazyregexp"
 	"kdgate/mapping"
 )
 
@@ -125,7 +125,7 @@ func logLines(records []audit.Record) []LogLine {
 	return lines
 }
 
-var shortCode = regexp.MustCompile(`^(?i)KD-[0-9]{3}$`)
+var shortCode = lazyregexp.New(`^(?i)KD-[0-9]{3}$`)
 
 // find looks everywhere that a text can lead to a person.
 func (p *People) find(v *Visit, text string) (Findings, error) {
@@ -137,7 +137,7 @@ func (p *People) find(v *Visit, text string) (Findings, error) {
 		return found, err
 	}
 	query, filter := audit.Query{RequestID: text, Limit: foundRecords}, mapping.Filter{Text: text}
-	if shortCode.MatchString(text) {
+	if shortCode().MatchString(text) {
 		text = strings.ToUpper(text)
 		query, filter = audit.Query{Reason: text, Limit: foundPeople}, mapping.Filter{Code: identity.Code(text)}
 	}
@@ -262,7 +262,7 @@ func (p *People) searched(v *Visit) (peopleView, error) {
 	if len(view.Text) > maxText {
 		return view, badRequest("a search of %d bytes", len(view.Text))
 	}
-	if shortCode.MatchString(view.Text) {
+	if shortCode().MatchString(view.Text) {
 		view.Code = identity.Code(strings.ToUpper(view.Text))
 	}
 	if view.Findings, err = p.find(v, view.Text); err != nil {

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 
+	"kdgate/internal/lazyregexp"
 	"kdgate/web"
 )
 
@@ -11,54 +12,54 @@ import (
 // its words. The work list and the log keep the sentence as it was said; the pages
 // say it in the reader's language.
 type saying struct {
-	pattern *regexp.Regexp
+	pattern func() *regexp.Regexp
 	key     string
 }
 
 // sayings are the sentences that people meet. What is not here is shown as it was
 // said: Kingdee's own words are in the language of its users already.
 var sayings = []saying{
-	{regexp.MustCompile(`^nothing is filled in$`), "empty"},
-	{regexp.MustCompile(`^the form has no component "(.*)"$`), "component"},
-	{regexp.MustCompile(`^the form has no table "(.*)"$`), "table"},
-	{regexp.MustCompile(`^the form has no row for it$`), "row"},
-	{regexp.MustCompile(`^the dictionary (.*) does not have "(.*)"$`), "word"},
-	{regexp.MustCompile(`^(".*") is no amount.*$`), "amount"},
-	{regexp.MustCompile(`^(".*") is no date$`), "date"},
-	{regexp.MustCompile(`^(".*") is no whole number$`), "whole"},
-	{regexp.MustCompile(`^(".*") is neither yes nor no$`), "truth"},
-	{regexp.MustCompile(`^(\d+) people, where one is wanted$`), "people"},
-	{regexp.MustCompile(`^(\d+) rows, at most (\d+)$`), "rows"},
-	{regexp.MustCompile(`^the person is not mapped to an employee of this data centre$`), "person"},
-	{regexp.MustCompile(`^the rule fills no such field, so it cannot be set$`), "field"},
-	{regexp.MustCompile(`^DingTalk has no such approval$`), "gone"},
-	{regexp.MustCompile(`^no rule is configured for this organisation$`), "corp"},
-	{regexp.MustCompile(`^its data centre is no longer configured$`), "centre"},
-	{regexp.MustCompile(`^its bill (\S+) is no longer in Kingdee$`), "deleted"},
-	{regexp.MustCompile(`^Kingdee has several bills of it: (.*)$`), "several"},
-	{regexp.MustCompile(`^the bill stands, but DingTalk does not let (.*) comment on it$`), "comment"},
-	{regexp.MustCompile(`^it changes or takes back an approval whose bill (\S+) stands in Kingdee.*$`), "takes-back"},
-	{regexp.MustCompile(`^another approval took it back or replaced it: (.*)$`), "taken-back"},
-	{regexp.MustCompile(`^missing; it stands behind processCode= in the address of the form's page$`), "process"},
-	{regexp.MustCompile(`^missing; the first day whose approvals become bills$`), "since"},
-	{regexp.MustCompile(`^(".*") is not a day such as 2026-01-31$`), "day"},
-	{regexp.MustCompile(`^there is no such key$`), "key"},
-	{regexp.MustCompile(`^rules of the console are switched on beside the rule, not in its text$`), "mode"},
-	{regexp.MustCompile(`^wants exactly one of from, const and expr$`), "sources"},
-	{regexp.MustCompile(`^(".*") is filled twice$`), "twice"},
-	{regexp.MustCompile(`^(".*") stands twice$`), "twice-named"},
-	{regexp.MustCompile(`^(".*") is none of \[?(.*?)\]?$`), "none-of"},
-	{regexp.MustCompile(`^there is none named (".*")$`), "unnamed"},
-	{regexp.MustCompile(`^needs a name of its own$`), "name"},
-	{regexp.MustCompile(`^no field is filled$`), "no-field"},
-	{regexp.MustCompile(`^(".*") is no (?:form id|field key|key) of Kingdee$`), "kingdee-key"},
-	{regexp.MustCompile(`^data centre (".*") is not known$`), "no-centre"},
-	{regexp.MustCompile(`^the configuration file has a rule of this name$`), "file-name"},
-	{regexp.MustCompile(`^nothing is written$`), "blank"},
+	{lazyregexp.New(`^nothing is filled in$`), "empty"},
+	{lazyregexp.New(`^the form has no component "(.*)"$`), "component"},
+	{lazyregexp.New(`^the form has no table "(.*)"$`), "table"},
+	{lazyregexp.New(`^the form has no row for it$`), "row"},
+	{lazyregexp.New(`^the dictionary (.*) does not have "(.*)"$`), "word"},
+	{lazyregexp.New(`^(".*") is no amount.*$`), "amount"},
+	{lazyregexp.New(`^(".*") is no date$`), "date"},
+	{lazyregexp.New(`^(".*") is no whole number$`), "whole"},
+	{lazyregexp.New(`^(".*") is neither yes nor no$`), "truth"},
+	{lazyregexp.New(`^(\d+) people, where one is wanted$`), "people"},
+	{lazyregexp.New(`^(\d+) rows, at most (\d+)$`), "rows"},
+	{lazyregexp.New(`^the person is not mapped to an employee of this data centre$`), "person"},
+	{lazyregexp.New(`^the rule fills no such field, so it cannot be set$`), "field"},
+	{lazyregexp.New(`^DingTalk has no such approval$`), "gone"},
+	{lazyregexp.New(`^no rule is configured for this organisation$`), "corp"},
+	{lazyregexp.New(`^its data centre is no longer configured$`), "centre"},
+	{lazyregexp.New(`^its bill (\S+) is no longer in Kingdee$`), "deleted"},
+	{lazyregexp.New(`^Kingdee has several bills of it: (.*)$`), "several"},
+	{lazyregexp.New(`^the bill stands, but DingTalk does not let (.*) comment on it$`), "comment"},
+	{lazyregexp.New(`^it changes or takes back an approval whose bill (\S+) stands in Kingdee.*$`), "takes-back"},
+	{lazyregexp.New(`^another approval took it back or replaced it: (.*)$`), "taken-back"},
+	{lazyregexp.New(`^missing; it stands behind processCode= in the address of the form's page$`), "process"},
+	{lazyregexp.New(`^missing; the first day whose approvals become bills$`), "since"},
+	{lazyregexp.New(`^(".*") is not a day such as 2026-01-31$`), "day"},
+	{lazyregexp.New(`^there is no such key$`), "key"},
+	{lazyregexp.New(`^rules of the console are switched on beside the rule, not in its text$`), "mode"},
+	{lazyregexp.New(`^wants exactly one of from, const and expr$`), "sources"},
+	{lazyregexp.New(`^(".*") is filled twice$`), "twice"},
+	{lazyregexp.New(`^(".*") stands twice$`), "twice-named"},
+	{lazyregexp.New(`^(".*") is none of \[?(.*?)\]?$`), "none-of"},
+	{lazyregexp.New(`^there is none named (".*")$`), "unnamed"},
+	{lazyregexp.New(`^needs a name of its own$`), "name"},
+	{lazyregexp.New(`^no field is filled$`), "no-field"},
+	{lazyregexp.New(`^(".*") is no (?:form id|field key|key) of Kingdee$`), "kingdee-key"},
+	{lazyregexp.New(`^data centre (".*") is not known$`), "no-centre"},
+	{lazyregexp.New(`^the configuration file has a rule of this name$`), "file-name"},
+	{lazyregexp.New(`^nothing is written$`), "blank"},
 }
 
 // place is what stands before a sentence: a field of the bill, or a key of a rule.
-var place = regexp.MustCompile(`^([A-Za-z_][\w.\[\]]*(?:, \w+)?): (.+)$`)
+var place = lazyregexp.New(`^([A-Za-z_][\w.\[\]]*(?:, \w+)?): (.+)$`)
 
 // said puts sentences in the reader's language, each behind its place.
 func said(words web.Words, text string) string {
@@ -76,14 +77,14 @@ func said(words web.Words, text string) string {
 
 func saidOne(words web.Words, text string) (string, bool) {
 	for _, s := range sayings {
-		m := s.pattern.FindStringSubmatch(text)
+		m := s.pattern().FindStringSubmatch(text)
 		if m == nil {
 			continue
 		}
 		m = append(m, "", "")
 		return words.T("word.said."+s.key, "a", m[1], "b", m[2]), true
 	}
-	m := place.FindStringSubmatch(text)
+	m := place().FindStringSubmatch(text)
 	if m == nil {
 		return text, false
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"kdgate/internal/lazyregexp"
 	"kdgate/jobs/approval"
 )
 
@@ -125,9 +125,9 @@ func anchor(n *yaml.Node) *yaml.Node {
 }
 
 var (
-	atLine    = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
-	noField   = regexp.MustCompile(`^field (.*) not found in type .*$`)
-	wrongType = regexp.MustCompile("^cannot unmarshal (\\S+)(?: `(.*)`)? into (\\S+)$")
+	atLine    = lazyregexp.New(`^(?:yaml: )?line (\d+): (.*)$`)
+	noField   = lazyregexp.New(`^field (.*) not found in type .*$`)
+	wrongType = lazyregexp.New("^cannot unmarshal (\\S+)(?: `(.*)`)? into (\\S+)$")
 )
 
 // typeFaults puts the library's words in ours.
@@ -139,17 +139,17 @@ func typeFaults(err error) Faults {
 	var out Faults
 	for _, text := range texts {
 		fault := Fault{Words: strings.TrimPrefix(text, "yaml: ")}
-		if m := atLine.FindStringSubmatch(text); m != nil {
+		if m := atLine().FindStringSubmatch(text); m != nil {
 			fault.Line, _ = strconv.Atoi(m[1]) // digits
 			fault.Words = m[2]
 		}
-		if m := noField.FindStringSubmatch(fault.Words); m != nil {
+		if m := noField().FindStringSubmatch(fault.Words); m != nil {
 			fault.Words = fmt.Sprintf("%s: there is no such key", m[1])
 			if m[1] == "mode" {
 				fault.Words = "mode: rules of the console are switched on beside the rule, not in its text"
 			}
 		}
-		if m := wrongType.FindStringSubmatch(fault.Words); m != nil {
+		if m := wrongType().FindStringSubmatch(fault.Words); m != nil {
 			fault.Words = fmt.Sprintf("%q cannot stand here: wanted is %s", m[2], typeWord(m[3]))
 		}
 		out = append(out, fault)
@@ -234,13 +234,13 @@ func placed(root *yaml.Node, name string, err error) Faults {
 	return out
 }
 
-var pathPart = regexp.MustCompile(`[^.\[\]]+`)
+var pathPart = lazyregexp.New(`[^.\[\]]+`)
 
 // lineOf is the line of a path such as rows[0].fields.FExpID.as; of what is not
 // written, that of the nearest part around it, zero for the whole.
 func lineOf(root *yaml.Node, path string) int {
 	line, at := 0, root
-	for _, part := range pathPart.FindAllString(path, -1) {
+	for _, part := range pathPart().FindAllString(path, -1) {
 		next := child(at, part)
 		if next == nil {
 			break

@@ -4,18 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/go-json-experiment/json"
 
 	"kdgate/identity"
+	"kdgate/internal/lazyregexp"
 	"kdgate/jobs/approval"
 	"kdgate/store"
 )
 
 // printPattern is what names a version.
-var printPattern = regexp.MustCompile(`^[0-9a-f]{12,64}$`)
+var printPattern = lazyregexp.New(`^[0-9a-f]{12,64}$`)
 
 // Keep implements approval.Versions: a version is stored once, by its print, and
 // stays.
@@ -40,7 +40,7 @@ func (b *Book) Keep(ctx context.Context, v approval.Version) error {
 // Version reads a version by its print. Kind NotFound: there is none.
 func (b *Book) Version(ctx context.Context, print string) (approval.Version, error) {
 	var v approval.Version
-	if !printPattern.MatchString(print) {
+	if !printPattern().MatchString(print) {
 		return v, identity.Fail(identity.NotFound, identity.CodeNotFound, "rulebook: %q is no version", print)
 	}
 	entry, err := b.cfg.Store.Get(ctx, prefixVersion+print)

@@ -121,7 +121,7 @@ func readHeader(r *csv.Reader) ([]string, error) {
 func checkColumns(columns []string) ([]string, error) {
 	for i, name := range columns {
 		if !slices.Contains(importColumns, name) && !slices.Contains(ignoredColumns, name) {
-			return nil, badFile(ReasonColumns, fmt.Sprintf("unknown column %q", name))
+			return nil, badFile(ReasonColumns, fmt.Sprintf("unknown column %.64q", name))
 		}
 		if slices.Contains(columns[:i], name) {
 			return nil, badFile(ReasonDuplicate, fmt.Sprintf("column %q twice", name))

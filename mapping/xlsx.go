@@ -13,10 +13,14 @@ import (
 )
 
 // Bounds of what an XLSX file unpacks to: 100,000 rows are about 60 MiB of XML.
-// A part larger than maxInMemory is unpacked to a temporary file.
+// A part larger than maxInMemory is unpacked to a temporary file. Cells may name
+// one text again and again, and a row may have thousands of them, so what comes
+// of a file is bounded by itself: a cell counts with its text and cellCost.
 const (
 	maxUnpacked = 256 << 20
 	maxInMemory = 16 << 20
+	maxCells    = 128 << 20
+	cellCost    = 16
 	exportSheet = "mapping"
 )
 
@@ -61,12 +65,16 @@ const zipStart = "PK\x03\x04"
 func readSheet(rows *excelize.Rows) (*Sheet, error) {
 	var columns []string
 	sheet := &Sheet{}
+	left := maxCells
 	for line := 1; rows.Next(); line++ {
 		cells, err := rows.Columns()
 		if err != nil {
 			return nil, badFile(ReasonCharset, fmt.Sprintf("row %d cannot be read", line))
 		}
+		left -= costOf(cells)
 		switch {
+		case left < 0:
+			return nil, badFile(ReasonTooLong, "the cells hold too much")
 		case line == 1:
 			if columns, err = checkColumns(cells); err != nil {
 				return nil, err
@@ -90,6 +98,14 @@ func readSheet(rows *excelize.Rows) (*Sheet, error) {
 		return nil, badFile(ReasonEmpty, "header")
 	}
 	return sheet, nil
+}
+
+func costOf(cells []string) int {
+	cost := len(cells) * cellCost
+	for _, cell := range cells {
+		cost += len(cell)
+	}
+	return cost
 }
 
 func blank(cells []string) bool {

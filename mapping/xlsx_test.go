@@ -3,6 +3,7 @@ package mapping_test
 import (
 	"archive/zip"
 	"bytes"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -103,6 +104,60 @@ func TestXLSXBomb(t *testing.T) {
 	if _, err := mapping.ParseXLSX(&file); identity.KindOf(err) != identity.Invalid {
 		t.Errorf("%v", err)
 	}
+}
+
+// T25: a small file whose cells name one long text again and again, or that has
+// rows of thousands of cells, is refused long before it fills the machine.
+func TestXLSXRepetition(t *testing.T) {
+	header := ""
+	for i, name := range []string{"corp", "userid", "data_centre", "note"} {
+		header += fmt.Sprintf(`<c r="%c1" t="inlineStr"><is><t>%s</t></is></c>`, 'A'+i, name)
+	}
+	for name, cell := range map[string]string{
+		"long text": `<c r="D%[1]d" t="s"><v>0</v></c>`, "wide rows": `<c r="XFD%[1]d" t="inlineStr"><is><t>x</t></is></c>`,
+	} {
+		var rows strings.Builder
+		rows.WriteString(`<row r="1">` + header + `</row>`)
+		for line := 2; line < 3000; line++ {
+			fmt.Fprintf(&rows, `<row r="%[1]d">`+cell+`</row>`, line)
+		}
+		file := withParts(t, map[string]string{
+			"xl/worksheets/sheet1.xml": `<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>` + rows.String() + `</sheetData></worksheet>`,
+			"xl/sharedStrings.xml":     `<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><si><r><t>` + strings.Repeat("A", 1<<20) + `</t></r><r><t>b</t></r></si></sst>`,
+		})
+		if len(file) > 1<<20 {
+			t.Errorf("%s: the file itself has %d bytes", name, len(file))
+		}
+		sheet, err := mapping.ParseXLSX(bytes.NewReader(file))
+		if r := mapping.RefusalOf(err); sheet != nil || r == nil || r.Reason != mapping.ReasonTooLong {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// withParts is a workbook with some of its parts written anew.
+func withParts(t *testing.T, parts map[string]string) []byte {
+	t.Helper()
+	good := workbook(t, []any{"corp"})
+	source, err := zip.NewReader(bytes.NewReader(good), int64(len(good)))
+	must(t, err)
+	var file bytes.Buffer
+	out := zip.NewWriter(&file)
+	for _, part := range source.File {
+		w, err := out.Create(part.Name)
+		must(t, err)
+		if text, anew := parts[part.Name]; anew {
+			_, err = io.WriteString(w, text)
+			must(t, err)
+			continue
+		}
+		r, err := part.Open()
+		must(t, err)
+		_, err = io.Copy(w, r)
+		must(t, err)
+	}
+	must(t, out.Close())
+	return file.Bytes()
 }
 
 type spaces struct{}

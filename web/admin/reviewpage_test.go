@@ -34,7 +34,7 @@ func TestReviewerPack(t *testing.T) {
 		looks++
 	}
 	failures := b.get("/admin/review/export?kind=failures&from=2026-03-01&to=2026-03-03").body
-	if !strings.Contains(failures, "'=cmd()") { // T110
+	if !strings.Contains(failures, "'=cmd()") { // T103
 		t.Errorf("a formula: %s", failures)
 	}
 	if reads := h.records(audit.ActionAuditRead); len(reads) != 3*looks || reads[0].Detail["from"] != "2026-03-01" || !strings.HasPrefix(reads[0].Target, "review ") {

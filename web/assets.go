@@ -19,14 +19,15 @@ const AssetPrefix = "/assets/"
 
 // Assets serves the embedded assets under names that carry their content's hash.
 type Assets struct {
-	paths map[string]string // name → address
-	files map[string]asset  // address → content
+	source fs.FS
+	paths  map[string]string // name → address
+	files  map[string]asset  // address → content
 }
 
 type asset struct {
-	content []byte
-	kind    string
-	packed  func() []byte // content by gzip, made at the first request; gives nil where that saves nothing
+	file   string // read when somebody wants it as it is, which browsers do not
+	kind   string
+	packed func() []byte // content by gzip, made at the first request; gives nil where that saves nothing
 }
 
 // loadAssets reads assets/**. A type that is not listed here is not served,
@@ -38,7 +39,7 @@ func loadAssets(files fs.FS) (*Assets, error) {
 		".svg": "image/svg+xml",
 		".png": "image/png",
 	}
-	a := &Assets{paths: map[string]string{}, files: map[string]asset{}}
+	a := &Assets{source: files, paths: map[string]string{}, files: map[string]asset{}}
 	err := fs.WalkDir(files, "assets", func(file string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -56,7 +57,7 @@ func loadAssets(files fs.FS) (*Assets, error) {
 		name := strings.TrimPrefix(file, "assets/")
 		address := AssetPrefix + strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(sum[:8]) + ext
 		a.paths[name] = address
-		a.files[address] = asset{content: content, kind: kind, packed: sync.OnceValue(func() []byte { return pack(content) })}
+		a.files[address] = asset{file: file, kind: kind, packed: sync.OnceValue(func() []byte { return pack(files, file) })}
 		return nil
 	})
 	if err != nil {
@@ -82,7 +83,11 @@ func (a *Assets) Has(address string) bool {
 }
 
 // pack compresses an asset as well as gzip can, nil when that saves nothing.
-func pack(content []byte) []byte {
+func pack(files fs.FS, file string) []byte {
+	content, err := fs.ReadFile(files, file)
+	if err != nil {
+		return nil
+	}
 	var out bytes.Buffer
 	zip, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
 	if err != nil {
@@ -127,12 +132,17 @@ func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	header := w.Header()
-	content := file.content
-	if packed := file.packed(); packed != nil {
+	content := file.packed()
+	if content != nil {
 		header.Add("Vary", "Accept-Encoding")
-		if takesGzip(r.Header) {
-			content = packed
-			header.Set("Content-Encoding", "gzip")
+	}
+	if content != nil && takesGzip(r.Header) {
+		header.Set("Content-Encoding", "gzip")
+	} else {
+		var err error
+		if content, err = fs.ReadFile(a.source, file.file); err != nil {
+			http.NotFound(w, r)
+			return
 		}
 	}
 	header.Set("Content-Type", file.kind)

@@ -33,9 +33,9 @@ type View struct {
 	Shell     any    // what stands around a page of the console; nil on employees' pages
 }
 
-// New reads the embedded words and assets and fails on the first mistake in
-// them. A page's template is read when it is first shown: all of them together
-// are five times what the rest of an idle gateway holds.
+// New lists what is embedded. A page's template and a language's words are read
+// when they are first shown: all of them together are five times what the rest
+// of an idle gateway holds.
 func New() (*Pages, error) {
 	catalogue, err := loadCatalogue(embedded)
 	if err != nil {

@@ -36,13 +36,29 @@ func newPages(t *testing.T) *Pages {
 	return p
 }
 
+// wordsIn are all words of one language, read in one go: each key stands in one
+// file, and every file can be read.
+func wordsIn(t *testing.T, lang string) map[string]string {
+	t.Helper()
+	names, err := fs.Glob(embedded, "words/*/*."+lang+".json")
+	if err != nil || len(names) < 10 {
+		t.Fatal(names, err)
+	}
+	text, err := readWords(embedded, append(names, "words/"+lang+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
 // F5, F34: the catalogues have the same keys, the same {places}, and no empty text.
 func TestCataloguesAgree(t *testing.T) {
-	c := newPages(t).Catalogue()
 	places := regexp.MustCompile(`\{[a-z]+\}`)
+	english := wordsIn(t, "en")
 	for _, lang := range languages {
-		for key, text := range c.words["en"] {
-			got, ok := c.words[lang][key]
+		words, shown := wordsIn(t, lang), newPages(t).Catalogue().In(lang)
+		for key, text := range english {
+			got, ok := words[key]
 			if !ok || strings.TrimSpace(got) == "" {
 				t.Errorf("%s lacks %s", lang, key)
 			}
@@ -50,9 +66,12 @@ func TestCataloguesAgree(t *testing.T) {
 				t.Errorf("%s: %s does not name %v", lang, key, want)
 			}
 		}
-		for key := range c.words[lang] {
-			if _, ok := c.words["en"][key]; !ok {
+		for key, text := range words {
+			if _, ok := english[key]; !ok {
 				t.Errorf("%s has %s, en has not", lang, key)
+			}
+			if got, ok := shown.find(key); !ok || got != text {
+				t.Errorf("%s: pages show %q for %s", lang, got, key)
 			}
 		}
 	}
@@ -92,7 +111,7 @@ func TestEveryCodeHasWords(t *testing.T) {
 				t.Errorf("%s has no words for %s", lang, code)
 			}
 		}
-		for key := range c.words[lang] {
+		for key := range wordsIn(t, lang) {
 			if rest, ok := strings.CutPrefix(key, "code."); ok && !slices.Contains(known, identity.Code(strings.Split(rest, ".")[0])) {
 				t.Errorf("%s has words for %s, which is no code", lang, key)
 			}
@@ -129,7 +148,7 @@ func TestTemplatesAndWordsAgree(t *testing.T) {
 			}
 		}
 	}
-	for key := range words.text {
+	for key := range wordsIn(t, "en") {
 		built := strings.HasPrefix(key, "code.") || strings.HasPrefix(key, "word.") || strings.HasPrefix(key, "nav.")
 		if !named[key] && !built {
 			t.Errorf("%s is in no template", key)
@@ -517,7 +536,7 @@ func TestNamesStayStraight(t *testing.T) {
 
 // A text fills its places once; what is filled in is not filled again.
 func TestWordsPlaces(t *testing.T) {
-	w := Words{text: map[string]string{"a": "{x} and {y}"}}
+	w := Words{volumes: []volume{func() map[string]string { return map[string]string{"a": "{x} and {y}"} }}}
 	if got := w.T("a", "x", "{y}", "y", "2"); got != "{y} and 2" {
 		t.Errorf("%q", got)
 	}

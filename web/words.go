@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"path"
 	"strings"
+	"sync"
 
 	"golang.org/x/text/language"
 
@@ -21,14 +21,21 @@ var languages = [...]string{"zh-Hans", "zh-Hant", "en"}
 
 // Catalogue holds the words of every language.
 type Catalogue struct {
-	words   map[string]map[string]string
+	words   map[string][]volume
 	matcher language.Matcher
 }
 
+// volume is a part of one language's words by their keys: those of employees'
+// pages, or those of the console. It is read when first asked for a key, because
+// all six are half a megabyte and few processes show more than one. What is
+// embedded can be read (a test reads it all); without its words, a page would
+// show their keys.
+type volume func() map[string]string
+
 // Words is the catalogue in one language.
 type Words struct {
-	Lang string // BCP 47, for the lang attribute
-	text map[string]string
+	Lang    string // BCP 47, for the lang attribute
+	volumes []volume
 }
 
 // Choice is one entry of the language switch.
@@ -38,29 +45,32 @@ type Choice struct {
 }
 
 func loadCatalogue(files fs.FS) (*Catalogue, error) {
-	c := &Catalogue{words: map[string]map[string]string{}}
+	c := &Catalogue{words: map[string][]volume{}}
 	tags := make([]language.Tag, 0, len(languages))
 	for _, lang := range languages {
-		text, err := loadWords(files, lang)
-		if err != nil {
-			return nil, err
+		for _, pattern := range [...]string{"words/", "words/admin/*."} { // in this order: a key of employees' pages never opens the second
+			names, err := fs.Glob(files, pattern+lang+".json")
+			if err != nil {
+				return nil, fmt.Errorf("web: words: %w", err)
+			}
+			c.words[lang] = append(c.words[lang], sync.OnceValue(func() map[string]string {
+				text, err := readWords(files, names)
+				if err != nil {
+					return nil
+				}
+				return text
+			}))
 		}
-		c.words[lang] = text
 		tags = append(tags, language.MustParse(lang))
 	}
 	c.matcher = language.NewMatcher(tags)
 	return c, nil
 }
 
-// loadWords reads one language: words/LANG.json for employees' pages, and one
-// file for each page of the console, words/admin/PAGE.LANG.json.
-func loadWords(files fs.FS, lang string) (map[string]string, error) {
-	names, err := fs.Glob(files, path.Join("words/admin", "*."+lang+".json"))
-	if err != nil {
-		return nil, fmt.Errorf("web: words: %w", err)
-	}
+// readWords reads files in which each key stands once.
+func readWords(files fs.FS, names []string) (map[string]string, error) {
 	all := map[string]string{}
-	for _, name := range append(names, path.Join("words", lang+".json")) {
+	for _, name := range names {
 		data, err := fs.ReadFile(files, name)
 		if err != nil {
 			return nil, fmt.Errorf("web: words: %w", err)
@@ -84,7 +94,7 @@ func (c *Catalogue) In(lang string) Words {
 	if _, ok := c.words[lang]; !ok {
 		lang = languages[0]
 	}
-	return Words{Lang: lang, text: c.words[lang]}
+	return Words{Lang: lang, volumes: c.words[lang]}
 }
 
 // For chooses the language of a request: ?lang=, then the cookie, then Accept-Language.
@@ -126,7 +136,7 @@ func (c *Catalogue) Asked(r *http.Request) (string, bool) {
 // itself, so that it is seen and not silently empty; a test keeps the
 // catalogues complete.
 func (w Words) T(key string, pairs ...string) string {
-	text, ok := w.text[key]
+	text, ok := w.find(key)
 	if !ok {
 		return key
 	}
@@ -141,13 +151,22 @@ func (w Words) T(key string, pairs ...string) string {
 }
 
 // Has reports whether there is a text under key.
-func (w Words) Has(key string) bool { _, ok := w.text[key]; return ok }
+func (w Words) Has(key string) bool { _, ok := w.find(key); return ok }
+
+func (w Words) find(key string) (string, bool) {
+	for _, read := range w.volumes {
+		if text, ok := read()[key]; ok {
+			return text, true
+		}
+	}
+	return "", false
+}
 
 // Word names one value of a set, as word.SET.VALUE; a value without a word of
 // its own is shown as it is.
 func (w Words) Word(set string, value any) string {
 	text := fmt.Sprint(value)
-	if word, ok := w.text["word."+set+"."+text]; ok {
+	if word, ok := w.find("word." + set + "." + text); ok {
 		return word
 	}
 	return text

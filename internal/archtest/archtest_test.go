@@ -22,7 +22,7 @@ var doors = map[string][]string{
 	"github.com/spf13/viper":              {"internal/config"},
 	"github.com/prometheus/client_golang": {"internal/metrics"},
 	"github.com/spf13/cobra":              {"cmd/kdgate"},
-	"go.yaml.in/yaml/v3":                  {"jobs/approval/rulebook"},
+	"go.yaml.in/yaml/v3":                  {"jobs/approval/rulebook", "internal/config"},
 	"github.com/go-json-experiment/json":  nil, // everywhere
 	"github.com/chromedp/chromedp":        {"never in production code"},
 	"github.com/alicebob/miniredis/v2":    {"never in production code"},

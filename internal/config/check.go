@@ -179,24 +179,33 @@ func (c *Config) checkCorps(m *Mistakes) {
 				checkPeerURL(m, at+".endpoints."+endpoint[0], endpoint[1], false)
 			}
 		}
-		oneOf(m, at+".events", corp.Events, "stream", "callback")
 		oneOf(m, at+".approval_times", corp.ApprovalTimes, "local", "utc")
 		if page := corp.ApprovalPage; !strings.HasPrefix(page, "https://") && !strings.HasPrefix(page, "http://") {
 			m.add("%s.approval_page: %q is no address", at, page)
 		}
 		oneOf(m, at+".token_call", corp.TokenCall, "access_token", "gettoken", "corp_token")
-		if corp.Events == "callback" {
-			checkCallback(m, at+".callback", corp.Callback)
-		}
+		c.checkEvents(m, at, corp)
 		checkQuota(m, at+".quota", corp.Quota)
 		checkYida(m, at+".yida", corp.Yida)
 	}
 }
 
-func checkQuota(m *Mistakes, at string, q Quota) {
-	if q.QPS < 1 || q.DirectoryPerMinute < 1 || q.Month < 1 {
-		m.add("%s: qps, directory_per_minute and month must be at least 1", at)
+// checkEvents wants the callback's keys where it is used, and says so where they
+// are there and it is not.
+func (c *Config) checkEvents(m *Mistakes, at string, corp *Corp) {
+	oneOf(m, at+".events", corp.Events, "stream", "callback")
+	switch callback := corp.Callback; {
+	case corp.Events == "callback":
+		checkCallback(m, at+".callback", callback)
+	case !callback.Token.IsZero() || !callback.AESKey.IsZero():
+		c.warn("%s.callback: does nothing while events is %s", at, corp.Events)
 	}
+}
+
+func checkQuota(m *Mistakes, at string, q Quota) {
+	atLeastOne(m, at+".qps", q.QPS)
+	atLeastOne(m, at+".directory_per_minute", q.DirectoryPerMinute)
+	atLeastOne(m, at+".month", q.Month)
 	if q.ReserveLogin < 0 || q.ReserveLogin > 0.9 {
 		m.add("%s.reserve_login: %v; between 0 and 0.9", at, q.ReserveLogin)
 	}
@@ -228,9 +237,9 @@ func (c *Config) checkDataCentres(m *Mistakes) {
 		if (dc.ClientCert == "") != (dc.ClientKey == "") {
 			m.add("%s: client_cert and client_key belong together; name both files", at)
 		}
-		for _, file := range []string{dc.CAFile, dc.ClientCert, dc.ClientKey} {
-			if _, err := os.Stat(file); file != "" && err != nil {
-				m.add("%s: there is no file %s", at, file)
+		for _, file := range [][2]string{{"ca_file", dc.CAFile}, {"client_cert", dc.ClientCert}, {"client_key", dc.ClientKey}} {
+			if _, err := os.Stat(file[1]); file[1] != "" && err != nil {
+				m.add("%s.%s: there is no file %s", at, file[0], file[1])
 			}
 		}
 		c.checkLink(m, at+".link", dc.Link)
@@ -332,6 +341,12 @@ func (c *Config) checkAdmins(m *Mistakes) {
 func (c *Config) checkUnsupported(m *Mistakes) {
 	if len(c.Clients.OIDC)+len(c.Clients.CAS)+len(c.Clients.SAML) > 0 {
 		m.add("clients: not available yet in this version; leave the lists empty")
+	}
+}
+
+func atLeastOne(m *Mistakes, name string, value int) {
+	if value < 1 {
+		m.add("%s: %d; at least 1", name, value)
 	}
 }
 

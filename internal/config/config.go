@@ -178,7 +178,7 @@ type Corp struct {
 	AppSecret     identity.Secret `mapstructure:"app_secret" secret:"true" doc:"Client Secret (AppSecret)"`
 	AppSecretFile string          `mapstructure:"app_secret_file" doc:"file whose content is the Client Secret"`
 	AgentID       string          `mapstructure:"agent_id" doc:"AgentId of the app"`
-	Events        string          `mapstructure:"events" default:"stream" doc:"stream or callback"`
+	Events        string          `mapstructure:"events" default:"stream" doc:"stream or callback; callback where only that is described"`
 	Callback      Callback        `mapstructure:"callback" doc:"HTTP callback, when events is callback"`
 	Endpoints     Endpoints       `mapstructure:"endpoints" doc:"DingTalk's hosts"`
 	TokenCall     string          `mapstructure:"token_call" default:"access_token" doc:"how the app token is fetched: access_token, gettoken or corp_token"`

@@ -97,7 +97,11 @@ func TestMistakesAllAtOnce(t *testing.T) {
 		"foreign admin":      {"admins: [{corp: dingcorp1", "admins: [{corp: dingother", nil, []string{"not one of corps"}},
 		"unknown variable":   {"", "", []string{"KDGATE_PUBLIC_ULR=https://x"}, []string{"KDGATE_PUBLIC_ULR: this environment variable names no key"}},
 		"not yaml":           {"corps:", "corps: [", nil, []string{"not YAML"}},
-		"two at once":        {"id: live", "id: Live Centre\n    db_idd: x", nil, []string{"unknown key"}},
+		"two at once":        {"id: live", "id: Live Centre\n    db_idd: x", nil, []string{"db_idd: unknown key", `data_centres[0].id: "Live Centre"`}},
+		"of every sort":      {"forms:", "sessions: {idle: 30, absolute: 90d}\nfomrs:", []string{"KDGATE_PUBLIC_URL=nonsense"}, []string{"fomrs: unknown key", "sessions.idle: 30 is not a duration", "sessions.absolute: 2160h0m0s", `public_url: "nonsense"`}},
+		"several documents":  {"corps:", "---\ncorps:", nil, []string{"several YAML documents"}},
+		"which certificate":  {"link: {", "ca_file: none.pem\n    link: {", nil, []string{"data_centres[0].ca_file: there is no file"}},
+		"half a callback":    {"agent_id: 1001", "agent_id: 1001\n    callback: {token_file: ding.secret}", nil, []string{"corps[0].callback.aes_key_file: missing"}},
 		"several":            {"db_id: 61cd78fbc6aa78\n    app_id: 231784_Test", "db_id:", nil, []string{"db_id: missing", "app_id: missing"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -123,6 +127,70 @@ func TestMistakesAllAtOnce(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestOneMistakeIsOneLine: what could not be read is not judged too, and a secret
+// whose file is not there is not missing besides.
+func TestOneMistakeIsOneLine(t *testing.T) {
+	for replace, with := range map[string]string{
+		"kd.secret":              "nothere",
+		"window: 10m":            "window: 10",
+		"link: {version: 4, per": "link: [version]\n    old: {version: 4, per",
+		"agent_id: 1001":         "agent_id: 1001\n    quota: {qps: fast}",
+	} {
+		dir := install(t, "")
+		text := strings.Replace(good, replace, with, 1)
+		if err := os.WriteFile(filepath.Join(dir, "kdgate.yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want := 1 + strings.Count(with, "old:") // an unknown key of its own
+		_, err := load(t, dir)
+		if mistakes, ok := errors.AsType[Mistakes](err); !ok || len(mistakes) != want {
+			t.Errorf("%s: %v", with, err)
+		}
+	}
+}
+
+// TestCallbackChosen: describing a callback is asking for it, unless the file says otherwise.
+func TestCallbackChosen(t *testing.T) {
+	for events, want := range map[string]string{"": "callback", "\n    events: stream": "stream"} {
+		dir := install(t, "")
+		key := strings.Repeat("k", 43)
+		if err := os.WriteFile(filepath.Join(dir, "aes.secret"), []byte(key), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Replace(good, "agent_id: 1001", "agent_id: 1001\n    callback: {token_file: ding.secret, aes_key_file: aes.secret}"+events, 1)
+		if err := os.WriteFile(filepath.Join(dir, "kdgate.yaml"), []byte(strings.ReplaceAll(text, "token_file: ding.secret", "token_file: token.secret")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "token.secret"), []byte("abc123"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := load(t, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		warned := strings.Contains(strings.Join(cfg.Warnings, "\n"), "corps[0].callback: does nothing")
+		if cfg.Corps[0].Events != want || warned != (want == "stream") {
+			t.Errorf("events %q, want %q; warnings %q", cfg.Corps[0].Events, want, cfg.Warnings)
+		}
+	}
+}
+
+// TestManyElementsFromTheEnvironment: eleven administrators, none in the file.
+func TestManyElementsFromTheEnvironment(t *testing.T) {
+	var env []string
+	for i := range 11 {
+		at := fmt.Sprintf("KDGATE_ADMINS_%d_", i+1)
+		env = append(env, at+"CORP=dingcorp1", fmt.Sprintf("%sUSERID=a%d", at, i+1), at+"ROLE=auditor")
+	}
+	cfg, err := load(t, install(t, ""), env...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cfg.Admins) != 12 || cfg.Admins[11].UserID != "a11" {
+		t.Errorf("got %+v", cfg.Admins)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
+	"go.yaml.in/yaml/v3"
 
 	"kdgate/identity"
 )
@@ -56,19 +57,44 @@ func Parse(text []byte, dir string, environ []string) (*Config, error) {
 	var mistakes Mistakes
 	refuseWrittenSecrets(reflect.TypeFor[Config](), settings, "", &mistakes)
 	overlay(settings, environ, &mistakes)
+	chooseCallback(settings)
 	fillDefaults(reflect.TypeFor[Config](), settings)
 	cfg, err := decode(settings)
 	if err != nil {
 		mistakes = append(mistakes, decodeMistakes(err)...)
-		return nil, mistakes
 	}
 	resolvePaths(cfg, dir)
 	readSecrets(cfg, &mistakes)
-	cfg.check(&mistakes)
-	if len(mistakes) > 0 {
+	var found Mistakes
+	cfg.check(&found)
+	if mistakes = mistakes.with(found); len(mistakes) > 0 {
 		return nil, mistakes
 	}
 	return cfg, nil
+}
+
+// with adds what the checks found, except about keys that were not even read:
+// what stands there then is not what somebody wrote.
+func (m Mistakes) with(found Mistakes) Mistakes {
+	all := slices.Clone(m)
+	for _, line := range found {
+		if !slices.ContainsFunc(m, func(before string) bool { return above(keyOf(before), keyOf(line)) }) {
+			all = append(all, line)
+		}
+	}
+	return all
+}
+
+// keyOf is what a line is about: all of them begin with a key and a colon.
+func keyOf(line string) string {
+	key, _, _ := strings.Cut(line, ": ")
+	return key
+}
+
+// above reports whether a key is another one, or a section that it stands in.
+func above(section, key string) bool {
+	rest, ok := strings.CutPrefix(key, section)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 func readYAML(text []byte) (map[string]any, error) {
@@ -77,17 +103,28 @@ func readYAML(text []byte) (map[string]any, error) {
 	if err := v.ReadConfig(bytes.NewReader(text)); err != nil {
 		return nil, Mistakes{fmt.Sprintf("the file is not YAML: %v", err)}
 	}
+	if severalDocuments(text) { // viper would read the first and forget the others
+		return nil, Mistakes{"the file holds several YAML documents (---): write all keys into one"}
+	}
 	settings := v.AllSettings()
 	return settings, nil
 }
 
+// severalDocuments looks for a second document in a text that is YAML.
+func severalDocuments(text []byte) bool {
+	documents := yaml.NewDecoder(bytes.NewReader(text))
+	var first, second yaml.Node
+	return documents.Decode(&first) == nil && documents.Decode(&second) == nil
+}
+
 // decode turns the settings into the struct; unknown keys are errors (T124).
+// Beside an error there is everything that could be read.
 func decode(settings map[string]any) (*Config, error) {
 	v := viper.NewWithOptions(viper.KeyDelimiter("\x00"))
-	if err := v.MergeConfigMap(settings); err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
-	}
 	cfg := &Config{}
+	if err := v.MergeConfigMap(settings); err != nil {
+		return cfg, fmt.Errorf("configuration: %w", err)
+	}
 	err := v.UnmarshalExact(cfg, viper.DecodeHook(mapstructure.ComposeDecodeHookFunc(
 		durationHook, secretHook, numberHook, listHook, dayHook,
 	)))
@@ -178,6 +215,9 @@ func decodeMistakes(err error) Mistakes {
 				found = append(found, unknownKey(strings.Trim(where, "'"), key))
 			}
 			continue
+		}
+		if key, what, ok := strings.Cut(strings.TrimPrefix(line, "'"), "' "); ok && line[0] == '\'' {
+			line = key + ": " + what
 		}
 		found = append(found, line)
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 	"strconv"
@@ -160,8 +161,7 @@ func envName(name string) string {
 // overlay lays KDGATE_… variables over the settings. A variable that names no
 // key is a mistake, like an unknown key in the file.
 func overlay(settings map[string]any, environ []string, mistakes *Mistakes) {
-	slices.Sort(environ)
-	for _, pair := range environ {
+	for _, pair := range slices.SortedFunc(slices.Values(environ), compareVariables) {
 		name, value, _ := strings.Cut(pair, "=")
 		rest, ours := strings.CutPrefix(name, EnvPrefix)
 		if !ours {
@@ -169,6 +169,34 @@ func overlay(settings map[string]any, environ []string, mistakes *Mistakes) {
 		}
 		if !set(reflect.TypeFor[Config](), settings, rest, value) {
 			mistakes.add("%s: this environment variable names no key; see the configuration reference", name)
+		}
+	}
+}
+
+// compareVariables puts element 2 of a list before element 10, since each may be
+// one past the end only.
+func compareVariables(a, b string) int {
+	parts := func(pair string) []string {
+		name, _, _ := strings.Cut(pair, "=")
+		return strings.Split(name, "_")
+	}
+	return slices.CompareFunc(parts(a), parts(b), func(x, y string) int {
+		m, errX := strconv.Atoi(x)
+		n, errY := strconv.Atoi(y)
+		if errX == nil && errY == nil {
+			return cmp.Compare(m, n)
+		}
+		return strings.Compare(x, y)
+	})
+}
+
+// chooseCallback takes a callback that is described for one that is wanted,
+// where nothing says how events come.
+func chooseCallback(settings map[string]any) {
+	for _, element := range asList(settings["corps"]) {
+		corp, _ := element.(map[string]any)
+		if callback, _ := corp["callback"].(map[string]any); len(callback) > 0 && corp["events"] == nil {
+			corp["events"] = "callback"
 		}
 	}
 }

@@ -101,6 +101,7 @@ func TestMistakesAllAtOnce(t *testing.T) {
 		"of every sort":      {"forms:", "sessions: {idle: 30, absolute: 90d}\nfomrs:", []string{"KDGATE_PUBLIC_URL=nonsense"}, []string{"fomrs: unknown key", "sessions.idle: 30 is not a duration", "sessions.absolute: 2160h0m0s", `public_url: "nonsense"`}},
 		"several documents":  {"corps:", "---\ncorps:", nil, []string{"several YAML documents"}},
 		"which certificate":  {"link: {", "ca_file: none.pem\n    link: {", nil, []string{"data_centres[0].ca_file: there is no file"}},
+		"no list":            {"admins: [{corp: dingcorp1, userid: manager01, role: admin}]", "admins: {corp: dingcorp1, userid: manager01, role: admin}", nil, []string{"1 mistake(s)", "admins: a list is wanted"}},
 		"half a callback":    {"agent_id: 1001", "agent_id: 1001\n    callback: {token_file: ding.secret}", nil, []string{"corps[0].callback.aes_key_file: missing"}},
 		"several":            {"db_id: 61cd78fbc6aa78\n    app_id: 231784_Test", "db_id:", nil, []string{"db_id: missing", "app_id: missing"}},
 	} {

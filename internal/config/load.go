@@ -55,7 +55,7 @@ func Parse(text []byte, dir string, environ []string) (*Config, error) {
 		return nil, err
 	}
 	var mistakes Mistakes
-	refuseWrittenSecrets(reflect.TypeFor[Config](), settings, "", &mistakes)
+	refuseWritten(reflect.TypeFor[Config](), settings, "", &mistakes)
 	overlay(settings, environ, &mistakes)
 	chooseCallback(settings)
 	fillDefaults(reflect.TypeFor[Config](), settings)

@@ -130,21 +130,27 @@ func asList(value any) []any {
 	return list
 }
 
-// refuseWrittenSecrets finds secrets that stand in the file itself (T122).
-func refuseWrittenSecrets(t reflect.Type, settings map[string]any, prefix string, mistakes *Mistakes) {
+// refuseWritten finds what must not be written like this: secrets that stand in
+// the file itself (T122), and one element where a list belongs, which the decoder
+// would take for a list of one without its defaults.
+func refuseWritten(t reflect.Type, settings map[string]any, prefix string, mistakes *Mistakes) {
 	for field := range fields(t) {
 		value := settings[field.key]
 		name := prefix + field.key
 		switch {
 		case isStructList(field.Type):
+			if _, list := value.([]any); value != nil && !list {
+				mistakes.add("%s: a list is wanted here: begin each element with a dash", name)
+				delete(settings, field.key)
+			}
 			for i, element := range asList(value) {
 				if inner, ok := element.(map[string]any); ok {
-					refuseWrittenSecrets(field.Type.Elem(), inner, name+"["+strconv.Itoa(i)+"].", mistakes)
+					refuseWritten(field.Type.Elem(), inner, name+"["+strconv.Itoa(i)+"].", mistakes)
 				}
 			}
 		case isSection(field.Type):
 			if inner, ok := value.(map[string]any); ok {
-				refuseWrittenSecrets(field.Type, inner, name+".", mistakes)
+				refuseWritten(field.Type, inner, name+".", mistakes)
 			}
 		case field.Tag.Get("secret") == "true" && value != nil && value != "":
 			mistakes.add("%s: a secret does not belong in this file; put it into a file of mode 0600 and write %s_file: PATH, or set %s",

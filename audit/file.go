@@ -166,16 +166,30 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// openReadOnly opens dir's file without ever writing to it. It works while a
+// fileIn is the log's file in a folder, or the very file that was named.
+func fileIn(dir string) (string, error) {
+	path, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("audit: open: %w", err)
+	}
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		path = filepath.Join(path, fileName)
+		_, err = os.Stat(path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("audit: open: %w", err)
+	}
+	return path, nil
+}
+
+// openReadOnly opens the file of fileIn without ever writing to it. It works while a
 // gateway writes. A copy on read-only media has no place for SQLite's side
 // files: then, and only when no unmerged side file is there, it is read as it lies.
 func openReadOnly(ctx context.Context, dir string) (*sql.DB, error) {
-	path, err := filepath.Abs(filepath.Join(dir, fileName))
+	path, err := fileIn(dir)
 	if err != nil {
-		return nil, fmt.Errorf("audit: open: %w", err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("audit: open: %w", err)
+		return nil, err
 	}
 	const query = "mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(ON)"
 	db, err := openAndAsk(ctx, dsn(path, query))
@@ -184,7 +198,7 @@ func openReadOnly(ctx context.Context, dir string) (*sql.DB, error) {
 	}
 	side, statErr := os.Stat(path + "-wal")
 	if statErr == nil && side.Size() > 0 || statErr != nil && !errors.Is(statErr, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w (a log with an unmerged audit.db-wal needs a writable folder: copy both there)", err)
+		return nil, fmt.Errorf("%w (a log with an unmerged %s-wal needs a writable folder: copy both there)", err, filepath.Base(path))
 	}
 	if db, asItLies := openAndAsk(ctx, dsn(path, query+"&immutable=1")); asItLies == nil {
 		return db, nil

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -18,7 +19,7 @@ import (
 // VerifyConfig is what a Verify works with. Only Dir is required; what is not
 // given is named in the report as not proven.
 type VerifyConfig struct {
-	Dir       string            // folder of the log, or of a copy
+	Dir       string            // folder of the log, or of a copy; or the file itself
 	Key       []byte            // the gateway's audit key
 	PublicKey ed25519.PublicKey // of PublicKey, for a reviewer without Key; ignored when Key is given
 	Anchor    string            // file of checkpoints that was kept elsewhere
@@ -108,7 +109,7 @@ func (v *verification) run(ctx context.Context) error {
 		return fmt.Errorf("audit: snapshot: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }() // likewise
-	if err := v.checkLayout(ctx, tx); err != nil {
+	if whole, err := v.checkLayout(ctx, tx); err != nil || !whole {
 		return err
 	}
 	if err := v.takeTrims(ctx, tx); err != nil {
@@ -187,26 +188,30 @@ func (v *verification) records(ctx context.Context, tx *sql.Tx, total uint64) er
 // checkLayout refuses a file whose tables or indexes are not the ones we lay
 // out, also in a file of an earlier version: a record table that is a view, or an
 // index over other words, would lie.
-func (v *verification) checkLayout(ctx context.Context, tx *sql.Tx) error {
+// A file without our tables is a finding, since an emptied log is one, and is not
+// read on.
+func (v *verification) checkLayout(ctx context.Context, tx *sql.Tx) (whole bool, err error) {
 	found, err := texts(ctx, tx, "SELECT coalesce(sql, name) FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
 	if err != nil {
-		return err
+		return false, err
 	}
 	var version int
 	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-		return fmt.Errorf("audit: read the file's version: %w", err)
+		return false, fmt.Errorf("audit: read the file's version: %w", err)
 	}
 	for _, statement := range found {
 		if !slices.Contains(layout(version), statement) {
 			v.faults.add(Fault{Kind: FaultFile, Words: fmt.Sprintf("the layout has something foreign: %.200q", statement)})
 		}
 	}
+	whole = true
 	for _, statement := range layout(version) {
 		if !slices.Contains(found, statement) {
 			v.faults.add(Fault{Kind: FaultFile, Words: fmt.Sprintf("the layout lacks: %.60q", statement)})
+			whole = whole && !strings.HasPrefix(statement, "CREATE TABLE")
 		}
 	}
-	return nil
+	return whole, nil
 }
 
 type querier interface {
@@ -286,7 +291,8 @@ func (v *verification) accept(raw [][]byte, kind, where string) []signedLine {
 // conclude fills the report from what the walk left.
 func (v *verification) conclude() {
 	r := &v.report
-	r.Records, r.Faults, r.FaultCount = v.count, v.faults.list, v.faults.total
+	r.Records, r.FaultCount = v.count, v.faults.total
+	r.Faults, r.Chains = append([]Fault{}, v.faults.list...), []ChainReport{} // lists in JSON too, when nothing is in them
 	for _, ch := range v.chains {
 		c := ChainReport{
 			Replica: ch.replica, First: ch.first.seq, Last: ch.tip.seq, FirstAt: ch.firstAt, LastAt: ch.lastAt,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -332,6 +333,26 @@ func TestVerifySaysWhatItCannotRead(t *testing.T) {
 	}
 	if _, err := Verify(t.Context(), verifyConfig(c)); err == nil {
 		t.Error("a file that is no log was taken for one")
+	}
+}
+
+// TestEmptiedFileIsFound: a log without its tables is a finding, not a file that
+// cannot be read; and what a program reads of a report are lists, also empty ones.
+func TestEmptiedFileIsFound(t *testing.T) { // T112
+	c, _ := written(t, 3)
+	good, err := Verify(t.Context(), verifyConfig(c))
+	if text, _ := json.Marshal(good); err != nil || !bytes.Contains(text, []byte(`"faults":[]`)) {
+		t.Errorf("%s, %v", text, err)
+	}
+	if err := os.Truncate(filepath.Join(c.Dir, fileName), 0); err != nil {
+		t.Fatal(err)
+	}
+	report, err := Verify(t.Context(), VerifyConfig{Dir: filepath.Join(c.Dir, fileName)})
+	if !errors.Is(err, ErrFault) || report.Faults[0].Kind != FaultFile {
+		t.Errorf("an emptied log: %+v, %v", report, err)
+	}
+	if text, _ := json.Marshal(report); !bytes.Contains(text, []byte(`"chains":[]`)) {
+		t.Errorf("%s", text)
 	}
 }
 

@@ -471,7 +471,7 @@ func must[T any](v T, err error) T {
 // TestUsage: mistakes on the command line are named.
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
-		{"--gateway", "0.0.0.0:8080"}, {"--only", "redis"}, {"--nope"}, {"extra"}, {"--directory", "maybe"}, {"--kingdee", "here"},
+		{"--gateway", "0.0.0.0:8080"}, {"--only", "redis"}, {"--nope"}, {"extra"}, {"--directory", "maybe"}, {"--kingdee", "here"}, {"--people", "-5"},
 	} {
 		err := run(context.Background(), args, io.Discard, io.Discard)
 		if !errors.Is(err, errUsage) {

@@ -72,6 +72,9 @@ func (f *flags) check() error {
 			return fmt.Errorf("%w: %s", errUsage, choice.words)
 		}
 	}
+	if f.people < 0 {
+		return fmt.Errorf("%w: --people %d; how many to invent, at least 0", errUsage, f.people)
+	}
 	for _, address := range []string{f.gateway, f.dingtalk, f.kingdee, f.ops} {
 		if err := loopbackOnly(address); err != nil {
 			return err

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -30,7 +28,7 @@ func (p *program) auditVerify() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "verify [PATH]", Short: "Prove that the log is complete and unchanged; exit 3 on a fault",
 		Long: "Without PATH the log of the configuration is verified with its key and anchor.\n" +
-			"With PATH a copy is verified, with the key only if --config is given too.",
+			"With PATH, a folder or a file, a copy is verified, with the key only if --config is given too.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			verify, err := p.verifyConfig(cmd, args, publicKey)
@@ -61,9 +59,6 @@ func (p *program) verifyConfig(cmd *cobra.Command, args []string, publicKey stri
 	}
 	if len(args) == 1 {
 		verify.Dir = args[0]
-		if info, err := os.Stat(args[0]); err == nil && !info.IsDir() {
-			verify.Dir = filepath.Dir(args[0])
-		}
 	}
 	if publicKey != "" {
 		key, err := app.ReadPublicKey(publicKey)

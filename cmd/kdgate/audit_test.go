@@ -93,6 +93,12 @@ func TestAuditVerify(t *testing.T) {
 	if report.FaultCount == 0 {
 		t.Errorf("the JSON report tells no fault: %s", broken.stdout)
 	}
+	// The very file that is named is read, not the audit.db beside it.
+	must(t, os.Rename(filepath.Join(copied, "audit.db"), filepath.Join(copied, "march.db")))
+	anywhere("audit", "verify", h.copyLog("copy")).want(t, 0, "No fault found")
+	anywhere("audit", "verify", filepath.Join(copied, "march.db"), "--public-key", public).want(t, 3, "FAULTS")
+	emptied := h.put("emptied.db", "")
+	anywhere("audit", "verify", emptied).want(t, 3, "0 records", "the layout lacks")
 	h.run("audit", "verify").want(t, 0) // the log itself is as it was
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -12,6 +14,7 @@ import (
 	"kdgate/audit"
 	"kdgate/internal/app"
 	"kdgate/internal/checkup"
+	"kdgate/internal/config"
 	"kdgate/internal/localapi"
 	"kdgate/web"
 )
@@ -30,6 +33,10 @@ func (p *program) check() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			words := pages.Catalogue().In(lang)
+			if words.Lang != lang {
+				return fmt.Errorf("%w: --lang is en, zh-Hans or zh-Hant, not %s", errUsage, lang)
+			}
 			result, err := p.checkUp(cmd.Context(), only)
 			if err != nil {
 				return err
@@ -37,7 +44,7 @@ func (p *program) check() *cobra.Command {
 			if p.json {
 				err = p.printJSON(result)
 			} else {
-				err = p.printCheckup(pages.Catalogue().In(lang), result)
+				err = p.printCheckup(words, result)
 			}
 			if err == nil && !result.OK {
 				err = errUnwell
@@ -57,6 +64,9 @@ func (p *program) checkUp(ctx context.Context, only string) (checkup.Result, err
 	if err != nil {
 		return checkup.Result{}, err
 	}
+	if peers := checkable(cfg); only != "" && !slices.Contains(peers, only) {
+		return checkup.Result{}, fmt.Errorf("%w: --only is one of %s, not %s", errUsage, strings.Join(peers, ", "), only)
+	}
 	bar := p.progress("peers")
 	defer bar.finish()
 	name := osUser()
@@ -71,6 +81,18 @@ func (p *program) checkUp(ctx context.Context, only string) (checkup.Result, err
 	return app.CheckUp(ctx, app.Options{
 		Config: cfg, Replica: replicaName(p.hostname) + "-cli", Version: version, Logger: slog.New(slog.DiscardHandler),
 	}, only, audit.Event{Actor: "cli:" + name, Source: "local"}, bar.set)
+}
+
+// checkable are the peers that --only may name.
+func checkable(cfg *config.Config) []string {
+	var peers []string
+	for _, corp := range cfg.Corps {
+		peers = append(peers, "dingtalk/"+corp.ID)
+	}
+	for _, centre := range cfg.DataCentres {
+		peers = append(peers, "kingdee/"+centre.ID)
+	}
+	return append(peers, "store", "audit", "host")
 }
 
 // printCheckup is one line a test, and under it what is wrong and what to do.

@@ -37,7 +37,8 @@ func TestCheck(t *testing.T) {
 	g := h.start()
 	h.run("check").want(t, 0, "reading members", "0 faults")
 	h.run("check", "--only", "host", "--lang", "zh-Hans").want(t, 0, "磁盘")
-	h.run("check", "--only", "nobody").want(t, 1, "nobody")
+	h.run("check", "--only", "nobody").want(t, 2, "--only is one of dingtalk/dingcorp1, kingdee/live, store, audit, host, not nobody")
+	h.run("check", "--lang", "xx").want(t, 2, "--lang is en, zh-Hans or zh-Hant, not xx")
 	h.run("audit", "export", "--action", "checkup").want(t, 0, `"actor":"cli:`, result.ID)
 	g.stop()
 

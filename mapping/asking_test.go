@@ -236,3 +236,19 @@ func TestExplain(t *testing.T) {
 		t.Errorf("Kingdee down: %+v %v", c, err)
 	}
 }
+
+// TestStrangerIsNoFault: that DingTalk knows nobody is an answer, and not shown as
+// one that could not be had (F5, F13); a DingTalk that does not answer is.
+func TestStrangerIsNoFault(t *testing.T) {
+	r := newRig(t, func(c *mapping.Config) { c.StaffNumberFrom = "job_number" })
+	for code, want := range map[identity.Code]mapping.State{
+		identity.CodeNotEmployee:  mapping.StateStranger,
+		identity.CodeDingTalkDown: mapping.StateUnreachable,
+	} {
+		r.people.fault = identity.Fail(identity.NotFound, code, "said so")
+		c, err := r.Explain(t.Context(), proven("nobody", ""), live)
+		if identity.CodeOf(err) != code || c.Number.State != want || c.Number.Code != code || c.Staff.State != mapping.StateUnchecked {
+			t.Errorf("%s: %+v, %v", code, c, err)
+		}
+	}
+}

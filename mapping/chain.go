@@ -24,6 +24,7 @@ const (
 	StateForbidden   State = "forbidden"   // forbidden, locked or not approved in Kingdee
 	StateForeign     State = "foreign"     // the login user is not one of this person
 	StateRenamed     State = "renamed"     // the login user carries another name now
+	StateStranger    State = "stranger"    // DingTalk was asked and has no such employee
 	StateUnreachable State = "unreachable" // could not ask
 )
 
@@ -76,14 +77,18 @@ func (c *Chain) fail(step *Step, state State, code identity.Code, why string) er
 	return identity.Fail(identity.Forbidden, code, "mapping: %s: %s", c.Key, why)
 }
 
-// unreachable marks the step that could not be asked about.
+// unreachable marks the step that could not be asked about. That DingTalk was
+// asked and has nobody is an answer.
 func (c *Chain) unreachable(err error) {
-	step := &c.Number
+	step, state := &c.Number, StateUnreachable
 	code := identity.CodeOf(err)
-	if code == identity.CodeKingdeeDown || code == identity.CodeKingdeeSetup || code == identity.CodeKingdeeBusy {
+	switch code {
+	case identity.CodeKingdeeDown, identity.CodeKingdeeSetup, identity.CodeKingdeeBusy:
 		step = &c.Staff
+	case identity.CodeNotEmployee:
+		state = StateStranger
 	}
-	step.State, step.Code = StateUnreachable, code
+	step.State, step.Code = state, code
 }
 
 // tell writes what Kingdee said into links 2 and 3.

@@ -77,14 +77,14 @@ func ParseCSV(r io.Reader) (*Sheet, error) {
 		case errors.Is(err, io.EOF):
 			return sheet, nil
 		case err != nil && !errors.Is(err, csv.ErrFieldCount):
-			return nil, badFile(ReasonCharset, err.Error())
+			return nil, badFile(ReasonFormat, err.Error())
 		case len(sheet.Rows) == MaxCSVRows:
 			return nil, badFile(ReasonTooLong, fmt.Sprintf("more than %d rows", MaxCSVRows))
 		}
 		line, _ := reader.FieldPos(0)
 		row, textual := parseRow(line, columns, cells, err != nil)
 		if !textual {
-			return nil, badFile(ReasonNotText, fmt.Sprintf("line %d is not UTF-8", line))
+			return nil, badFile(ReasonNotText, fmt.Sprintf("line %d is not UTF-8: save the file as CSV UTF-8, or as XLSX", line))
 		}
 		sheet.Rows = append(sheet.Rows, row)
 	}
@@ -111,8 +111,11 @@ func skipBOM(r *bufio.Reader) *bufio.Reader {
 // readHeader checks the names of the columns and returns them in file order.
 func readHeader(r *csv.Reader) ([]string, error) {
 	header, err := r.Read()
-	if err != nil {
-		return nil, badFile(ReasonEmpty, fmt.Sprintf("header: %v", err))
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, badFile(ReasonEmpty, "there is no header line")
+	case err != nil:
+		return nil, badFile(ReasonFormat, err.Error())
 	}
 	return checkColumns(slices.Clone(header))
 }

@@ -81,6 +81,23 @@ func TestParseCSVLines(t *testing.T) {
 	}
 }
 
+// TestFilesThatAreNoTable: each is refused whole, with the reason that a person can act on.
+func TestFilesThatAreNoTable(t *testing.T) {
+	gbk := string([]byte{0xc0, 0xee, 0xcb, 0xc4}) // 李四
+	for text, want := range map[string]mapping.Reason{
+		"":                                     mapping.ReasonEmpty,
+		"corp,\"user\"id,data_centre\n":        mapping.ReasonFormat,
+		header + "c,\"u\"1,d,1,,,\n":           mapping.ReasonFormat,
+		header + line("u1", "1", gbk):          mapping.ReasonNotText,
+		"corp;userid;data_centre\n":            mapping.ReasonColumns,
+		"PK\x03\x04 and then nothing of a zip": mapping.ReasonFormat,
+	} {
+		if _, err := mapping.ParseSheet(strings.NewReader(text)); mapping.RefusalOf(err) == nil || mapping.RefusalOf(err).Reason != want {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+}
+
 // TestExportRoundTrip proves T103: no cell executes, and a file read back is the
 // table again, byte for byte, whatever the cells begin with.
 func TestExportRoundTrip(t *testing.T) {

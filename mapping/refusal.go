@@ -17,6 +17,7 @@ const (
 	ReasonEmpty         Reason = "empty"
 	ReasonTooLong       Reason = "too-long"
 	ReasonNotText       Reason = "not-text"      // not UTF-8
+	ReasonFormat        Reason = "format"        // a file that is no such table
 	ReasonCharset       Reason = "charset"       // a character the field does not take
 	ReasonControl       Reason = "control"       // control, line break, private use, unassigned
 	ReasonInvisible     Reason = "invisible"     // zero-width, bidi, variation selectors, fillers

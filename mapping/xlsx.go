@@ -31,7 +31,7 @@ func ParseXLSX(r io.Reader) (_ *Sheet, err error) {
 	limited := &io.LimitedReader{R: r, N: MaxCSVBytes + 1}
 	book, err := excelize.OpenReader(limited, excelize.Options{UnzipSizeLimit: maxUnpacked, UnzipXMLSizeLimit: maxInMemory})
 	if err != nil {
-		return nil, oversize(limited, badFile(ReasonCharset, "not a readable XLSX file, or too large unpacked"))
+		return nil, oversize(limited, badFile(ReasonFormat, "not a readable XLSX file, or too large unpacked"))
 	}
 	defer func() { err = errors.Join(err, book.Close()) }()
 	if limited.N <= 0 {
@@ -43,7 +43,7 @@ func ParseXLSX(r io.Reader) (_ *Sheet, err error) {
 	}
 	rows, err := book.Rows(sheets[0])
 	if err != nil {
-		return nil, badFile(ReasonCharset, "the first sheet cannot be read")
+		return nil, badFile(ReasonFormat, "the first sheet cannot be read")
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	return readSheet(rows)
@@ -69,7 +69,7 @@ func readSheet(rows *excelize.Rows) (*Sheet, error) {
 	for line := 1; rows.Next(); line++ {
 		cells, err := rows.Columns()
 		if err != nil {
-			return nil, badFile(ReasonCharset, fmt.Sprintf("row %d cannot be read", line))
+			return nil, badFile(ReasonFormat, fmt.Sprintf("row %d cannot be read", line))
 		}
 		left -= costOf(cells)
 		switch {
@@ -92,7 +92,7 @@ func readSheet(rows *excelize.Rows) (*Sheet, error) {
 		sheet.Rows = append(sheet.Rows, row)
 	}
 	if err := rows.Error(); err != nil {
-		return nil, badFile(ReasonCharset, "the first sheet breaks off")
+		return nil, badFile(ReasonFormat, "the first sheet breaks off")
 	}
 	if columns == nil {
 		return nil, badFile(ReasonEmpty, "header")

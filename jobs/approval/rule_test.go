@@ -236,6 +236,54 @@ func TestFormulas(t *testing.T) {
 	}
 }
 
+// TestFormulasStaySmall proves for expressions what T63 and T120 ask of messages:
+// no small text makes the machine compute or hold much (the library counts
+// elements, and neither the length of texts nor the digits of numbers).
+func TestFormulasStaySmall(t *testing.T) {
+	double := func(operator string) string {
+		var b strings.Builder
+		for name := 'b'; name <= 'z'; name++ {
+			fmt.Fprintf(&b, "let %c = %c %s %c; ", name, name-1, operator, name-1)
+		}
+		return b.String()
+	}
+	long := strings.Repeat("x", 2000)
+	for _, text := range []string{
+		`let a = "` + long + `"; ` + double("+") + `len(z) > 1`,
+		`let a = dec("99999999999999999"); ` + double("*") + `z > dec("1")`,
+		`let a = dec("0.0000000001"); ` + double("*") + `z > dec("1")`,
+		`let a = join(map(1..5000, "` + long + `"), ""); let b = join(map(1..5000, a), ""); len(b) > 1`,
+		`len(string(map(1..10000, "` + long + `"))) > 1`,
+		`len(map(1..10000, split("` + long + `", ""))) > 1`,
+		`len(map(1..10000, split("` + long + `", "", 2000))) > 1`,
+		`let a = first(["` + long + `"]); ` + double("+") + `len(z) > 1`,
+		`len(first(map(map(map(map(["` + long + `"], # + #), # + #), # + #), # + #))) > 1`,
+		`len(1..100000) > 1`,
+	} {
+		f, err := compileFormula(text, true)
+		if err == nil {
+			_, err = f.evaluate(scope{})
+		}
+		if err == nil || strings.Contains(err.Error(), "too long") {
+			t.Errorf("%.80s: %v", text, err)
+		}
+	}
+	for text, want := range map[string]any{
+		`"a" + title + string(1)`: "ab1", `1 + 2`: 3, `join(["a", "b"], "-")`: "a-b", `join(split("a,b", ","))`: "ab", `split("a-b-c", "-", 2)[1]`: "b-c",
+		`string(dec("1.50") + dec("1"))`: "2.5", `string(true)`: "true", `join(map([1, 2], string(#)), "+")`: "1+2", `split("2026-02-01", "-")[0] + "/"`: "2026/",
+		`string(first(["x"])) + "y"`: "xy",
+	} {
+		f, err := compileFormula(text, false)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if got, err := f.evaluate(scope{Title: "b"}); err != nil || got != want {
+			t.Errorf("%s gives %v, %v; want %v", text, got, err, want)
+		}
+	}
+}
+
 // numberVector was computed by other means than ours.
 const numberVector = "DD-QU3XLNFVRE32VWJEB6KE"
 

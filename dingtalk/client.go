@@ -56,6 +56,7 @@ type Config struct {
 	Digest         Digest         // of JSAPI signatures, default SHA256
 	ApprovalZone   *time.Location // what a Z behind an approval's time means, default UTC+8 (reference 7.2)
 	InvalidToken   []string       // reasons that mean "token invalid", default those of the reference
+	MembersPage    int            // people of a department asked for at once, 1–100, default 100 (open question 16)
 
 	Peer   *peer.Client
 	Egress *Egress // shared by all clients behind one address; default one of its own
@@ -110,7 +111,7 @@ func New(cfg Config) (*Client, error) {
 		limits:    limits,
 		pauses:    newPauses(cfg.Now),
 		hosts:     map[host]breaker{oldHost: newHostBreaker(), newHost: newHostBreaker()},
-		decisions: newDecisions(cfg.InvalidToken),
+		decisions: newDecisions(cfg.InvalidToken, limits.cfg.throttled()),
 		retry:     newRetry(),
 		spent:     newSpentCodes(cfg.Now),
 		meter:     newMeter(cfg.Corp, limits.cfg),
@@ -165,6 +166,9 @@ func withDefaults(cfg Config) Config {
 	if cfg.Budget == 0 {
 		cfg.Budget = defaultBudget
 	}
+	if cfg.MembersPage == 0 {
+		cfg.MembersPage = mostMembers
+	}
 	if cfg.InvalidToken == nil {
 		cfg.InvalidToken = defaultInvalidToken()
 	}
@@ -185,6 +189,7 @@ func (c *Client) check() error {
 	complain(c.cfg.Peer == nil, "the outbound client is missing")
 	complain(!c.cfg.TokenCall.valid(), "the token call must be accessToken, gettoken or corp")
 	complain(!c.cfg.Digest.valid(), "the digest must be sha256 or sha1")
+	complain(c.cfg.MembersPage < 1 || c.cfg.MembersPage > mostMembers, "a page of members must be 1 to 100")
 	for _, address := range []struct {
 		into **url.URL
 		text string

@@ -43,10 +43,11 @@ type entry struct {
 
 // decisions finds the rule for a refusal.
 type decisions struct {
-	refresh rule
-	exact   map[string]rule
-	token   map[string]rule // for token calls, where 40001 is the secret and not a token
-	prefix  []entry
+	refresh, throttled rule
+
+	exact  map[string]rule
+	token  map[string]rule // for token calls, where 40001 is the secret and not a token
+	prefix []entry
 }
 
 func defaultInvalidToken() []string {
@@ -105,10 +106,10 @@ var (
 
 // throttleEntries come before every rule for "Forbidden": the throttle codes
 // begin alike and use the same status (reference 0.2, 8).
-func throttleEntries() []entry {
-	perMinute := ruleThrottled
+func throttleEntries(throttled rule) []entry {
+	perMinute := throttled
 	perMinute.act = actPauseTurn
-	banned := ruleThrottled
+	banned := throttled
 	banned.name, banned.tries, banned.wait = "api_banned", 1, 5*time.Minute
 	banned.advice = "DingTalk has banned one of its APIs for this application for a while: lower the rates"
 	quota := rule{
@@ -116,7 +117,7 @@ func throttleEntries() []entry {
 		advice: "the organisation's monthly API quota is used up: buy a pack or wait for the next month",
 	}
 	return []entry{
-		{ruleThrottled, []string{
+		{throttled, []string{
 			"90018", "90002", "Forbidden.AccessDenied.QpsLimitForAppkeyAndApi",
 			"Forbidden.AccessDenied.QpsLimitForApi", "Forbidden.AccessDenied.QpsLimit*",
 		}},
@@ -198,14 +199,15 @@ func personEntries() []entry {
 }
 
 // newDecisions builds the table; invalidToken is the configured list of
-// reasons that mean "token invalid or expired".
-func newDecisions(invalidToken []string) decisions {
+// reasons that mean "token invalid or expired", throttled what to do when DingTalk
+// finds us too fast.
+func newDecisions(invalidToken []string, throttled rule) decisions {
 	refresh := rule{
 		name: "token_invalid", kind: identity.Misconfigured, code: identity.CodeDingTalkSetup, act: actRefresh,
 		advice: "DingTalk refuses a token it has just issued: check the token call and the application's state",
 	}
-	d := decisions{refresh: refresh, exact: map[string]rule{}, token: map[string]rule{}}
-	for _, e := range slices.Concat(throttleEntries(), setupEntries(), personEntries(), robotEntries(), yidaEntries()) {
+	d := decisions{refresh: refresh, throttled: throttled, exact: map[string]rule{}, token: map[string]rule{}}
+	for _, e := range slices.Concat(throttleEntries(throttled), setupEntries(), personEntries(), robotEntries(), yidaEntries(throttled)) {
 		d.add(e)
 	}
 	d.add(entry{refresh, invalidToken})
@@ -250,7 +252,7 @@ func (d *decisions) find(op operation, reason string, status int) rule {
 	case status == http.StatusForbidden && reason == "":
 		return ruleUnclear403
 	case status == http.StatusTooManyRequests:
-		return ruleThrottled
+		return d.throttled
 	case status >= http.StatusInternalServerError:
 		return ruleBusy
 	}

@@ -100,7 +100,7 @@ func TestDecisionTable(t *testing.T) {
 		{"25", newOp, 403, `{"message":"Forbidden"}`, refused, "", "forbidden", identity.Upstream, setup},
 		{"26", oldOp, 200, `{"errcode":12345,"errmsg":"x"}`, refused, "12345", "other", identity.Upstream, identity.CodeDingTalkDown},
 	}
-	d := newDecisions(defaultInvalidToken())
+	d := newDecisions(defaultInvalidToken(), ruleThrottled)
 	for _, l := range looks {
 		t.Run(l.name, func(t *testing.T) {
 			a := readAnswer(l.op.host, peer.Response{Status: l.status, Header: jsonHeader(), Body: []byte(l.body)}, nil)
@@ -186,7 +186,7 @@ func TestHints(t *testing.T) {
 // TestThrottleBeforeForbidden: codes that begin alike do not decide alike, and
 // codes nobody has listed yet fall to their family.
 func TestThrottleBeforeForbidden(t *testing.T) {
-	d := newDecisions(defaultInvalidToken())
+	d := newDecisions(defaultInvalidToken(), ruleThrottled)
 	for reason, want := range map[string]string{
 		"Forbidden.AccessDenied.QpsLimitForSomethingNew": "throttled",
 		"Forbidden.AccessDenied.QpmLimitForSomethingNew": "throttled",
@@ -203,7 +203,7 @@ func TestThrottleBeforeForbidden(t *testing.T) {
 
 // TestInvalidTokenListIsConfigured (open question 3 of the reference).
 func TestInvalidTokenListIsConfigured(t *testing.T) {
-	d := newDecisions([]string{"77777"})
+	d := newDecisions([]string{"77777"}, ruleThrottled)
 	if got := d.find(oldOp, "77777", 200).act; got != actRefresh {
 		t.Errorf("configured reason: action %d", got)
 	}
@@ -217,7 +217,7 @@ func TestInvalidTokenListIsConfigured(t *testing.T) {
 
 // TestEveryRuleIsNamed keeps the metric labels a closed list of short words.
 func TestEveryRuleIsNamed(t *testing.T) {
-	for _, e := range append(append(throttleEntries(), setupEntries()...), personEntries()...) {
+	for _, e := range append(append(throttleEntries(ruleThrottled), setupEntries()...), personEntries()...) {
 		if e.rule.name == "" || strings.Trim(e.rule.name, "abcdefghijklmnopqrstuvwxyz_") != "" || len(e.reasons) == 0 {
 			t.Errorf("rule %+v", e.rule)
 		}
@@ -235,7 +235,7 @@ func FuzzReadAnswer(f *testing.F) {
 	f.Add(false, 403, []byte(`{"code":"Forbidden.AccessDenied.QpsLimitForApi","AccessDeniedDetail":{"requiredScopes":["x"]}}`))
 	f.Add(false, 200, []byte(`<html>`))
 	f.Add(true, 200, []byte(`{"status":1111,"punish":"deny"}`))
-	d := newDecisions(defaultInvalidToken())
+	d := newDecisions(defaultInvalidToken(), ruleThrottled)
 	f.Fuzz(func(t *testing.T, old bool, status int, body []byte) {
 		op := newOp
 		if old {

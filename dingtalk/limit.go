@@ -21,6 +21,18 @@ type Limits struct {
 	Month              int64   // counted calls a month, default 5,000; negative: no limit
 	EventMonth         int64   // counted events a month, default 3,000; negative: no limit
 	Counter            Counter // of the month, shared by replicas; default one of this process
+
+	// After an answer that says too fast (open question 20): the first wait,
+	// default 1 s, and how often one call is tried, default 5.
+	ThrottleWait  time.Duration
+	ThrottleTries int
+}
+
+// throttled is what to do when DingTalk finds us too fast.
+func (l Limits) throttled() rule {
+	r := ruleThrottled
+	r.wait, r.tries = l.ThrottleWait, l.ThrottleTries
+	return r
 }
 
 // errQueue is a turn that would come too late.
@@ -56,6 +68,12 @@ func newLimits(cfg Limits) *limits {
 	}
 	if cfg.EventMonth == 0 {
 		cfg.EventMonth = 3000
+	}
+	if cfg.ThrottleWait <= 0 {
+		cfg.ThrottleWait = ruleThrottled.wait
+	}
+	if cfg.ThrottleTries <= 0 {
+		cfg.ThrottleTries = ruleThrottled.tries
 	}
 	l := &limits{cfg: cfg, all: map[string]*rate.Limiter{}, jobs: map[string]*rate.Limiter{}}
 	if n := cfg.DirectoryPerMinute; n > 0 {

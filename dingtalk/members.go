@@ -16,8 +16,8 @@ var (
 	opHeadcount = operation{name: "usercount", host: oldHost, path: "/topapi/user/count", class: ClassDirectory}
 )
 
-// pageSize is the most people that user/list is known to give at once.
-const pageSize = 100
+// mostMembers is the most people that user/list is known to give at once.
+const mostMembers = 100
 
 // Page is one page of a department's direct members.
 type Page struct {
@@ -74,7 +74,7 @@ type memberRecords listOf[personRecord]
 
 // UnmarshalJSONFrom reads it as any other list.
 func (m *memberRecords) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	*m = make(memberRecords, 0, pageSize)
+	*m = make(memberRecords, 0, mostMembers)
 	return (*listOf[personRecord])(m).UnmarshalJSONFrom(dec)
 }
 
@@ -86,7 +86,7 @@ func (c *Client) members(ctx context.Context, dept, cursor int64) (Page, error) 
 	}
 	var out memberList
 	body := map[string]any{
-		"dept_id": dept, "cursor": cursor, "size": pageSize,
+		"dept_id": dept, "cursor": cursor, "size": c.cfg.MembersPage,
 		"order_field": "entry_asc", "contain_access_limit": true, "language": "zh_CN",
 	}
 	read := sized{out: &out}

@@ -4,12 +4,12 @@ import "kdgate/identity"
 
 // yidaEntries are the refusals of Yida's own table of error codes that ask for
 // something else than the rules for their kind do.
-func yidaEntries() []entry {
+func yidaEntries(throttled rule) []entry {
 	setup := func(name, advice string) rule {
 		return rule{name: name, kind: identity.Misconfigured, code: identity.CodeDingTalkSetup, advice: advice}
 	}
 	return []entry{
-		{ruleThrottled, []string{
+		{throttled, []string{
 			"failure.operation.requestTooFast", "failure.operation.operatingFrequencyTooFast", "failure.operation.tooManyVisitors",
 		}},
 		{ruleBusy, []string{

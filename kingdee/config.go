@@ -163,5 +163,16 @@ type APIConfig struct {
 	AcceptMinus5   bool          // LoginResultType −5 counts as success
 	OrgNumber      string        // organisation in signed headers, default "0"
 
-	HeaderTimestamp string // unit in signed headers: "ms" (default) or "s"
+	LoginBody       LoginBody // how a login's parameters are written, default LoginArray
+	HeaderTimestamp string    // unit in signed headers: "ms" (default) or "s"
 }
+
+// LoginBody is how a login's parameters are written (reference 3.1; appendix A 11).
+type LoginBody string
+
+// The forms of a login that real servers take.
+const (
+	LoginArray LoginBody = "array" // (b): an array
+	LoginText  LoginBody = "text"  // (a′): the array as JSON text
+	LoginNamed LoginBody = "named" // (c): by names, of LoginBySign only
+)

@@ -87,6 +87,7 @@ func apiDefaults(api APIConfig, hash Hash) APIConfig {
 	api.MaxSessions = cmp.Or(api.MaxSessions, 2)
 	api.MaxConcurrency = cmp.Or(api.MaxConcurrency, 2)
 	api.OrgNumber = cmp.Or(api.OrgNumber, "0")
+	api.LoginBody = cmp.Or(api.LoginBody, LoginArray)
 	api.HeaderTimestamp = cmp.Or(api.HeaderTimestamp, "ms")
 	return api
 }

@@ -1,7 +1,6 @@
 package kingdee
 
 import (
-	"encoding/json"
 	"strconv"
 	"time"
 
@@ -19,8 +18,7 @@ const (
 	sessionField = "kdservice-sessionid"
 )
 
-// loginCall is the login request of the configured scheme, dated at: positional
-// parameters, which every version takes (reference 2.2).
+// loginCall is the login request of the configured scheme, dated at.
 func (c *Client) loginCall(at time.Time) operation {
 	cfg := c.cfg
 	lcid := strconv.Itoa(cfg.LCID)
@@ -32,19 +30,8 @@ func (c *Client) loginCall(at time.Time) operation {
 	}
 	return operation{
 		name: "login", where: "login", path: authService + method + serviceTail,
-		contentType: jsonType, body: loginParameters(parameters),
+		contentType: jsonType, body: loginBody(cfg.API.LoginBody, parameters),
 	}
-}
-
-// loginParameters is envelope (b): parameters as an array.
-func loginParameters(parameters []string) []byte {
-	body, err := json.Marshal(struct {
-		Parameters []string `json:"parameters"`
-	}{parameters})
-	if err != nil { // strings always marshal
-		return nil
-	}
-	return body
 }
 
 // loginReply is the part of the flat reply that is read (reference 2.3).

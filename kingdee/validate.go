@@ -110,6 +110,8 @@ func (p *problems) api(cfg Config) {
 	p.check(api.MaxConcurrency >= 1 && api.MaxConcurrency <= 64, "api.max_concurrency: %d is not 1–64", api.MaxConcurrency)
 	p.check(api.MinInterval >= 0 && api.MinInterval <= time.Minute, "api.min_interval: %s is not within [0, 1m]", api.MinInterval)
 	p.check(api.HeaderTimestamp == "ms" || api.HeaderTimestamp == "s", "api.header_timestamp: %q is neither ms nor s", api.HeaderTimestamp)
+	p.check(slices.Contains([]LoginBody{LoginArray, LoginText, LoginNamed}, api.LoginBody), "api.login_body: %q is none of array, text, named", api.LoginBody)
+	p.check(api.LoginBody != LoginNamed || api.Auth == AuthLoginBySign, "api.login_body: named is known of login_by_sign only")
 	_, _, ok := clientOfAppID(cfg.AppID)
 	p.check(ok || api.Auth != AuthSignedHeaders, "api.auth: signed_headers needs an app id of the form NNNNNN_ plus 32 characters")
 	p.check(cleanToken(api.OrgNumber), "api.org_number: %q is not letters, digits, _ and -", api.OrgNumber)

@@ -1,8 +1,11 @@
 package kingdee
 
 import (
+	"crypto/cipher"
+	"crypto/des"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
@@ -332,4 +335,22 @@ func same(t *testing.T, what, got, want string) {
 	if got != want {
 		t.Errorf("%s:\n got %s\nwant %s", what, got, want)
 	}
+}
+
+// desText is how ValidateUserEnDeCode wants user and password: DES-CBC, key and
+// vector both "KingdeeK", PKCS7, Base64. kdgate never sends it; the vectors say
+// what the simulator has to take.
+func desText(text string) (string, error) {
+	const key = "KingdeeK"
+	block, err := des.NewCipher([]byte(key)) //nolint:gosec // see above
+	if err != nil {
+		return "", fmt.Errorf("kingdee: des: %w", err)
+	}
+	padding := des.BlockSize - len(text)%des.BlockSize
+	plain := []byte(text)
+	for range padding {
+		plain = append(plain, byte(padding))
+	}
+	cipher.NewCBCEncrypter(block, []byte(key)).CryptBlocks(plain, plain)
+	return base64.StdEncoding.EncodeToString(plain), nil
 }

@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
+	"slices"
 	"time"
 
 	"kdgate/audit"
@@ -25,8 +27,15 @@ func (s *Server) mountEvents(r *rooms, front *gateway.Gateway) error {
 		if err != nil {
 			return fmt.Errorf("corp %s: callback: %w", id, err)
 		}
+		senders, err := prefixes(corp.Callback.Senders)
+		if err != nil {
+			return fmt.Errorf("corp %s: callback: senders: %w", id, err)
+		}
 		front.Handle("POST /callback/dingtalk/"+id, &gateway.Events{
-			Receiver: &callbackDoor{server: s, set: set, client: r.vendors.dingtalk[id].api}, Recorder: recorder{s.log, s.metrics},
+			Receiver: &callbackDoor{
+				server: s, set: set, client: r.vendors.dingtalk[id].api, senders: senders, within: corp.Callback.ReplyWithin,
+			},
+			Recorder: recorder{s.log, s.metrics},
 		})
 	}
 	return nil
@@ -43,7 +52,7 @@ func callbackSet(corp config.Corp, now func() time.Time) (dingtalk.CallbackSet, 
 	if err != nil {
 		return dingtalk.CallbackSet{}, err
 	}
-	set := dingtalk.CallbackSet{Corp: corp.ID, Current: current}
+	set := dingtalk.CallbackSet{Corp: corp.ID, Current: current, Window: corp.Callback.MaxAge}
 	if corp.Callback.Old.Token.IsZero() {
 		return set, nil
 	}
@@ -62,10 +71,18 @@ type callbackDoor struct {
 	server *Server
 	set    dingtalk.CallbackSet
 	client *dingtalk.Client
+
+	senders []netip.Prefix // empty: anybody, the signature proves who it is
+	within  time.Duration  // an answer after DingTalk has given up is none
 }
 
 // Receive implements gateway.EventReceiver.
 func (d *callbackDoor) Receive(ctx context.Context, query url.Values, body []byte) ([]byte, error) {
+	if !d.admits(gateway.SourceOf(ctx)) {
+		return nil, fmt.Errorf("%w: from an address that is none of callback.senders", gateway.ErrEventRefused)
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.within)
+	defer cancel()
 	delivery, err := d.set.Receive(query, body)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", gateway.ErrEventRefused, err)
@@ -78,6 +95,11 @@ func (d *callbackDoor) Receive(ctx context.Context, query url.Values, body []byt
 		return nil, err
 	}
 	return json.Marshal(reply)
+}
+
+func (d *callbackDoor) admits(source string) bool {
+	addr, err := netip.ParseAddr(source)
+	return len(d.senders) == 0 || err == nil && slices.ContainsFunc(d.senders, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
 }
 
 func (d *callbackDoor) take(ctx context.Context, delivery dingtalk.Delivery) error {

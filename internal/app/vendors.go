@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"time"
 
 	"kdgate/dingtalk"
 	"kdgate/gateway"
@@ -78,40 +77,16 @@ func (v vendors) hangUp(next vendors) {
 	}
 }
 
-// tokenCall is how the configuration names the ways to fetch an app token.
-func tokenCall(name string) dingtalk.TokenCall {
-	switch name {
-	case "gettoken":
-		return dingtalk.TokenGetToken
-	case "corp_token":
-		return dingtalk.TokenCorp
-	default:
-		return dingtalk.TokenAccessToken
-	}
-}
-
 func (c *Core) newDingTalk(corp config.Corp) (client[*dingtalk.Client, config.Corp], error) {
 	made := client[*dingtalk.Client, config.Corp]{peer: peer.New(peer.Config{}), section: corp}
+	settings := dingTalkSettings(corp)
+	settings.Peer, settings.Egress = made.peer, c.egress // a ban hits the address, so every corp behind it pauses
+	settings.Now, settings.Logger, settings.Observer = c.options.Now, c.options.Logger, c.metrics.Peer("dingtalk")
+	if c.tallies != nil { // a check-up without a store counts the month for itself
+		settings.Limits.Counter = c.tallies
+	}
 	var err error
-	var zone *time.Location // nil: local
-	if corp.ApprovalTimes == "utc" {
-		zone = time.UTC
-	}
-	var months dingtalk.Counter // nil: of this process; a check-up without a store has no other
-	if c.tallies != nil {
-		months = c.tallies
-	}
-	made.api, err = dingtalk.New(dingtalk.Config{
-		Corp: corp.ID, AppKey: corp.AppKey, AppSecret: corp.AppSecret, AgentID: corp.AgentID,
-		Endpoints: dingtalk.Endpoints{OAPI: corp.Endpoints.OAPI, API: corp.Endpoints.API, Login: corp.Endpoints.Login},
-		TokenCall: tokenCall(corp.TokenCall), ApprovalZone: zone,
-		Peer: made.peer, Egress: c.egress, // a ban hits the address, so every corp behind it pauses
-		Limits: dingtalk.Limits{
-			QPS: float64(corp.Quota.QPS), ReserveLogin: corp.Quota.ReserveLogin,
-			DirectoryPerMinute: corp.Quota.DirectoryPerMinute, Month: int64(corp.Quota.Month), Counter: months,
-		},
-		Now: c.options.Now, Logger: c.options.Logger, Observer: c.metrics.Peer("dingtalk"),
-	})
+	made.api, err = dingtalk.New(settings)
 	return made, err
 }
 
@@ -126,41 +101,12 @@ func (c *Core) newKingdee(dc config.DataCentre) (client[*kingdee.Client, config.
 	if c.lane != nil {
 		held = c.lane.held
 	}
-	made.api, err = kingdee.New(kingdee.Config{
-		ID: dc.ID, BaseURL: dc.URL, AllowPlainHTTP: dc.Insecure,
-		DBID: dc.DBID, AppID: dc.AppID, AppSecret: dc.AppSecret, IntegrationUser: dc.IntegrationUser, LCID: dc.LCID,
-		Link: kingdeeLink(dc.Link), Users: kingdeeUsers(dc.Users),
-		API: kingdee.APIConfig{
-			Auth: kingdee.Auth(dc.API.Auth), Hash: kingdee.Hash(dc.API.Hash), PageSize: dc.API.PageSize,
-			SessionIdle: dc.API.SessionIdle, MaxSessions: dc.API.MaxSessions, MaxConcurrency: dc.API.MaxSessions,
-			AcceptMinus5: dc.API.AcceptMinus5, MinInterval: dc.API.MinInterval,
-		},
-		Forms: kingdeeForms(dc.Forms),
-		Claim: c.linkClaim(dc.ID), Lane: held,
-		Peer: made.peer, Now: c.options.Now, Logger: c.options.Logger,
-		Observer: c.metrics.Peer("kingdee").PeerCall,
-	})
+	settings := kingdeeSettings(dc)
+	settings.Claim, settings.Lane = c.linkClaim(dc.ID), held
+	settings.Peer, settings.Now, settings.Logger = made.peer, c.options.Now, c.options.Logger
+	settings.Observer = c.metrics.Peer("kingdee").PeerCall
+	made.api, err = kingdee.New(settings)
 	return made, err
-}
-
-func kingdeeLink(link config.Link) kingdee.LinkConfig {
-	encoding := "none"
-	if link.UDEncoding {
-		encoding = "utf-8"
-	}
-	return kingdee.LinkConfig{
-		Version: link.Version, Hash: kingdee.Hash(link.Hash), Permitcount: link.Permitcount,
-		Characters: link.Characters, UDEncoding: encoding, Entry: kingdee.Entry(link.Entry), Mobile: link.MobileEntry, Window: link.Window,
-	}
-}
-
-func kingdeeUsers(users config.Users) kingdee.UsersConfig {
-	return kingdee.UsersConfig{
-		Route: kingdee.Route(users.Route), Listed: users.Listed,
-		Staff: kingdee.StaffKeys{Form: users.StaffForm, Number: users.StaffNumberField, Person: users.StaffPersonField},
-		Post:  kingdee.PostKeys{Form: users.PostForm, Person: users.PersonField},
-		User:  kingdee.UserKeys{Form: users.UserForm, Name: users.UserNameField, Link: users.UserLinkField},
-	}
 }
 
 func (v vendors) directories() map[string]mapping.Directory {

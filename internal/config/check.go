@@ -186,6 +186,7 @@ func (c *Config) checkCorps(m *Mistakes) {
 		oneOf(m, at+".token_call", corp.TokenCall, "access_token", "gettoken", "corp_token")
 		c.checkEvents(m, at, corp)
 		checkQuota(m, at+".quota", corp.Quota)
+		checkDingTalkWire(m, at+".wire", corp.Wire)
 		checkYida(m, at+".yida", corp.Yida)
 	}
 }
@@ -206,6 +207,8 @@ func checkQuota(m *Mistakes, at string, q Quota) {
 	atLeastOne(m, at+".qps", q.QPS)
 	atLeastOne(m, at+".directory_per_minute", q.DirectoryPerMinute)
 	atLeastOne(m, at+".month", q.Month)
+	atLeastOne(m, at+".events_month", q.EventsMonth)
+	checkRates(m, at, q)
 	if q.ReserveLogin < 0 || q.ReserveLogin > 0.9 {
 		m.add("%s.reserve_login: %v; between 0 and 0.9", at, q.ReserveLogin)
 	}
@@ -267,6 +270,7 @@ func (c *Config) checkLink(m *Mistakes, at string, link Link) {
 	if link.Window <= 0 {
 		m.add("%s.window: must be more than nothing; Kingdee refuses every link when it is 0", at)
 	}
+	checkLinkWire(m, at, link)
 }
 
 func checkAPI(m *Mistakes, at string, dc *DataCentre) {
@@ -274,6 +278,11 @@ func checkAPI(m *Mistakes, at string, dc *DataCentre) {
 	if dc.API.Hash != "" {
 		oneOf(m, at+".api.hash", dc.API.Hash, "sha1", "sha256")
 	}
+	oneOf(m, at+".api.login_body", dc.API.LoginBody, "array", "text", "named")
+	if dc.API.LoginBody == "named" && dc.API.Auth != "login_by_sign" {
+		m.add("%s.api.login_body: named is known of login_by_sign only", at)
+	}
+	oneOf(m, at+".api.header_timestamp", dc.API.Timestamp, "ms", "s")
 	oneOf(m, at+".users.route", dc.Users.Route, "person", "employee", "user")
 	if dc.API.PageSize < 1 || dc.API.PageSize > 2000 {
 		m.add("%s.api.page_size: %d; 1 to 2000", at, dc.API.PageSize)

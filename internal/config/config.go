@@ -185,6 +185,7 @@ type Corp struct {
 	ApprovalTimes string          `mapstructure:"approval_times" default:"local" doc:"what the Z behind an approval's time means: local (UTC+8) or utc"`
 	ApprovalPage  string          `mapstructure:"approval_page" default:"https://aflow.dingtalk.com/dingtalk/pc/query/pchomepage.htm?corpid={corp}#/detail?procInstId={instance}" doc:"address of an approval's page, for the console's links"`
 	Quota         Quota           `mapstructure:"quota" doc:"how much of DingTalk's limits we use"`
+	Wire          DingTalkWire    `mapstructure:"wire" doc:"what DingTalk's documents leave open"`
 	Yida          []YidaApp       `mapstructure:"yida" doc:"Yida (宜搭) applications whose forms become bills"`
 }
 
@@ -196,6 +197,10 @@ type Callback struct {
 	AESKeyFile string          `mapstructure:"aes_key_file" doc:"file whose content is the aes_key"`
 	OwnerKey   string          `mapstructure:"owner_key" doc:"corpId for subscriptions of the old register call; the Client ID when empty"`
 	Old        OldCallback     `mapstructure:"old" doc:"what was in force before, for a time after a change"`
+
+	MaxAge      time.Duration `mapstructure:"max_age" default:"5m" doc:"how far the signed time of an event may be from ours"`
+	ReplyWithin time.Duration `mapstructure:"reply_within" default:"1s" doc:"an event that cannot be kept by then is left to DingTalk's next try"`
+	Senders     []string      `mapstructure:"senders" doc:"addresses or networks that events may come from; empty: any, the signature proves them" example:"10.20.0.0/16"`
 }
 
 // OldCallback is the material before a change (T69).
@@ -221,6 +226,10 @@ type Quota struct {
 	DirectoryPerMinute int     `mapstructure:"directory_per_minute" default:"100" doc:"address-book calls a minute"`
 	Month              int     `mapstructure:"month" default:"5000" doc:"counted calls a calendar month"`
 	ReserveLogin       float64 `mapstructure:"reserve_login" default:"0.5" doc:"part of the calls a second kept for sign-in"`
+
+	EventsMonth int       `mapstructure:"events_month" default:"3000" doc:"counted events a calendar month"`
+	PerAPI      []APIRate `mapstructure:"per_api" doc:"rates of single APIs that differ from qps"`
+	Throttle    Throttle  `mapstructure:"throttle" doc:"after an answer that says too fast"`
 }
 
 // DataCentre is one Kingdee data centre.
@@ -238,6 +247,7 @@ type DataCentre struct {
 	Users           Users           `mapstructure:"users" doc:"from staff number to login user"`
 	API             API             `mapstructure:"api" doc:"the Web API session"`
 	Forms           Forms           `mapstructure:"forms" doc:"forms and field keys of what is written to Kingdee"`
+	Logout          Logout          `mapstructure:"logout" doc:"what Kingdee hears of a sign-out"`
 	Mode            string          `mapstructure:"mode" default:"link" doc:"link: the browser is redirected to Kingdee; proxy: Kingdee is reached through the gateway only, one data centre at most"`
 	Proxy           Proxy           `mapstructure:"proxy" doc:"the reverse proxy, when mode is proxy"`
 	CAFile          string          `mapstructure:"ca_file" doc:"PEM roots instead of the system's"`
@@ -270,6 +280,9 @@ type Link struct {
 	MobileEntry bool          `mapstructure:"mobile_entry" doc:"offer the mobile page"`
 	Characters  string        `mapstructure:"characters" default:"ascii" doc:"of the link's payload: ascii (decodes everywhere), utf-8 or gbk"`
 	UDEncoding  bool          `mapstructure:"udencoding" default:"true" doc:"append udencoding=utf-8"`
+	MobileHash  string        `mapstructure:"mobile_hash" default:"sha1" doc:"of the mobile page's links: sha1 or sha256"`
+	Pages       LinkPages     `mapstructure:"pages" doc:"pages that a link leads to"`
+	Extra       []LinkField   `mapstructure:"extra" doc:"further fields of the payload, of undocumented meaning"`
 }
 
 // Users is the route from a staff record to the login user (reference: five open field keys).
@@ -295,6 +308,9 @@ type API struct {
 	AcceptMinus5 bool          `mapstructure:"accept_result_minus5" doc:"count LoginResultType -5 as success"`
 	PageSize     int           `mapstructure:"page_size" default:"1000" doc:"rows a query, at most 2000"`
 	MinInterval  time.Duration `mapstructure:"min_interval" default:"0s" doc:"least time between two calls"`
+	LoginBody    string        `mapstructure:"login_body" default:"array" doc:"how a login's parameters are written: array, text (the array as JSON text) or named"`
+	Timestamp    string        `mapstructure:"header_timestamp" default:"ms" doc:"unit of the time in signed headers: ms or s"`
+	OrgNumber    string        `mapstructure:"org_number" default:"0" doc:"organisation number in signed headers"`
 }
 
 // Form is one entry of the server-side list of deep links.

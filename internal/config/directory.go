@@ -181,6 +181,7 @@ func checkCallback(m *Mistakes, at string, c Callback) {
 	if c.Old.Token.IsZero() != c.Old.AESKey.IsZero() || c.Old.Token.IsZero() != (c.Old.Until == "") {
 		m.add("%s.old: token, aes_key and until belong together", at)
 	}
+	checkDelivery(m, at, c)
 	if _, err := c.Old.Ends(); err != nil {
 		m.add("%s.old.until: %q is not a day such as 2026-01-31", at, c.Old.Until)
 	}

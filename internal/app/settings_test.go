@@ -1,0 +1,177 @@
+package app
+
+import (
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"kdgate/internal/config"
+	"kdgate/kingdee"
+	"kdgate/kingdee/kingdeesim"
+)
+
+// byProgram are the fields of the vendors' clients that no configuration sets.
+// DingTalk without TLS is for loopback only (T121).
+var byProgram = []string{
+	"dingtalk.AllowPlainHTTP", "dingtalk.Peer", "dingtalk.Egress", "dingtalk.Now", "dingtalk.Logger", "dingtalk.Observer", "dingtalk.Budget",
+	"dingtalk.Limits.Counter", "dingtalk.Limits.QueueWait",
+	"kingdee.Claim", "kingdee.Lane", "kingdee.Peer", "kingdee.Now", "kingdee.Logger", "kingdee.Observer",
+}
+
+// otherwise is a configuration in which every fact of the vendors' wire differs
+// from its default.
+const otherwise = `
+public_url: https://gate.example.com
+listen: {address: "localhost:0"}
+ops: {address: "127.0.0.1:0"}
+store: {driver: sqlite, path: data/kdgate.db}
+corps:
+  - id: dingcorp2
+    app_key: dingapp2
+    app_secret_file: other.secret
+    agent_id: 2002
+    events: callback
+    callback: {token_file: other.secret, aes_key_file: aes.key, max_age: 10m, reply_within: 500ms, senders: [127.0.0.0/8]}
+    endpoints: {oapi: "https://oapi.dingtalk.io", api: "https://api.dingtalk.io", login: "https://login.dingtalk.io"}
+    token_call: gettoken
+    approval_times: utc
+    quota:
+      {qps: 10, directory_per_minute: 50, month: 9, reserve_login: 0.25, events_month: 8, per_api: [{api: get_user, qps: 3}],
+       throttle: {wait: 2s, tries: 3}}
+    wire: {scope: openid, jsapi_digest: sha1, invalid_token: ["40014"], members_page: 50}
+data_centres:
+  - id: other
+    url: "http://erp.example.com/K3Cloud/"
+    insecure: true
+    db_id: 99cd78fbc6aa78
+    app_id: 231785_Other
+    app_secret_file: other.secret
+    integration_user: api
+    lcid: 1033
+    link:
+      {version: 3, hash: sha1, permitcount: "0", window: 5m, entry: light, mobile_entry: true, characters: gbk, udencoding: false,
+       mobile_hash: sha256, pages: {html5: HTML5/Index.aspx, light: HTML5/LightStartApp.aspx, mobile: Mobile/K3CloudForPhone.html},
+       extra: [{name: loginthen, "null": true}, {name: formargs, value: "a"}]}
+    users: {route: user, listed: [a], staff_form: A, staff_number_field: B, staff_person_field: C, post_form: D, person_field: E, user_form: F, user_name_field: G, user_link_field: H}
+    api: {auth: app_secret, hash: sha1, max_sessions: 3, session_idle: 10m, accept_result_minus5: true, page_size: 500, min_interval: 1ms, login_body: text, header_timestamp: s, org_number: "1"}
+    logout: {notify_kingdee: false}
+    forms: {organisation: "200", batch_rows: 10, modify_date: FChanged, bills: [{form: X}], keys: [%s]}
+`
+
+// TestEveryVendorFactIsASetting: whatever the vendors' clients let be chosen, the
+// configuration can choose; what is uncertain on the wire is never a constant
+// (reference, open questions).
+func TestEveryVendorFactIsASetting(t *testing.T) {
+	r := newRig(t)
+	before := r.load()
+	r.put("other.secret", "another-secret-0002")
+	r.put("aes.key", strings.Repeat("b", 43))
+	keys := make([]string, 0, len(config.FormKeys()))
+	for _, name := range config.FormKeys() {
+		keys = append(keys, fmt.Sprintf("{of: %s, key: F_%s}", name, strings.ReplaceAll(name, ".", "_")))
+	}
+	r.text = fmt.Sprintf(otherwise, strings.Join(keys, ", "))
+	after := r.load()
+	requireAllDiffer(t, "dingtalk", reflect.ValueOf(dingTalkSettings(before.Corps[0])), reflect.ValueOf(dingTalkSettings(after.Corps[0])))
+	requireAllDiffer(t, "kingdee", reflect.ValueOf(kingdeeSettings(before.DataCentres[0])), reflect.ValueOf(kingdeeSettings(after.DataCentres[0])))
+	set, err := callbackSet(after.Corps[0], r.now)
+	must(t, err)
+	if set.Window != after.Corps[0].Callback.MaxAge {
+		t.Errorf("the callback's window: %s", set.Window)
+	}
+}
+
+func requireAllDiffer(t *testing.T, name string, before, after reflect.Value) {
+	t.Helper()
+	switch {
+	case slices.Contains(byProgram, name):
+	case before.Kind() == reflect.Struct && before.NumField() > 0 && before.Type().Field(0).IsExported():
+		for i := range before.NumField() {
+			requireAllDiffer(t, name+"."+before.Type().Field(i).Name, before.Field(i), after.Field(i))
+		}
+	case reflect.DeepEqual(before.Interface(), after.Interface()):
+		t.Errorf("%s cannot be set: %v in both", name, before)
+	}
+}
+
+// TestVendorFactsReachTheWire: what the configuration says of Kingdee's wire is
+// what Kingdee sees, and takes.
+func TestVendorFactsReachTheWire(t *testing.T) {
+	for form, want := range map[string]string{
+		"array": `{"parameters":["61cd78fbc6aa78",`, "text": `{"parameters":"[\"61cd78fbc6aa78\",`, "named": `{"acctID":"61cd78fbc6aa78",`,
+	} {
+		t.Run(form, func(t *testing.T) {
+			r := newRig(t)
+			core := r.core(r.load("integration_user: kdgate}", "integration_user: kdgate, api: {login_body: "+form+
+				`}, link: {pages: {html5: "HTML5/Index.aspx"}, extra: [{name: loginthen, "null": true}]}}`))
+			client := core.rooms.Load().vendors.kingdee["live"].api
+			staff, err := client.StaffByNumber(t.Context(), "1001")
+			must(t, err)
+			if len(staff) != 1 {
+				t.Errorf("%d staff records", len(staff))
+			}
+			link, err := client.MintLink("zhangsan", kingdee.Place{})
+			must(t, err)
+			must(t, client.Redeem(t.Context(), link))
+			calls := r.king.Calls()
+			if !slices.ContainsFunc(calls, func(c kingdeesim.Call) bool {
+				return strings.HasSuffix(c.Route, "AuthService.LoginBySign.common.kdsvc") && strings.HasPrefix(c.Body, want)
+			}) {
+				t.Errorf("no login begins %s", want)
+			}
+			if !slices.ContainsFunc(calls, func(c kingdeesim.Call) bool {
+				return c.Route == "GET /K3Cloud/HTML5/Index.aspx" && strings.Contains(payloadOf(t, c.Query), `"loginthen":null`)
+			}) {
+				t.Error("no link to the page that was named, with its field")
+			}
+		})
+	}
+}
+
+func payloadOf(t *testing.T, query string) string {
+	t.Helper()
+	values, err := url.ParseQuery(query)
+	must(t, err)
+	text, err := base64.StdEncoding.DecodeString(values.Get("ud"))
+	must(t, err)
+	return string(text)
+}
+
+// TestEveryFormKeyHasAPlace: the configuration's names and the client's keys are
+// the same set, so that no key of a record is a constant.
+func TestEveryFormKeyHasAPlace(t *testing.T) {
+	var forms kingdee.FormsConfig
+	var users kingdee.UsersConfig
+	places := formPlaces(&forms)
+	maps.Copy(places, userPlaces(&users))
+	for _, name := range config.FormKeys() {
+		place := places[name]
+		if place == nil {
+			t.Errorf("%s has no place", name)
+			continue
+		}
+		if *place != "" {
+			t.Errorf("%s shares its place with %s", name, *place)
+		}
+		*place = name
+	}
+	for _, part := range []any{forms.Staff, forms.Department, forms.Position, forms.Post, forms.Stock, forms.Attachment} {
+		value := reflect.ValueOf(part)
+		for i := range value.NumField() {
+			if value.Field(i).String() == "" {
+				t.Errorf("%s.%s cannot be set", value.Type().Name(), value.Type().Field(i).Name)
+			}
+		}
+	}
+	_, set := kingdeeKeys(config.DataCentre{Forms: config.Forms{
+		Keys: []config.FormKey{{Of: "staff.mobile", Key: "F_KD_Mobile"}}, Bills: []config.BillForm{{Form: "X", Remark: "FNote"}},
+	}})
+	if set.Staff.Mobile != "F_KD_Mobile" || set.Bills["X"].Remark != "FNote" || slices.Contains(config.FormKeys(), "") {
+		t.Errorf("%+v", set)
+	}
+}

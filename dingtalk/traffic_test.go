@@ -360,6 +360,21 @@ func TestThrottledReadGoesAgain(t *testing.T) {
 	}
 }
 
+// TestThrottleIsConfigured (open question 20 of the reference): the first wait and
+// the number of tries.
+func TestThrottleIsConfigured(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(c *Config) {
+		c.Now, c.Limits.ThrottleWait, c.Limits.ThrottleTries = time.Now, time.Millisecond, 3
+	})
+	b.fake.on(pathUser, 200, `{"errcode":88,"sub_code":"90018"}`)
+	_, err := b.Profile(context.Background(), "a")
+	wants(t, err, identity.Throttled, identity.CodeDingTalkBusy)
+	if n := b.fake.count(pathUser); n != 3 {
+		t.Errorf("%d tries", n)
+	}
+}
+
 // TestMinuteLimitRestsToTheMinute (row 10, per-minute form).
 func TestMinuteLimitRestsToTheMinute(t *testing.T) {
 	b := newBench(t)

@@ -37,9 +37,16 @@ type doorRig struct {
 	replies atomic.Int64
 
 	saved chan struct{} // closed when DingTalk knows the address
+	from  string        // where callbacks come from, when not from here
 }
 
 func newDoorRig(t *testing.T) *doorRig {
+	t.Helper()
+	return newDoorRigWith(t, "")
+}
+
+// newDoorRigWith is newDoorRig with more about the callback.
+func newDoorRigWith(t *testing.T, more string) *doorRig {
 	t.Helper()
 	r := &doorRig{rig: newRig(t)}
 	redis := storetest.StartRedis(t)
@@ -56,7 +63,7 @@ func newDoorRig(t *testing.T) *doorRig {
 	cfg := r.load(r.withDirectory("",
 		"seal: {old_key_files: []}", "seal: {key_file: seal.key}",
 		"{driver: sqlite, path: data/kdgate.db}", "{driver: redis, url: 'redis://"+relay+"/0'}",
-		"agent_id: 1001,", "agent_id: 1001, events: callback, callback: {token_file: callback.token, aes_key_file: callback.key},")...)
+		"agent_id: 1001,", "agent_id: 1001, events: callback, callback: {token_file: callback.token, aes_key_file: callback.key"+more+"},")...)
 	ctx, cancel := context.WithCancel(context.Background())
 	var err error
 	r.server, err = NewServer(ctx, r.options(cfg))
@@ -64,6 +71,9 @@ func newDoorRig(t *testing.T) *doorRig {
 	t.Cleanup(func() { cancel(); must(t, r.server.Close()) })
 	r.front = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		q.Host = "localhost:8080"
+		if r.from != "" {
+			q.RemoteAddr = r.from
+		}
 		r.server.public.Handler.ServeHTTP(w, q)
 	}))
 	t.Cleanup(r.front.Close)
@@ -167,6 +177,31 @@ func TestAcknowledgedInTime(t *testing.T) {
 		if got := r.waiting(kind); got != want {
 			t.Errorf("%d items of %s, want %d", got, kind, want)
 		}
+	}
+}
+
+// TestCallbackSettings: an event from an address that is not named is refused as a
+// forgery is, and one that cannot be kept in time is left to DingTalk's next try
+// (reference 11, questions 7 and 9).
+func TestCallbackSettings(t *testing.T) {
+	stranger := newDoorRigWith(t, ", senders: [127.0.0.0/8]")
+	for _, d := range stranger.modified(1, "p") {
+		stranger.from = "203.0.113.9:4711"
+		forged, refused, _ := stranger.knock(delivery{"/callback/dingtalk/dingcorp1?signature=a&timestamp=1&nonce=b", []byte(`{"encrypt":"c"}`)})
+		status, answer, _ := stranger.knock(d)
+		if status != http.StatusForbidden || status != forged || !bytes.Equal(answer, refused) {
+			t.Errorf("%d %s, a forgery %d %s", status, answer, forged, refused)
+		}
+	}
+	short := newDoorRigWith(t, ", reply_within: 300ms")
+	list := short.modified(1, "p")
+	short.late.Store(int64(500 * time.Millisecond))
+	if status, _, _ := short.knock(list[0]); status != http.StatusServiceUnavailable {
+		t.Errorf("kept too late: %d", status)
+	}
+	short.late.Store(0)
+	if status, answer, _ := short.knock(list[0]); status != http.StatusOK || !bytes.Contains(answer, []byte("encrypt")) {
+		t.Errorf("the next try: %d %s", status, answer)
 	}
 }
 

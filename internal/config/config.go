@@ -199,7 +199,7 @@ type Callback struct {
 	Old        OldCallback     `mapstructure:"old" doc:"what was in force before, for a time after a change"`
 
 	MaxAge      time.Duration `mapstructure:"max_age" default:"5m" doc:"how far the signed time of an event may be from ours"`
-	ReplyWithin time.Duration `mapstructure:"reply_within" default:"1s" doc:"an event that cannot be kept by then is left to DingTalk's next try"`
+	ReplyWithin time.Duration `mapstructure:"reply_within" default:"1200ms" doc:"an event that cannot be kept by then is left to DingTalk's next try"`
 	Senders     []string      `mapstructure:"senders" doc:"addresses or networks that events may come from; empty: any, the signature proves them" example:"10.20.0.0/16"`
 }
 

@@ -43,6 +43,37 @@ func (j *Journal) Take(r audit.Record) error {
 	return nil
 }
 
+// RowActions are the acts whose records hold a row as it became.
+func RowActions() []audit.Action {
+	return []audit.Action{
+		audit.ActionMappingCreate, audit.ActionMappingChange, audit.ActionMappingSuspend, audit.ActionMappingResume, audit.ActionMappingUndo, ActionApprove,
+	}
+}
+
+// RecordedAt is a row as records, in whatever order, say it became in one of its
+// versions; false where none does. A change that was announced and did not happen
+// is none. Of two at one version, which parted at a failover, a suspension wins,
+// and else the later.
+func RecordedAt(records []audit.Record, k Key, version uint64) (then Entry, told bool) {
+	undone := map[Stamp]bool{}
+	for _, r := range records {
+		if e, whole := rowIn(r.After); whole && r.Outcome != audit.OK && e.Status != StatusSuspended {
+			undone[e.Changed] = true
+		}
+	}
+	for _, r := range records {
+		e, whole := rowIn(r.After)
+		if !whole || e.Key() != k || e.Version != version || undone[e.Changed] {
+			continue
+		}
+		suspends, suspended := e.Status == StatusSuspended, then.Status == StatusSuspended
+		if !told || suspends && !suspended || suspends == suspended && e.Changed.At.After(then.Changed.At) {
+			then, told = e, true
+		}
+	}
+	return then, told
+}
+
 // note keeps the row that went furthest: records of several replicas lie mixed.
 func (j *Journal) note(e Entry) {
 	if e.UserID == "" {

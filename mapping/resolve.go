@@ -52,21 +52,24 @@ func (t *Table) walk(ctx context.Context, w walk) (Chain, error) {
 	}
 	for try := range triesOnMove {
 		chain = newChain(w.key)
-		e, err := t.rowFor(ctx, w, try == 0)
-		if err != nil {
-			chain.unreachable(err)
-			return chain, err
-		}
-		if e != nil && e.holds() {
-			err = t.walkRow(ctx, w, e, &chain)
-		} else {
-			err = t.walkNew(ctx, w, &chain)
-		}
-		if !errors.Is(err, errMoved) {
+		err := t.walkOnce(ctx, w, &chain, try == 0)
+		if !errors.Is(err, errMoved) && (w.look || !t.mended(ctx, w.key, err)) {
 			return chain, err
 		}
 	}
 	return chain, storeError("resolve", fmt.Errorf("%w: %w", store.ErrUnavailable, errMoved))
+}
+
+func (t *Table) walkOnce(ctx context.Context, w walk, chain *Chain, first bool) error {
+	e, err := t.rowFor(ctx, w, first)
+	switch {
+	case err != nil:
+		chain.unreachable(err)
+		return err
+	case e != nil && e.holds():
+		return t.walkRow(ctx, w, e, chain)
+	}
+	return t.walkNew(ctx, w, chain)
 }
 
 // walkRow walks from a row.

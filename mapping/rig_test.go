@@ -23,6 +23,7 @@ type rig struct {
 	*mapping.Table
 	cfg     mapping.Config
 	store   *spyStore
+	sealed  *store.Sealed
 	log     *audit.Log
 	kingdee *directory
 	people  *profiles
@@ -53,9 +54,9 @@ func newRigOn(tb testing.TB, driver store.Driver, adjust ...func(*mapping.Config
 	tb.Helper()
 	r := &rig{TB: tb, kingdee: &directory{}, people: &profiles{}, clock: &clock{now: time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)}}
 	key := []byte("0123456789abcdef0123456789abcdef")
-	sealed, err := store.Seal(driver, store.SealConfig{Keys: [][]byte{key}})
+	sealed, err := store.Seal(driver, store.SealConfig{Keys: [][]byte{key}, Edition: mapping.Edition})
 	must(tb, err)
-	r.store = &spyStore{Store: sealed}
+	r.sealed, r.store = sealed, &spyStore{Store: sealed}
 	r.log, err = audit.Open(tb.Context(), audit.Config{Dir: filepath.Join(tb.TempDir(), "audit"), Replica: "test", Key: key})
 	must(tb, err)
 	tb.Cleanup(func() { must(tb, r.log.Close()) })

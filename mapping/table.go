@@ -51,6 +51,10 @@ type Config struct {
 	// Restored is when the store was last restored from a backup, zero for never;
 	// nil: never. What is known of a row since before that is asked anew (R64).
 	Restored func() time.Time
+
+	// Witness puts right what a failover put back; nil: nobody does, and such a row
+	// is an error until the process ends.
+	Witness Witness
 }
 
 // Table is the mapping table of one installation. It is safe for concurrent use

@@ -295,3 +295,55 @@ func (d *countingDriver) Apply(ctx context.Context, batch store.Batch) error {
 	d.asked++
 	return d.Driver.Apply(ctx, batch)
 }
+
+// rewound is an engine that answers with an older entry than it holds.
+type rewound struct {
+	store.Driver
+	back map[string]store.Entry
+}
+
+func (r *rewound) Get(ctx context.Context, key string) (store.Entry, error) {
+	if old, ok := r.back[key]; ok {
+		return old, nil
+	}
+	return r.Driver.Get(ctx, key)
+}
+
+// TestEditions: an error of an older value tells how far it and the newest one had
+// come, to whoever wrote that one and to whoever only read it (R14, T21).
+func TestEditions(t *testing.T) {
+	ctx := t.Context()
+	driver, err := sqlitestore.Open(ctx, sqlitestore.Config{Path: filepath.Join(t.TempDir(), "k.db")})
+	check(t, err)
+	t.Cleanup(func() { check(t, driver.Close()) })
+	engine := &rewound{Driver: driver, back: map[string]store.Entry{}}
+	count := func(key string, value []byte) uint64 {
+		if key == "other" {
+			return 0
+		}
+		return uint64(len(value))
+	}
+	writer, err := store.Seal(engine, store.SealConfig{Keys: [][]byte{make([]byte, store.MinSealKey)}, Edition: count})
+	check(t, err)
+	reader, err := store.Seal(engine, store.SealConfig{Keys: [][]byte{make([]byte, store.MinSealKey)}, Edition: count})
+	check(t, err)
+	for _, key := range []string{"row", "other"} {
+		check(t, writer.Commit(ctx, store.Put(key, []byte("1"))))
+		old, err := driver.Get(ctx, key)
+		check(t, err)
+		check(t, writer.Commit(ctx, store.Put(key, []byte("333"))))
+		_, err = reader.Get(ctx, key)
+		check(t, err)
+		engine.back[key] = old
+	}
+	for name, s := range map[string]*store.Sealed{"writer": writer, "reader": reader} {
+		_, err := s.Get(ctx, "row")
+		if found, seen := store.OutdatedEditions(err); !errors.Is(err, store.ErrOutdated) || found != 1 || seen != 3 {
+			t.Errorf("%s: found %d, seen %d: %v", name, found, seen, err)
+		}
+		_, err = s.Get(ctx, "other")
+		if found, seen := store.OutdatedEditions(err); !errors.Is(err, store.ErrOutdated) || found != 0 || seen != 0 {
+			t.Errorf("%s, not counted: found %d, seen %d: %v", name, found, seen, err)
+		}
+	}
+}

@@ -16,6 +16,7 @@ type floor struct {
 	version Version
 	raised  uint64 // clock when the version was first seen
 	gone    bool   // version is one above a deleted one, not one that was seen
+	edition uint64 // of the value that was seen, see SealConfig.Edition
 }
 
 func newFloors(limit int) *floors {
@@ -48,6 +49,25 @@ func (f *floors) see(key string, v Version, mark uint64) Version {
 	}
 	f.raise(key, known, floor{version: v})
 	return 0
+}
+
+// edition gives that of the newest value of key that was seen, zero when it has
+// none.
+func (f *floors) edition(key string) uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lookup(key).edition
+}
+
+// note adds the edition to what is known of version v, unless that is not the
+// newest any more.
+func (f *floors) note(key string, v Version, edition uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if known := f.lookup(key); known.version == v && known.edition != edition && !known.gone {
+		known.edition = edition
+		f.keep(key, known)
+	}
 }
 
 // afterDelete gives the least version key can have once expect, or whatever is

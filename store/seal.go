@@ -23,6 +23,11 @@ type SealConfig struct {
 	// Remember bounds the number of keys whose newest version is remembered;
 	// 65536 by default (about 10 MB).
 	Remember int
+	// Edition gives, for the keys whose room counts what it decides, the count of a
+	// value; zero for all others. An error of an outdated value tells both counts
+	// (OutdatedEditions): whoever has another witness can put right what a failover
+	// put back. nil: nobody counts.
+	Edition func(key string, value []byte) uint64
 }
 
 // applyTries bounds how often a commit is sealed again under higher versions.
@@ -37,6 +42,7 @@ type Sealed struct {
 	floors   *floors
 	now      func() time.Time
 	onTamper func(key string, err error)
+	edition  func(key string, value []byte) uint64
 }
 
 // Distruster is an optional side of a Driver. Distrust is called when a reply
@@ -57,6 +63,9 @@ func Seal(driver Driver, cfg SealConfig) (*Sealed, error) {
 	if cfg.OnTamper == nil {
 		cfg.OnTamper = func(string, error) {}
 	}
+	if cfg.Edition == nil {
+		cfg.Edition = func(string, []byte) uint64 { return 0 }
+	}
 	if cfg.Remember <= 0 {
 		cfg.Remember = 1 << 16
 	}
@@ -66,6 +75,7 @@ func Seal(driver Driver, cfg SealConfig) (*Sealed, error) {
 		floors:   newFloors(cfg.Remember),
 		now:      cfg.Now,
 		onTamper: cfg.OnTamper,
+		edition:  cfg.Edition,
 	}, nil
 }
 
@@ -150,7 +160,7 @@ func (s *Sealed) Commit(ctx context.Context, ops ...Op) error {
 		}
 		err = s.driver.Apply(ctx, batch)
 		if err == nil {
-			s.remember(batch)
+			s.remember(batch, ops)
 			return nil
 		}
 		if !errors.As(err, &stale) {
@@ -215,15 +225,25 @@ func (s *Sealed) sealPut(w *Write, base Version, now time.Time) {
 
 // remember raises the floors of what was written, and tells who asked to know.
 // A deleted key's next version exceeds the deleted one, so putting the deleted
-// value back is noticed too.
-func (s *Sealed) remember(batch Batch) {
-	for _, w := range batch.Writes {
+// value back is noticed too. plain are the same writes before they were sealed.
+func (s *Sealed) remember(batch Batch, plain []Op) {
+	for i, w := range batch.Writes {
 		if w.Kind != OpCheck {
 			s.floors.wrote(w.Key, w.Version, w.Kind == OpDelete)
+		}
+		if w.Kind == OpPut {
+			s.count(w.Key, w.Version, plain[i].Value)
 		}
 		if w.Told != nil {
 			*w.Told = w.Version
 		}
+	}
+}
+
+// count remembers the edition of a value that is as new as any.
+func (s *Sealed) count(key string, v Version, value []byte) {
+	if edition := s.edition(key, value); edition != 0 {
+		s.floors.note(key, v, edition)
 	}
 }
 
@@ -234,8 +254,12 @@ func (s *Sealed) open(raw Entry, mark uint64) (Entry, error) {
 		return Entry{}, s.tampered(raw.Key, err)
 	}
 	if known := s.floors.see(raw.Key, entry.Version, mark); known != 0 {
-		return Entry{}, s.tampered(raw.Key, &outdatedError{key: raw.Key, found: entry.Version, seen: known})
+		return Entry{}, s.tampered(raw.Key, &outdatedError{
+			key: raw.Key, found: entry.Version, seen: known,
+			foundEdition: s.edition(raw.Key, entry.Value), seenEdition: s.floors.edition(raw.Key),
+		})
 	}
+	s.count(raw.Key, entry.Version, entry.Value)
 	return entry, nil
 }
 

@@ -58,10 +58,20 @@ func OutdatedKey(err error) (key string, ok bool) {
 	return "", false
 }
 
+// OutdatedEditions gives the edition of the value that was found and that of the
+// newest one seen (SealConfig.Edition), where err is ErrOutdated; zero: unknown.
+func OutdatedEditions(err error) (found, seen uint64) {
+	if outdated, is := errors.AsType[*outdatedError](err); is {
+		return outdated.foundEdition, outdated.seenEdition
+	}
+	return 0, 0
+}
+
 // outdatedError is ErrOutdated with the key.
 type outdatedError struct {
-	key         string
-	found, seen Version
+	key                       string
+	found, seen               Version
+	foundEdition, seenEdition uint64
 }
 
 func (e *outdatedError) Error() string {

@@ -106,7 +106,7 @@ func (s *Sealed) applySealed(ctx context.Context, batch Batch, plain []Op) error
 	for range applyTries {
 		err := s.driver.Apply(ctx, batch)
 		if err == nil {
-			s.remember(batch)
+			s.remember(batch, plain)
 			return nil
 		}
 		if !errors.As(err, &stale) {
@@ -133,6 +133,12 @@ func (s *Sealed) applySealed(ctx context.Context, batch Batch, plain []Op) error
 // was seen: an entry that a failover put back, and that answers ErrOutdated
 // since, can be read and changed again. What it says is the caller's concern.
 func (s *Sealed) Renew(ctx context.Context, key string) error {
+	return s.Mend(ctx, key, func(value []byte) ([]byte, error) { return value, nil })
+}
+
+// Mend is Renew that changes the value by edit. ErrConflict: somebody else has
+// written it meanwhile.
+func (s *Sealed) Mend(ctx context.Context, key string, edit func(value []byte) ([]byte, error)) error {
 	raw, err := s.GetSealed(ctx, key)
 	if err != nil {
 		return err
@@ -141,7 +147,12 @@ func (s *Sealed) Renew(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	batch := Batch{Now: s.now(), Writes: []Write{{Op: Replace(key, entry.Value, raw.Version)}}}
+	value, err := edit(entry.Value)
+	if err != nil {
+		return err
+	}
+	plain := []Op{Replace(key, value, raw.Version)}
+	batch := Batch{Now: s.now(), Writes: []Write{{Op: plain[0]}}}
 	w := &batch.Writes[0]
 	base := max(raw.Version, s.floors.of(key))
 	if base >= maxVersion {
@@ -154,7 +165,7 @@ func (s *Sealed) Renew(ctx context.Context, key string) error {
 	if err := s.driver.Apply(ctx, batch); err != nil {
 		return s.report(key, err)
 	}
-	s.remember(batch)
+	s.remember(batch, plain)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,6 +75,7 @@ type Core struct {
 	egress   *dingtalk.Egress      // outlives a reload: a ban does too
 	rooms    atomic.Pointer[rooms] // vendors and table, as configured now
 	secret   identity.Secret       // of the gateway's derivations
+	rowsBack atomic.Bool           // rows were met that are older than they were
 	closers  []func() error        // in the order of opening
 }
 
@@ -145,7 +147,7 @@ func (c *Core) openStore(ctx context.Context, keys [][]byte) error {
 		}
 		sealing = append(sealing, []byte(secret.Reveal()))
 	}
-	c.sealing = store.SealConfig{Keys: sealing, Now: c.options.Now, OnTamper: c.tampered}
+	c.sealing = store.SealConfig{Keys: sealing, Now: c.options.Now, OnTamper: c.tampered, Edition: mapping.Edition}
 	sealed, err := store.Seal(driver, c.sealing)
 	if err != nil {
 		return fmt.Errorf("seal: %w", err)
@@ -159,6 +161,9 @@ func (c *Core) openStore(ctx context.Context, keys [][]byte) error {
 }
 
 func (c *Core) tampered(key string, err error) {
+	if errors.Is(err, store.ErrOutdated) && strings.HasPrefix(key, mapping.RowPrefix) {
+		c.rowsBack.Store(true)
+	}
 	c.metrics.StoreTampered()
 	c.options.Logger.Error("a stored value is not what was written; look who else writes to the store", "key", key, "error", err)
 }
@@ -209,6 +214,7 @@ func (c *Core) furnish(cfg *config.Config, old *rooms) (*rooms, error) {
 		// The table takes zero for its default; to us it means: ask every time.
 		VerifyMaxAge: max(cfg.Mapping.VerifyMaxAge, 1),
 		AllowCached:  cfg.Mapping.AllowCached, Now: c.options.Now, Restored: c.bound.Restored,
+		Witness: witness{c},
 	})
 	if err != nil {
 		return nil, err

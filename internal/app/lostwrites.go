@@ -26,6 +26,9 @@ func (s *Server) recoverLost(ctx context.Context) {
 		if err := s.recoverSuspensions(ctx); err != nil && ctx.Err() == nil {
 			s.options.Logger.Warn("suspensions could not be compared with the audit log; tried again", "error", err)
 		}
+		if err := s.mendRows(ctx); err != nil && ctx.Err() == nil {
+			s.options.Logger.Warn("a row that the store put back could not be mended; tried again when it is asked for", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -57,6 +60,50 @@ func (c *Core) recoverSuspensions(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// mendRows puts right all rows that a failover put back, once one was met. Who
+// clicks does not wait for it.
+func (c *Core) mendRows(ctx context.Context) error {
+	if !c.rowsBack.Load() {
+		return nil
+	}
+	mended, err := c.Table().Mend(ctx)
+	c.rowsBack.Store(false) // also what the pass itself met: what is left is met again by whoever asks
+	if mended > 0 {
+		c.options.Logger.Warn("the store put rows back to older versions, as a failover does; they are mended", "rows", mended)
+	}
+	return err
+}
+
+// witness is the audit log, and the store below its own doubts, for rows that a
+// failover put back (R14).
+type witness struct{ *Core }
+
+// mostTold bounds the records of one person and act that are looked at.
+const mostTold = 100
+
+// At implements mapping.Witness.
+func (w witness) At(ctx context.Context, k mapping.Key, version uint64) (mapping.Entry, bool, error) {
+	var records []audit.Record
+	for _, action := range mapping.RowActions() {
+		some, err := w.log.Search(ctx, audit.Query{Person: audit.Person(k.Subject()), Action: action, Limit: mostTold})
+		if err != nil {
+			return mapping.Entry{}, false, err
+		}
+		records = append(records, some...)
+	}
+	then, told := mapping.RecordedAt(records, k, version)
+	return then, told, nil
+}
+
+// Renew implements mapping.Witness.
+func (w witness) Renew(ctx context.Context, key string, edit func([]byte) ([]byte, error)) error {
+	err := w.sealed.Mend(ctx, key, edit)
+	if err == nil {
+		w.options.Logger.Warn("what the store put back to an older version is put right", "key", key)
+	}
+	return err
 }
 
 // reapply brings a row to what the log says. Entries that the store put back

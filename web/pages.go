@@ -64,7 +64,7 @@ func (p *Pages) list() error {
 	}
 	for _, file := range append(files, framed...) {
 		name := strings.TrimSuffix(strings.TrimPrefix(file, "templates/"), ".html")
-		if path.Base(name) != "layout" {
+		if base := path.Base(name); base != "layout" && base != "shared" {
 			p.templates[name] = sync.OnceValues(func() (*template.Template, error) { return p.parse(name, file) })
 		}
 	}
@@ -74,7 +74,7 @@ func (p *Pages) list() error {
 func (p *Pages) parse(name, file string) (*template.Template, error) {
 	t, err := template.New("layout.html").Option("missingkey=error").
 		Funcs(functions(p.assets)).
-		ParseFS(embedded, path.Dir(file)+"/layout.html", file)
+		ParseFS(embedded, path.Dir(file)+"/layout.html", "templates/shared.html", file)
 	if err != nil {
 		return nil, fmt.Errorf("web: template %s: %w", name, err)
 	}

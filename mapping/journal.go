@@ -148,19 +148,25 @@ func (t *Table) Reapply(ctx context.Context, by Actor, then Entry) (changed bool
 
 func (t *Table) reapply(ctx context.Context, by Actor, then Entry) (changed bool, err error) {
 	_, err = t.write(ctx, func(x *tx) (*Entry, error) {
-		changed = false
-		before, err := row(ctx, x, then.Key())
-		if err != nil || has(before, then) {
-			return &Entry{}, err
-		}
-		after := t.restated(by, before, then)
-		if sameState(before, after) {
-			return before, nil
-		}
-		changed = true
-		return stage(ctx, x, act{by: by}, before, after)
+		var err error
+		changed, err = t.restate(ctx, x, by, then)
+		return &Entry{}, err
 	})
 	return changed && err == nil, err
+}
+
+// restate stages what brings a row to then, and reports whether that is anything.
+func (t *Table) restate(ctx context.Context, x *tx, by Actor, then Entry) (changed bool, err error) {
+	before, err := row(ctx, x, then.Key())
+	if err != nil || has(before, then) {
+		return false, err
+	}
+	after := t.restated(by, before, then)
+	if sameState(before, after) {
+		return false, nil
+	}
+	_, err = stage(ctx, x, act{by: by}, before, after)
+	return true, err
 }
 
 // has reports whether a row has gone through the change that then is the end of.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/url"
-	"slices"
 	"strings"
 
 	"kdgate/audit"
@@ -17,9 +16,8 @@ type Witness interface {
 	// At is the row as the audit log says it became in one of its versions; false:
 	// the log does not tell.
 	At(ctx context.Context, k Key, version uint64) (Entry, bool, error)
-	// Renew makes what the store holds under key readable again, changed by edit.
-	// store.ErrConflict: it was written meanwhile.
-	Renew(ctx context.Context, key string, edit func(value []byte) ([]byte, error)) error
+	// AsFound is the store without its doubts (store.Sealed.AsFound).
+	AsFound() store.Store
 }
 
 // Edition is the version of a row, by which the store tells how far one that was
@@ -37,11 +35,8 @@ func Edition(key string, value []byte) uint64 {
 	return row.Version
 }
 
-// mostRenewed bounds the keys that are renewed for one row.
-const mostRenewed = 32
-
 // mended puts right what cause says is older than it was, and reports whether it
-// did: the row k, or the guard, which comes and goes with a whole import. That an
+// is: the row k, or the guard, which comes and goes with a whole import. That an
 // older row is an error stays (T21); it ends only where something else than the
 // store tells what the row was:
 //
@@ -49,84 +44,68 @@ const mostRenewed = 32
 //	the audit log tells the version that was seen last        the row is made what the log says, and Kingdee asked anew
 //	neither (the log of another replica is still on its way)  it stays an error
 //
-// At no moment does the row say again what it said before.
+// It is one Commit, so that at no moment the row says again what it said before.
 func (t *Table) mended(ctx context.Context, k Key, cause error) bool {
 	key, outdated := store.OutdatedKey(cause)
+	found, seen := store.OutdatedEditions(cause)
 	switch {
 	case !outdated || t.cfg.Witness == nil:
 		return false
 	case key == guardKey:
-		return done(t.cfg.Witness.Renew(ctx, key, asItIs))
-	case key != rowKey(k):
-		return false // of the row whose change it was: that one brings it along
-	}
-	found, seen := store.OutdatedEditions(cause)
-	if found == seen && seen != 0 {
-		return done(t.cfg.Witness.Renew(ctx, key, withoutCheck))
-	}
-	if found == 0 || found > seen {
+		return t.redecided(ctx, key, func(x *tx) error { return again(ctx, x, key) })
+	case key != rowKey(k) || found == 0 || found > seen: // another row's change: that one brings it along
 		return false
+	case found == seen:
+		return t.redecided(ctx, key, func(x *tx) error { return unchecked(ctx, x, k) })
 	}
 	then, told, err := t.cfg.Witness.At(ctx, k, seen)
-	if err != nil || !told {
-		return false
-	}
-	return done(t.cfg.Witness.Renew(ctx, key, outOfForce)) && t.brought(ctx, then) == nil
+	return err == nil && told && t.redecided(ctx, key, func(x *tx) error { return t.bring(ctx, x, then) })
 }
 
-// done reports whether a renewal was made, by us or by somebody else.
-func done(err error) bool { return err == nil || errors.Is(err, store.ErrConflict) }
-
-func asItIs(value []byte) ([]byte, error) { return value, nil }
-
-// withoutCheck is a row about which Kingdee is asked anew.
-func withoutCheck(value []byte) ([]byte, error) {
-	var e Entry
-	if err := decode(value, &e); err != nil {
-		return nil, err
-	}
-	e.Check = Check{}
-	return encode(e)
-}
-
-// outOfForce is a row that opens no door until it is brought to where it was.
-func outOfForce(value []byte) ([]byte, error) {
-	var e Entry
-	if err := decode(value, &e); err != nil {
-		return nil, err
-	}
-	if e.holds() {
-		e.Status, e.Reason = StatusSuspended, reasonJournal
-	}
-	e.Check = Check{}
-	return encode(e)
-}
-
-// brought brings a row to what the log says, with the index keys that the same
-// change had touched.
-func (t *Table) brought(ctx context.Context, then Entry) error {
-	var err error
-	for range mostRenewed {
-		_, err = t.Reapply(ctx, Actor{Name: audit.System}, then)
-		key, outdated := store.OutdatedKey(err)
-		if !outdated || !t.belongs(ctx, key, then) {
+// redecided decides on the store as it is found, unless key is as new as it was
+// by now.
+func (t *Table) redecided(ctx context.Context, key string, decision func(x *tx) error) bool {
+	return t.decideOn(ctx, t.cfg.Witness.AsFound(), func(x *tx) error {
+		if _, err := t.cfg.Store.Get(ctx, key); !errors.Is(err, store.ErrOutdated) {
 			return err
 		}
-		if renewErr := t.cfg.Witness.Renew(ctx, key, asItIs); !done(renewErr) {
-			return renewErr
-		}
+		return decision(x)
+	}) == nil
+}
+
+// again stages a value as it is found.
+func again(ctx context.Context, x *tx, key string) error {
+	c, err := x.cell(ctx, key)
+	if err == nil && c.found {
+		x.write(c, c.value)
 	}
 	return err
 }
 
-// belongs reports whether a change from the row that is there to then touches a
-// key.
-func (t *Table) belongs(ctx context.Context, key string, then Entry) bool {
-	rows := []*Entry{&then}
-	if now, err := row(ctx, newTx(t.cfg.Store), then.Key()); err == nil && now != nil {
-		rows = append(rows, now)
+// unchecked stages a row as it is found, about which Kingdee is asked anew.
+func unchecked(ctx context.Context, x *tx, k Key) error {
+	e, err := row(ctx, x, k)
+	if err != nil || e == nil {
+		return err
 	}
-	return slices.Contains(around(rows...), key)
+	e.Check = Check{}
+	return x.save(ctx, rowKey(k), e)
+}
+
+// bring stages a row as the log says it was. Where another row has its account by
+// now, it opens no door until an administrator decides, as after a restore.
+func (t *Table) bring(ctx context.Context, x *tx, then Entry) error {
+	by, mark := Actor{Name: audit.System}, x.mark()
+	changed, err := t.restate(ctx, x, by, then)
+	if RefusalOf(err) != nil {
+		x.rollback(mark)
+		then.Status, then.Reason = StatusSuspended, reasonJournal
+		changed, err = t.restate(ctx, x, by, then)
+	}
+	if err == nil && !changed {
+		return unchecked(ctx, x, then.Key())
+	}
+	return err
 }
 
 // Mend puts right every row that a failover put back, as far as that can be, and

@@ -33,9 +33,7 @@ func (w *logWitness) At(ctx context.Context, k mapping.Key, version uint64) (map
 	return then, told, nil
 }
 
-func (w *logWitness) Renew(ctx context.Context, key string, edit func([]byte) ([]byte, error)) error {
-	return w.sealed.Mend(ctx, key, edit)
-}
+func (w *logWitness) AsFound() store.Store { return w.sealed.AsFound() }
 
 // failing is a rig over a Redis that forgets, as the replica that a failover
 // promotes does.

@@ -230,9 +230,14 @@ const triesOnConflict = 8
 // the table moved meanwhile, it is taken anew on what is there now; a record
 // whose act did not follow is itself followed by a record that says so.
 func (t *Table) decide(ctx context.Context, decision func(x *tx) error) error {
+	return t.decideOn(ctx, t.cfg.Store, decision)
+}
+
+// decideOn is decide on what another view of the store shows.
+func (t *Table) decideOn(ctx context.Context, s store.Store, decision func(x *tx) error) error {
 	var err error
 	for range triesOnConflict {
-		x := newTx(t.cfg.Store)
+		x := newTx(s)
 		if err = decision(x); err != nil {
 			return err
 		}
@@ -242,7 +247,7 @@ func (t *Table) decide(ctx context.Context, decision func(x *tx) error) error {
 		if err = t.record(ctx, x.events); err != nil {
 			return err
 		}
-		if err = t.cfg.Store.Commit(ctx, x.ops()...); err == nil {
+		if err = s.Commit(ctx, x.ops()...); err == nil {
 			return nil
 		}
 		t.recordFailed(ctx, x.events, err)

@@ -147,14 +147,17 @@ func (s *Sealed) scanned(raw Entry, prefix, after string, mark uint64) (Entry, e
 // Commit implements Store. Each put gets a version above everything known of its
 // key; if the engine knows a higher one, the whole commit is sealed again above
 // that: where another replica's clock is ahead, every key would ask for it in turn.
-func (s *Sealed) Commit(ctx context.Context, ops ...Op) error {
+func (s *Sealed) Commit(ctx context.Context, ops ...Op) error { return s.commit(ctx, ops, true) }
+
+// commit is Commit; doubting: an expectation below what was seen fails unasked.
+func (s *Sealed) commit(ctx context.Context, ops []Op, doubting bool) error {
 	if err := checkOps(ops); err != nil {
 		return err
 	}
 	var above Version
 	var stale *StaleError
 	for range applyTries {
-		batch, err := s.seal(ops, above)
+		batch, err := s.seal(ops, above, doubting)
 		if err != nil {
 			return err
 		}
@@ -188,11 +191,11 @@ func (s *Sealed) Watch(ctx context.Context, prefix string) (<-chan Event, error)
 }
 
 // seal turns ops into a batch as of now.
-func (s *Sealed) seal(ops []Op, above Version) (Batch, error) {
+func (s *Sealed) seal(ops []Op, above Version, doubting bool) (Batch, error) {
 	batch := Batch{Now: s.now(), Writes: make([]Write, len(ops))}
 	for i, op := range ops {
 		known := s.floors.of(op.Key)
-		if op.Expect != 0 && op.Expect < known {
+		if doubting && op.Expect != 0 && op.Expect < known {
 			// A newer version has been here, so this one is either history or
 			// has been put back by someone: both ways the expectation fails.
 			return Batch{}, fmt.Errorf("%w: %q was seen at version %d, after %d", ErrConflict, op.Key, known, op.Expect)

@@ -133,12 +133,6 @@ func (s *Sealed) applySealed(ctx context.Context, batch Batch, plain []Op) error
 // was seen: an entry that a failover put back, and that answers ErrOutdated
 // since, can be read and changed again. What it says is the caller's concern.
 func (s *Sealed) Renew(ctx context.Context, key string) error {
-	return s.Mend(ctx, key, func(value []byte) ([]byte, error) { return value, nil })
-}
-
-// Mend is Renew that changes the value by edit. ErrConflict: somebody else has
-// written it meanwhile.
-func (s *Sealed) Mend(ctx context.Context, key string, edit func(value []byte) ([]byte, error)) error {
 	raw, err := s.GetSealed(ctx, key)
 	if err != nil {
 		return err
@@ -147,11 +141,7 @@ func (s *Sealed) Mend(ctx context.Context, key string, edit func(value []byte) (
 	if err != nil {
 		return err
 	}
-	value, err := edit(entry.Value)
-	if err != nil {
-		return err
-	}
-	plain := []Op{Replace(key, value, raw.Version)}
+	plain := []Op{Replace(key, entry.Value, raw.Version)}
 	batch := Batch{Now: s.now(), Writes: []Write{{Op: plain[0]}}}
 	w := &batch.Writes[0]
 	base := max(raw.Version, s.floors.of(key))
@@ -168,6 +158,26 @@ func (s *Sealed) Mend(ctx context.Context, key string, edit func(value []byte) (
 	s.remember(batch, plain)
 	return nil
 }
+
+// AsFound is the store as the engine has it: its Get answers what is there although
+// a newer version was seen, and its Commit expects versions of the engine alone,
+// and writes above all that was seen. It is for whoever knows from elsewhere what
+// an entry that was put back has to be, and decides anew on it in one Commit.
+func (s *Sealed) AsFound() Store { return asFound{s} }
+
+type asFound struct{ *Sealed }
+
+// Get implements Store.
+func (a asFound) Get(ctx context.Context, key string) (Entry, error) {
+	raw, err := a.GetSealed(ctx, key)
+	if err != nil {
+		return Entry{}, err
+	}
+	return a.Unseal(raw)
+}
+
+// Commit implements Store.
+func (a asFound) Commit(ctx context.Context, ops ...Op) error { return a.commit(ctx, ops, false) }
 
 // Forget drops what was remembered of versions. It is for the one event that
 // rightly takes a whole store back in time: a restore.

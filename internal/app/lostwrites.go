@@ -97,14 +97,8 @@ func (w witness) At(ctx context.Context, k mapping.Key, version uint64) (mapping
 	return then, told, nil
 }
 
-// Renew implements mapping.Witness.
-func (w witness) Renew(ctx context.Context, key string, edit func([]byte) ([]byte, error)) error {
-	err := w.sealed.Mend(ctx, key, edit)
-	if err == nil {
-		w.options.Logger.Warn("what the store put back to an older version is put right", "key", key)
-	}
-	return err
-}
+// AsFound implements mapping.Witness.
+func (w witness) AsFound() store.Store { return w.sealed.AsFound() }
 
 // reapply brings a row to what the log says. Entries that the store put back
 // are renewed on the way: they would be refused here for as long as this

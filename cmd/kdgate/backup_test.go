@@ -347,6 +347,30 @@ func TestLostSuspension(t *testing.T) {
 	}
 }
 
+// TestRowPutBack proves R6 and R14 at the door: who was bound to their row in the
+// moment that a failover forgot clicks again and is in, bound as before, and the
+// list of rows can be read.
+func TestRowPutBack(t *testing.T) {
+	t.Parallel()
+	redis := storetest.StartRedis(t)
+	h := onRedis(t, redis, "")
+	h.edit(", password_file: redis.secret", "")
+	must(t, os.Remove(h.path("redis.secret")))
+	h.run("mapping", "import", h.put("rows.csv", threeRows)).want(t, 0)
+	g := h.start()
+	redis.Do("SAVE") // all that the new master will know
+	g.wantSignIn("lisi", "李四（财务）")
+	g.wantSignIn("zhangsan", "zhangsan")
+	redis.Kill()
+	redis.Start()
+	g.wantSignIn("lisi", "李四（财务）")
+	g.logged("they are mended", "rows") // the row of who did not click
+	h.run("mapping", "list").want(t, 0, "zhangsan")
+	h.run("mapping", "get", "lisi", "--json").want(t, 0, `"unionid"`)
+	g.stop()
+	h.run("audit", "verify").want(t, 0, "No fault found")
+}
+
 // TestMigrateIsKilled proves F95 and R68 by kill -9 at many moments: whatever is
 // half done is nobody's store, and the next run ends it.
 func TestMigrateIsKilled(t *testing.T) {

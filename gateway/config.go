@@ -33,6 +33,7 @@ type Config struct {
 	Foreseer Foreseer // nil: nobody is told who comes
 	Access   Access   // nil: nobody can ask for access
 	Consents Consents // nil: nobody is asked for consent
+	Own      Own      // nil: people do not see their own sessions
 	Recorder Recorder
 	Observer Observer     // nil: nothing is counted
 	Logger   *slog.Logger // nil: slog.Default

@@ -97,6 +97,8 @@ func (g *Gateway) mount() {
 		"POST " + accessPath:                   g.askAccess,
 		"GET " + consentPath:                   g.consent,
 		"POST " + consentPath:                  g.sayConsent,
+		"GET " + ownPath:                       g.own,
+		"POST " + ownEndPath:                   g.endOwn,
 		"POST /signout":                        g.signOut,
 		"GET /signed-out":                      g.signedOut,
 		"POST /handover":                       g.handoverIssue,

@@ -23,6 +23,7 @@ type homeView struct {
 	Until        string // the session's absolute end, UTC+8
 	Desktop      bool   // DingTalk on a computer: offer the system browser
 	Consent      bool   // people are asked for their consent
+	Own          bool   // people see their own sessions
 	Centres      []centreView
 	Chosen       string
 }
@@ -32,7 +33,7 @@ func (g *Gateway) home(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && identity.KindOf(err) != identity.Unauthenticated {
 		return &failure{err: err, retry: homePath}
 	}
-	view := homeView{SignedIn: err == nil, Desktop: isDesktopClient(r), Consent: g.cfg.Consents != nil}
+	view := homeView{SignedIn: err == nil, Desktop: isDesktopClient(r), Consent: g.cfg.Consents != nil, Own: g.cfg.Own != nil}
 	if view.SignedIn {
 		view.Name, view.UserID = who.Name, who.Subject.UserID
 		view.Until = who.ExpiresAt.In(beijing).Format("2006-01-02 15:04 UTC-07:00")

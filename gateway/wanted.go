@@ -81,10 +81,10 @@ func (w wanted) address() string {
 
 // ownPlace reports whether path is one that a sign-in may lead to.
 func ownPlace(path string) bool {
-	if path == homePath || path == consentPath || IsProxied(path) {
-		return path == homePath || path == consentPath || len(path) <= 512 && cleanTarget(path) && !strings.Contains(path, "?")
+	if path == homePath || path == consentPath || path == ownPath {
+		return true
 	}
-	below := isConsole(path) || strings.HasPrefix(path, launchPath) && len(path) > len(launchPath)
+	below := IsProxied(path) || isConsole(path) || strings.HasPrefix(path, launchPath) && len(path) > len(launchPath)
 	return below && len(path) <= 512 && cleanTarget(path) && !strings.Contains(path, "?")
 }
 

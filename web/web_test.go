@@ -293,10 +293,18 @@ func samples() map[string]any {
 		}
 	}
 	return map[string]any{
-		"signin":           signin(identity.CodeAuthCodeRefused, true),
-		"error":            map[string]any{"Code": identity.CodeNoLoginUser, "RequestID": "r", "Time": "t", "Person": "zhang1", "Name": "", "Retry": "/launch/live", "Chain": true, "SignOut": true, "Wish": nil},
-		"consent":          with(map[string]any{"State": "withdrawn", "Given": false, "When": "t", "Version": "1", "Text": "x", "Digest": "d", "Kinds": []string{"mobile", "email"}}),
-		"home":             with(map[string]any{"Consent": true, "SignedIn": true, "Until": "t", "Desktop": true, "Chosen": "live", "Centres": []centre{{"live", "正式"}, {"test", "测试"}}}),
+		"signin":  signin(identity.CodeAuthCodeRefused, true),
+		"error":   map[string]any{"Code": identity.CodeNoLoginUser, "RequestID": "r", "Time": "t", "Person": "zhang1", "Name": "", "Retry": "/launch/live", "Chain": true, "SignOut": true, "Wish": nil},
+		"consent": with(map[string]any{"State": "withdrawn", "Given": false, "When": "t", "Version": "1", "Text": "x", "Digest": "d", "Kinds": []string{"mobile", "email"}}),
+		"own": with(map[string]any{
+			"Sessions": []map[string]any{
+				{"Device": "dingtalk-phone", "Here": true, "Door": "in-client", "Source": "192.0.2.1", "Started": "t", "Seen": "t", "Handle": "h"},
+				{"Device": "browser", "Here": false, "Door": "browser", "Source": "192.0.2.2", "Started": "t", "Seen": "t", "Handle": "i"},
+			},
+			"SignIns": []map[string]any{{"Action": "mint", "Outcome": "refused", "Reason": "KD-203", "Time": "t", "Door": "browser", "Centre": "正式", "Source": "192.0.2.2"}},
+			"Others":  true,
+		}),
+		"home":             with(map[string]any{"Own": true, "Consent": true, "SignedIn": true, "Until": "t", "Desktop": true, "Chosen": "live", "Centres": []centre{{"live", "正式"}, {"test", "测试"}}}),
 		"choose":           with(map[string]any{"Form": "f", "ID": "1", "Centres": []centre{{"live", "正式"}, {"test", "测试"}}}),
 		"signed-out":       map[string]any{"Kingdee": "open"},
 		"handover":         person,
@@ -524,7 +532,7 @@ func TestNamesStayStraight(t *testing.T) {
 	const name = "\u202e\u2067\u200fnimda\u2069\u202c אב"
 	var out strings.Builder
 	err := p.Render(&out, View{Words: p.Catalogue().In("en"), Page: "home", Data: map[string]any{
-		"Consent": false, "SignedIn": true, "Name": name, "UserID": name, "Until": "", "Centres": []any{}, "Chosen": "", "Desktop": false,
+		"Own": true, "Consent": false, "SignedIn": true, "Name": name, "UserID": name, "Until": "", "Centres": []any{}, "Chosen": "", "Desktop": false,
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -229,6 +229,17 @@ func TestChromiumHome(t *testing.T) {
 		}
 		shot(t, ctx, name)
 	}
+	for name, size := range map[string][2]int64{"own-phone": {390, 844}, "own": {1280, 800}} { // F9, F14
+		do(t, ctx, chromedp.EmulateViewport(size[0], size[1]), chromedp.Navigate(tr.gateway+"/"), chromedp.Click("#own"), chromedp.WaitVisible("#sign-ins"))
+		if wide := read(t, ctx, chromedp.Evaluate[bool]("document.documentElement.scrollWidth > window.innerWidth")); wide {
+			t.Errorf("%s scrolls sideways", name)
+		}
+		if lines := read(t, ctx, chromedp.Evaluate[int](`document.querySelectorAll('#sessions li[data-here="true"]').length`)); lines != 1 {
+			t.Errorf("%s: %d sessions are of this browser", name, lines)
+		}
+		shot(t, ctx, name)
+	}
+	do(t, ctx, chromedp.Navigate(tr.gateway+"/"), chromedp.WaitVisible("#signout"))
 	do(t, ctx, chromedp.Click("#signout"), chromedp.WaitVisible(".page-signed-out h1"))
 	shot(t, ctx, "signed-out")
 }

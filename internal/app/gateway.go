@@ -40,6 +40,7 @@ func (s *Server) newGateway(r *rooms) (fronts, error) {
 	settings := gateway.Config{
 		PublicURL: public, Corps: gatewayCorps(cfg, r), DataCentres: centres, Forms: gatewayForms(cfg),
 		TrustedProxies: proxies, Store: s.store, Sessions: s.sessions, Handles: s.sessions, Resolver: r.table, Foreseer: r.table, Access: accessDoor{s.book}, Consents: s.consentDoor(r),
+		Own:      ownDoor{s.sessions, s.log},
 		Recorder: recorder{s.log, s.metrics}, Observer: s.metrics, Logger: s.options.Logger, Pages: s.pages,
 		Secret: s.secret, Limits: gatewayLimits(cfg.Limits), ForwardAuth: cfg.ForwardAuth.Origins,
 		Asserter: asserter{issuer: issuer, audience: cfg.PublicURL + forwardAudience, now: s.options.Now}, Now: s.options.Now,

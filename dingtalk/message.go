@@ -1,6 +1,7 @@
 package dingtalk
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,7 +19,7 @@ import (
 const (
 	MaxMessageUsers       = 100  // userids of one call; also the most that a result can tell of
 	MaxMessageDepartments = 20   // departments of one call
-	MaxMessageBytes       = 2000 // of the encoded message; sources say 2,048
+	MaxMessageBytes       = 2000 // of the encoded message unless Message.Most says otherwise; sources say 2,048 and 5,000
 	MaxCardTitle          = 20   // characters
 	maxSingleURL          = 500  // bytes
 	maxButtonURL          = 700  // bytes
@@ -49,6 +50,7 @@ type Message struct {
 	Title       string   // empty: a plain text
 	Text        string
 	Buttons     []Button
+	Most        int // bytes of the encoded message, default MaxMessageBytes (open question 26)
 }
 
 // Chunks splits m into messages of at most so many recipients as one call takes.
@@ -78,8 +80,8 @@ func (m Message) Encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: it cannot be encoded", ErrMessage)
 	}
-	if len(encoded) > MaxMessageBytes {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrMessage, len(encoded), MaxMessageBytes)
+	if most := cmp.Or(m.Most, MaxMessageBytes); len(encoded) > most {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrMessage, len(encoded), most)
 	}
 	return encoded, nil
 }

@@ -109,6 +109,9 @@ func (p *program) printCheckup(words web.Words, result checkup.Result) error {
 			fmt.Fprintf(p.stdout, "\n%s %s: %s\n  → %s\n", item.Peer, words.Word("checkup-item", item.Check), what, fix)
 		}
 	}
+	if confirmed := result.Confirmed(); len(result.Facts) > 0 {
+		fmt.Fprintln(p.stdout, "\n"+words.T("checkup.weighed", "confirmed", fmt.Sprint(confirmed), "assumed", fmt.Sprint(len(result.Facts)-confirmed)))
+	}
 	_, err := fmt.Fprintln(p.stdout, "\n"+words.T("checkup.counts", "ok", fmt.Sprint(result.Count(checkup.OK)), "warning", fmt.Sprint(result.Count(checkup.Warning)),
 		"fault", fmt.Sprint(result.Count(checkup.Fault)), "unknown", fmt.Sprint(result.Count(checkup.Unknown))))
 	return err

@@ -42,6 +42,7 @@ func (c *Core) selfCheck(ctx context.Context, p *schedule.Progress) error {
 func (c *Core) doctor() *checkup.Doctor {
 	r := c.rooms.Load()
 	made := c.newDoctor(vendorPeers(r.config, r.vendors, c))
+	made.Facts = vendorFacts(r.config)
 	made.Peers = append(made.Peers, c.storePeer(r), c.auditPeer(r.config), c.hostPeer(r.config))
 	return made
 }
@@ -54,6 +55,9 @@ func (c *Core) peerNames() []string {
 	}
 	return names
 }
+
+// facts are the settings in force that stand for open questions.
+func (c *Core) facts() []checkup.Fact { return vendorFacts(c.rooms.Load().config) }
 
 func (c *Core) newDoctor(peers []checkup.Peer) *checkup.Doctor {
 	return &checkup.Doctor{Peers: peers, Replica: c.options.Replica, Version: c.options.Version, Now: c.options.Now}

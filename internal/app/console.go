@@ -148,7 +148,7 @@ func (s *Server) consolePages(r *rooms) []admin.Page {
 		&admin.Audit{Log: s.log, Verifier: s.console.verifier, Corps: corps},
 		&admin.Review{Reviewer: s.reviewer(r), Now: s.options.Now},
 		&admin.Personal{Holders: s.holders(r), Log: s.log, Corps: corps, Now: s.options.Now},
-		&admin.Connections{Book: s.checkups, Peers: s.peerNames},
+		&admin.Connections{Book: s.checkups, Peers: s.peerNames, Facts: s.facts},
 		&admin.SetupPage{Book: s.checkups, Log: s.log, Began: s.began},
 	}
 	return slices.Concat(people, s.directoryPages(r), s.billPages(r), work, record)

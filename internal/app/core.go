@@ -38,7 +38,7 @@ type Options struct {
 	Logger  *slog.Logger
 	Now     func() time.Time // nil: time.Now
 	// Egress bounds the calls to DingTalk from this machine's address. Zero
-	// values are the vendor's own figures. It is no setting of the
+	// values are the vendor's own figures. How many is no setting of the
 	// configuration: who raises it has the address banned; against a simulator
 	// a measurement may.
 	Egress dingtalk.EgressConfig
@@ -84,7 +84,7 @@ func OpenCore(ctx context.Context, options Options) (*Core, error) {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	c := &Core{options: options, metrics: metrics.New(), egress: dingtalk.NewEgress(options.Egress)}
+	c := &Core{options: options, metrics: metrics.New(), egress: newEgress(options)}
 	if err := c.open(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}

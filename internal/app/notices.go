@@ -57,7 +57,7 @@ func (c *Core) newNotices(cfg *config.Config, v vendors, old notices) (notices, 
 		box, err := notice.New(notice.Config{
 			Corp: corp, Store: c.store, Queue: c.queue, Messenger: client.api.Background(), Robots: speakers, Mailer: mailer,
 			Roles: rolesOf(cfg, corp), Now: c.options.Now, Logger: c.options.Logger,
-			Gather: c.options.NoticeGather, Ask: c.options.NoticeAsk,
+			Gather: c.options.NoticeGather, Ask: c.options.NoticeAsk, MessageBytes: client.section.Wire.MessageBytes,
 		})
 		if err != nil {
 			return n, err

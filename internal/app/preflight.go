@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"kdgate/audit"
-	"kdgate/dingtalk"
 	"kdgate/internal/checkup"
 	"kdgate/internal/config"
 	"kdgate/internal/metrics"
@@ -24,7 +23,7 @@ func bare(options Options) *Core {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	return &Core{options: options, metrics: metrics.New(), egress: dingtalk.NewEgress(options.Egress)}
+	return &Core{options: options, metrics: metrics.New(), egress: newEgress(options)}
 }
 
 // Preflight tests a configuration that is not in force: only is the peer, or the

@@ -23,6 +23,15 @@ func dingTalkSettings(corp config.Corp) dingtalk.Config {
 	return settings
 }
 
+// newEgress is what this machine's address has in common towards DingTalk.
+func newEgress(options Options) *dingtalk.Egress {
+	bounds := options.Egress
+	if bounds.Ban == 0 {
+		bounds.Ban = options.Config.Outbound.DingTalkBan
+	}
+	return dingtalk.NewEgress(bounds)
+}
+
 // tokenCall is how the configuration names the ways to fetch an app token.
 func tokenCall(name string) dingtalk.TokenCall {
 	switch name {

@@ -175,3 +175,32 @@ func TestEveryFormKeyHasAPlace(t *testing.T) {
 		t.Errorf("%+v", set)
 	}
 }
+
+// TestFactsAreConfirmed: a check-up confirms what it showed to hold on this very
+// server, and nothing that no call tells or that a wrong setting made fail.
+func TestFactsAreConfirmed(t *testing.T) {
+	r := newRig(t)
+	facts := func(replace ...string) map[string]bool {
+		core := r.core(r.load(replace...))
+		result := core.doctor().Run(t.Context(), "", nil)
+		must(t, core.Close())
+		confirmed := map[string]bool{}
+		for _, fact := range result.Facts {
+			confirmed[fact.Key] = fact.Confirmed
+		}
+		return confirmed
+	}
+	right := facts()
+	for key, want := range map[string]bool{
+		"token_call": true, "endpoints.oapi": true, "wire.jsapi_digest": false, "quota.month": false,
+		"api.auth": true, "api.login_body": true, "users.user_link_field": true, "users.person_field": true, "link.version": false,
+	} {
+		if got, there := right[key]; !there || got != want {
+			t.Errorf("%s: there %v, confirmed %v", key, there, got)
+		}
+	}
+	wrong := facts("integration_user: kdgate}", "integration_user: kdgate, users: {user_link_field: FNoSuchField}}")
+	if wrong["users.user_link_field"] || !wrong["users.person_field"] {
+		t.Errorf("with a wrong key: %v", wrong)
+	}
+}

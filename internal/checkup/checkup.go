@@ -49,6 +49,7 @@ type Result struct {
 	Only    string    `json:"only,omitempty"` // the one peer that was tested; empty: all
 	OK      bool      `json:"ok"`             // no fault
 	Items   []Item    `json:"items"`
+	Facts   []Fact    `json:"facts,omitempty"` // about the peers that were tested
 
 	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
@@ -73,6 +74,7 @@ type Peer struct {
 // Doctor tests peers.
 type Doctor struct {
 	Peers   []Peer
+	Facts   []Fact // of the configuration in force, unweighed
 	Replica string
 	Version string
 	Now     func() time.Time
@@ -118,6 +120,7 @@ func (d *Doctor) Run(ctx context.Context, only string, progress func(done, total
 	}
 	group.Wait()
 	result.Items = slices.Concat(found...)
+	result.Facts = weigh(d.Facts, result.Items)
 	result.Ended, result.OK = d.Now().UTC(), true
 	for _, item := range result.Items {
 		result.OK = result.OK && item.Status != Fault

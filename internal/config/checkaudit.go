@@ -29,6 +29,9 @@ func (c *Config) checkFeeds(m *Mistakes) {
 	if c.Audit.Syslog != "" {
 		c.checkSyslog(m, c.Audit.Syslog)
 	}
+	if c.Outbound.DingTalkBan < time.Minute || c.Outbound.DingTalkBan > time.Hour {
+		m.add("outbound.dingtalk_ban: %s; between 1m and 1h", c.Outbound.DingTalkBan)
+	}
 	for i, network := range c.Outbound.Private {
 		if _, err := ParsePrefix(network); err != nil {
 			m.add("outbound.private[%d]: %q is neither an address nor a network such as 10.0.0.0/24", i, network)

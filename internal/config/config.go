@@ -155,6 +155,8 @@ type Webhook struct {
 type Outbound struct {
 	Private []string `mapstructure:"private" doc:"addresses or networks inside the house that webhooks may call; all other private addresses are refused" example:"10.20.0.0/16"`
 	CAFile  string   `mapstructure:"ca_file" doc:"PEM roots for webhooks and the syslog receiver; the system's when empty"`
+
+	DingTalkBan time.Duration `mapstructure:"dingtalk_ban" default:"5m" doc:"silence after DingTalk's page that bans our address; a change wants a restart"`
 }
 
 // Sessions bounds browser sessions (T44).

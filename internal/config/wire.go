@@ -14,6 +14,7 @@ type DingTalkWire struct {
 	Scope        string   `mapstructure:"scope" default:"openid corpid" doc:"scope of the browser sign-in"`
 	JSAPIDigest  string   `mapstructure:"jsapi_digest" default:"sha256" doc:"digest of JSAPI signatures: sha256 or sha1"`
 	InvalidToken []string `mapstructure:"invalid_token" default:"40014,42001,40001,41001,InvalidAuthentication" doc:"reasons that mean that the app token is no longer valid"`
+	MessageBytes int      `mapstructure:"message_bytes" default:"2000" doc:"longest work notification, encoded; longer ones are cut, because DingTalk drops them in silence"`
 	MembersPage  int      `mapstructure:"members_page" default:"100" doc:"people asked for at once, 1 to 100"`
 }
 
@@ -47,6 +48,9 @@ func checkDingTalkWire(m *Mistakes, at string, w DingTalkWire) {
 		if !reasonPattern.MatchString(reason) {
 			m.add("%s.invalid_token[%d]: %q is no error code of DingTalk's", at, i, reason)
 		}
+	}
+	if w.MessageBytes < 500 || w.MessageBytes > 5000 {
+		m.add("%s.message_bytes: %d; 500 to 5000", at, w.MessageBytes)
 	}
 	if w.MembersPage < 1 || w.MembersPage > 100 {
 		m.add("%s.members_page: %d; 1 to 100", at, w.MembersPage)

@@ -193,7 +193,7 @@ func (r *run) takeAlong(ctx context.Context) ([]store.Op, error) {
 		case other.ID == r.letter.ID:
 			ops = append(ops, store.DeleteAt(entry.Key, entry.Version))
 			continue
-		case len(r.course.Letters) == mostMerged || !fits(append(r.course.Letters[:len(r.course.Letters):len(r.course.Letters)], other), r.letter.Route[0]):
+		case len(r.course.Letters) == mostMerged || !fits(append(r.course.Letters[:len(r.course.Letters):len(r.course.Letters)], other), r.letter.Route[0], r.cfg.MessageBytes):
 			continue
 		}
 		record, err := r.mergedRecord(ctx, &other)

@@ -45,6 +45,9 @@ type Config struct {
 	Mailer    Mailer              // nil: mail is off
 	Roles     map[string][]string // userids of a role
 
+	// MessageBytes is how long a work notification may be, encoded; as the client
+	// has it by default.
+	MessageBytes int
 	// Gather is how long a letter that is not urgent waits for others to the
 	// same people; 15 s by default.
 	Gather time.Duration

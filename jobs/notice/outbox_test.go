@@ -1,6 +1,7 @@
 package notice_test
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -357,6 +358,29 @@ func TestManyPeople(t *testing.T) {
 		if call.Code != "0" {
 			t.Errorf("refused: %s", call.Answer)
 		}
+	}
+}
+
+// TestMessageBytes: how long a work notification may be is a setting (reference
+// 11, question 26).
+func TestMessageBytes(t *testing.T) {
+	const most = 700
+	r := newRig(t, func(cfg *notice.Config) { cfg.MessageBytes = most })
+	n := stock("x", "zhangsan")
+	n.Text = strings.Repeat("很长的文字 ", 900)
+	r.send(n)
+	r.through()
+	for _, call := range r.ding.Calls("asyncsend_v2") {
+		var sent struct {
+			Msg json.RawMessage `json:"msg"`
+		}
+		r.must(json.Unmarshal([]byte(call.Request), &sent))
+		if len(sent.Msg) > most || len(sent.Msg) < most-50 {
+			t.Errorf("%d bytes sent", len(sent.Msg))
+		}
+	}
+	if r.calls("asyncsend_v2") != 1 || len(r.deliveries()) != 1 {
+		t.Error("not one letter")
 	}
 }
 

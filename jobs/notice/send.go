@@ -56,7 +56,7 @@ func (r *run) dispatch(ctx context.Context) (bool, error) {
 	if _, err := r.work.Check(ctx); err != nil {
 		return false, err
 	}
-	m := compose(r.course.Letters, r.course.Try).message(r.letter.Route[0], r.course.Left)
+	m := compose(r.course.Letters, r.course.Try).message(r.letter.Route[0], r.course.Left, r.cfg.MessageBytes)
 	task, err := r.cfg.Messenger.SendWork(ctx, m)
 	if err != nil {
 		return r.notSent(ctx, err)

@@ -71,9 +71,14 @@ func orDefault(title string) string {
 	return title
 }
 
-// message is w to somebody, cut where DingTalk would take no more.
-func (w words) message(h hop, users []string) dingtalk.Message {
-	m := dingtalk.Message{Users: users, Departments: h.Departments, Title: w.title, Text: w.text, Buttons: w.buttons}
+// notification is w to somebody, as it is.
+func (w words) notification(h hop, users []string, most int) dingtalk.Message {
+	return dingtalk.Message{Users: users, Departments: h.Departments, Title: w.title, Text: w.text, Buttons: w.buttons, Most: most}
+}
+
+// message is w to somebody, cut where DingTalk would take no more than most bytes.
+func (w words) message(h hop, users []string, most int) dingtalk.Message {
+	m := w.notification(h, users, most)
 	if _, err := m.Encode(); err == nil {
 		return m
 	}
@@ -96,10 +101,8 @@ func (w words) message(h hop, users []string) dingtalk.Message {
 }
 
 // fits reports whether letters can leave as one without any being cut.
-func fits(letters []letter, h hop) bool {
-	w := compose(letters, 9)
-	m := dingtalk.Message{Users: h.Who, Departments: h.Departments, Title: w.title, Text: w.text, Buttons: w.buttons}
-	_, err := m.Encode()
+func fits(letters []letter, h hop, most int) bool {
+	_, err := compose(letters, 9).notification(h, h.Who, most).Encode()
 	return err == nil
 }
 

@@ -26,7 +26,8 @@ type Checkups interface {
 // Connections tests the peers from the console and shows what came out (F32, F93).
 type Connections struct {
 	Book  Checkups
-	Peers func() []string // that can be tested one by one
+	Peers func() []string       // that can be tested one by one
+	Facts func() []checkup.Fact // settings that stand for open questions, as they are now
 }
 
 // Mount implements Page.
@@ -54,6 +55,13 @@ type checkupView struct {
 	Running *checkup.Result
 	Admin   bool
 	Empty   bool
+	Facts   []factView
+}
+
+// factView is a setting that stands for an open question.
+type factView struct {
+	checkup.Fact
+	Since time.Time // zero: assumed
 }
 
 // When is a time of a check-up.
@@ -67,11 +75,22 @@ func (checkupView) At(r checkup.Result) string {
 // N is how many tests came to a state.
 func (v checkupView) N(status string) int { return v.Count(checkup.Status(status)) }
 
+// Assumed is how many settings a check-up could not confirm.
+func (v checkupView) Assumed() int { return len(v.Result.Facts) - v.Confirmed() }
+
 // Faults is how many faults a check-up found.
 func (checkupView) Faults(r checkup.Result) int { return r.Count(checkup.Fault) }
 
 func (v *Visit) shown(result checkup.Result) checkupView {
-	return checkupView{Result: result, Admin: v.Who.Role == Admin, Shown: checkup.Tell(result.Items, v.Words)}
+	view := checkupView{Result: result, Admin: v.Who.Role == Admin, Shown: checkup.Tell(result.Items, v.Words)}
+	for _, fact := range result.Facts {
+		shown := factView{Fact: fact}
+		if fact.Confirmed {
+			shown.Since = result.Ended
+		}
+		view.Facts = append(view.Facts, shown)
+	}
+	return view
 }
 
 // now is every peer as it was last tested: the newest whole check-up, with the
@@ -88,6 +107,10 @@ func (c *Connections) now(v *Visit) (checkupView, error) {
 		if !r.Ended.IsZero() && len(view.List) < checkupsShown {
 			view.List = append(view.List, r)
 		}
+	}
+	view.Facts = nil // of one check-up; here they are those in force
+	for _, fact := range c.Facts() {
+		view.Facts = append(view.Facts, factView{fact, fact.ConfirmedAt(list)})
 	}
 	return view, nil
 }

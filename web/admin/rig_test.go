@@ -200,7 +200,7 @@ func newHouse(tb testing.TB, adjust ...func(*admin.Config)) *house {
 	h.build(append([]admin.Page{
 		h.overview(logger), &admin.Audit{Log: h.log, Verifier: verifier, Corps: []string{corp}},
 		&admin.Personal{Log: h.log, Corps: []string{corp}, Now: h.clock.Now, Holders: []admin.Holder{{Name: "mapping", Find: h.holdings}}},
-		&admin.Connections{Book: tests, Peers: func() []string { return []string{"dingtalk/" + corp, "host"} }},
+		&admin.Connections{Book: tests, Peers: func() []string { return []string{"dingtalk/" + corp, "host"} }, Facts: openFacts},
 		&admin.ConsentPage{Register: h.consents, Corp: corp, Version: "2", Required: true, Known: func(context.Context) (int, error) { return 40, nil }},
 		&admin.SetupPage{Book: tests, Log: h.log, Began: h.clock.Now()},
 		&admin.Review{Reviewer: &review.Reviewer{Log: h.log, Rows: h.table, Now: h.clock.Now, Administrators: []review.Administrator{{Person: corp + "/manager01", Role: "admin"}}}, Now: h.clock.Now}, &admin.Mapping{

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -118,7 +117,9 @@ func (s *Sealed) Scan(ctx context.Context, prefix, after string, limit int) ([]E
 		if err != nil {
 			return nil, s.report(prefix, err)
 		}
-		out = slices.Grow(out, min(len(page), limit-len(out)))
+		if out == nil {
+			out = page[:0] // what is opened takes the place of what was sealed
+		}
 		for _, raw := range page {
 			entry, err := s.scanned(raw, prefix, after, mark)
 			if err != nil {

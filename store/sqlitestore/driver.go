@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -68,6 +69,9 @@ func (d *Driver) Get(ctx context.Context, key string) (store.Entry, error) {
 	return entry, nil
 }
 
+// fewRows is after how many rows a scan expects to find as many as it may.
+const fewRows = 64
+
 // Scan implements store.Driver.
 func (d *Driver) Scan(ctx context.Context, prefix, after string, limit int) ([]store.Entry, error) {
 	// One lower bound: of two SQLite seeks by the first, and reads everything
@@ -85,6 +89,9 @@ func (d *Driver) Scan(ctx context.Context, prefix, after string, limit int) ([]s
 	defer rows.Close()
 	var out []store.Entry
 	for rows.Next() {
+		if len(out) == fewRows {
+			out = slices.Grow(out, limit-fewRows)
+		}
 		var entry store.Entry
 		var version, ends int64
 		if err := rows.Scan(&entry.Key, &version, &ends, &entry.Value); err != nil {

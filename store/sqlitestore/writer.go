@@ -22,7 +22,8 @@ type writer struct {
 	load, put, remove       *sql.Stmt
 	mark, probe, expired    *sql.Stmt
 
-	deleted store.Version // highest version ever deleted, as stored in meta
+	deleted store.Version // highest version ever deleted
+	marked  store.Version // the same as meta has it: less only within a transaction
 	failing bool          // the last transaction failed
 }
 
@@ -58,7 +59,9 @@ func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 
 // reload reads deleted as it stands on the disk.
 func (w *writer) reload(ctx context.Context) error {
-	return w.conn.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = 'deleted'`).Scan(&w.deleted)
+	err := w.conn.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = 'deleted'`).Scan(&w.marked)
+	w.deleted = w.marked
+	return err
 }
 
 // group applies requests in order in one transaction. A request that is refused
@@ -82,6 +85,9 @@ func (w *writer) transact(do func(context.Context) error) error {
 	_, err := w.begin.ExecContext(ctx)
 	if err == nil {
 		if err = do(ctx); err == nil {
+			err = w.remember(ctx)
+		}
+		if err == nil {
 			_, err = w.commit.ExecContext(ctx)
 		}
 		if err != nil {
@@ -163,16 +169,24 @@ func (w *writer) write(ctx context.Context, op store.Write, stored store.Version
 	return nil
 }
 
-// delete removes key and keeps the memory that versions never go back.
+// delete removes key; that its versions never go back is remembered at the end of
+// the transaction, for all its deletes at once.
 func (w *writer) delete(ctx context.Context, key string, version store.Version) error {
-	if version > w.deleted {
-		if _, err := w.mark.ExecContext(ctx, int64(version)); err != nil {
-			return err
-		}
-		w.deleted = version
-	}
+	w.deleted = max(w.deleted, version)
 	_, err := w.remove.ExecContext(ctx, key)
 	return err
+}
+
+// remember keeps the highest version deleted with what was deleted.
+func (w *writer) remember(ctx context.Context) error {
+	if w.deleted == w.marked {
+		return nil
+	}
+	if _, err := w.mark.ExecContext(ctx, int64(w.deleted)); err != nil {
+		return err
+	}
+	w.marked = w.deleted
+	return nil
 }
 
 // collect removes entries long past their end and reports whether there are more.

@@ -75,6 +75,12 @@ type whole interface {
 	empty() *envelope
 }
 
+// sifter is an answer that knows parts of a body already.
+type sifter interface {
+	// sift gives what is left to be read.
+	sift(body []byte) []byte
+}
+
 // openEnvelope reads the envelope of a body, and with it the whole answer where
 // out can take both; the body of a refusal need not have that shape.
 func openEnvelope(body strictjson.Text, out any) (e envelope, decoded bool, err error) {
@@ -101,6 +107,9 @@ func readAnswer(h host, res peer.Response, out any) answer {
 			a.verdict = banned
 		}
 		return a
+	}
+	if s, ok := out.(sifter); ok {
+		body = s.sift(body)
 	}
 	checked, err := strictjson.Check(body)
 	if err != nil {

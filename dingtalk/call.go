@@ -1,6 +1,7 @@
 package dingtalk
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/url"
@@ -43,7 +44,8 @@ type call struct {
 	body     any
 	user     identity.Secret // for authUser
 	admitted bool            // has waited for its turn already
-	out      any             // decoded strictly from the whole body; a *sized also learns its length
+	out      any             // decoded strictly from the whole body
+	room     *bytes.Buffer   // for the answer's body, of a caller who asks again and again; or nil
 }
 
 // repeatable marks the error of a try that may be followed by another. The
@@ -182,7 +184,7 @@ func (c *Client) exchange(ctx context.Context, k *call, credential identity.Secr
 	}
 	started := c.now()
 	c.meter.left(k.op.class, started)
-	res, err := c.peer.Do(ctx, req)
+	res, err := c.peer.DoInto(ctx, req, k.room)
 	e := c.judge(ctx, k, res, err)
 	c.charge(ctx, k.op, e)
 	c.observe(k.op, e, c.now().Sub(started))

@@ -34,7 +34,7 @@ func wholeBook(t *testing.T, c *dingtalk.Client) map[string]dingtalk.Person {
 				t.Fatal(err)
 			}
 			for _, p := range page.People {
-				all[p.UserID] = p
+				all[p.UserID] = p.Person
 			}
 			last = page.Last
 		}
@@ -132,6 +132,85 @@ func TestPartialIsNotShorter(t *testing.T) {
 				t.Errorf("%d people after the resumption", len(got))
 			}
 		})
+	}
+}
+
+// strangers reads a department, sorted into those who had to be decoded and those
+// who are familiar.
+func strangers(t *testing.T, c *dingtalk.Client, familiar map[dingtalk.Sum]string) (people []dingtalk.Member, known []string, err error) {
+	t.Helper()
+	bytes := 0
+	for page, err := range c.Strangers(ctx, 1_000_001, 0, func(text dingtalk.Sum) bool { return familiar[text] != "" }) {
+		if err != nil {
+			return people, known, err
+		}
+		people, bytes = append(people, page.People...), bytes+page.Bytes
+		for _, text := range page.Familiar {
+			known = append(known, familiar[text])
+		}
+	}
+	if bytes < 250*300 {
+		t.Errorf("%d bytes read: the length is of what was decoded", bytes)
+	}
+	return people, known, nil
+}
+
+// TestStrangers: whoever is familiar by their text is not decoded again, and whoever
+// has changed in any way is; nobody is lost.
+func TestStrangers(t *testing.T) {
+	u := newLargeTown(t, 250, 1, 1)
+	familiar := map[dingtalk.Sum]string{}
+	people, known, err := strangers(t, u.Client, familiar)
+	if err != nil || len(people) != 250 || len(known) != 0 {
+		t.Fatalf("%d strangers, %d known, %v", len(people), len(known), err)
+	}
+	for _, p := range people {
+		familiar[p.Text] = p.UserID
+	}
+	if len(familiar) != 250 {
+		t.Fatalf("%d texts of 250 people", len(familiar))
+	}
+	for i, change := range []func(*dingtalksim.Person){
+		func(p *dingtalksim.Person) { p.Name += "改" }, func(p *dingtalksim.Person) { p.Mobile = "13900000000" },
+		func(p *dingtalksim.Person) { p.Remark = "新" }, func(p *dingtalksim.Person) { p.Extension = `{"工号":"1"}` },
+	} {
+		if _, err := u.sim.ChangePerson(corpA, people[i].UserID, func(p *dingtalksim.Person) error { change(p); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u.fault(t, dingtalksim.Fault{Kind: "truncate", Match: "/user/list", After: 1}) // read again, and not counted twice
+	changed, known, err := strangers(t, u.Client, familiar)
+	if err != nil || len(changed) != 4 || len(known) != 246 {
+		t.Fatalf("%d strangers, %d known, %v", len(changed), len(known), err)
+	}
+	for _, p := range changed {
+		known = append(known, p.UserID)
+		if p.Name == "" || familiar[p.Text] != "" {
+			t.Errorf("%+v", p)
+		}
+	}
+	if slices.Sort(known); len(slices.Compact(known)) != 250 {
+		t.Errorf("%d people are left of 250", len(known))
+	}
+}
+
+// TestStrangersDoubt proves F55 and T5 where everybody is familiar: an answer that
+// is broken elsewhere is an error all the same.
+func TestStrangersDoubt(t *testing.T) {
+	for _, kind := range []string{"truncate", "garbage", "empty", "duplicate-key", "status"} {
+		u := newLargeTown(t, 250, 1, 1)
+		familiar := map[dingtalk.Sum]string{}
+		people, _, err := strangers(t, u.Client, familiar)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range people {
+			familiar[p.Text] = p.UserID
+		}
+		u.fault(t, dingtalksim.Fault{Kind: kind, Match: "/user/list", After: 1, Times: -1, Status: 403})
+		if people, known, err := strangers(t, u.Client, familiar); err == nil || len(people)+len(known) != 100 {
+			t.Errorf("%s: %d strangers and %d known, %v", kind, len(people), len(known), err)
+		}
 	}
 }
 

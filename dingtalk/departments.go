@@ -170,10 +170,15 @@ func (c *Client) Department(ctx context.Context, id int64) (Department, error) {
 
 // ask is one call that waits for its own turn.
 func (c *Client) ask(ctx context.Context, op operation, body, out any) error {
-	ctx, cancel, err := c.begin(ctx, op)
+	return c.asks(ctx, call{op: op, body: body, out: out})
+}
+
+func (c *Client) asks(ctx context.Context, k call) error {
+	ctx, cancel, err := c.begin(ctx, k.op)
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	return c.do(ctx, call{op: op, body: body, out: out, admitted: true})
+	k.admitted = true
+	return c.do(ctx, k)
 }

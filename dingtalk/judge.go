@@ -20,10 +20,6 @@ func (c *Client) judge(ctx context.Context, k *call, res peer.Response, err erro
 		c.skew.Store(int64(at.Sub(c.now().Truncate(time.Second))))
 	}
 	out := k.out
-	counted, _ := out.(*sized)
-	if counted != nil {
-		out = counted.out
-	}
 	a := readAnswer(k.op.host, res, out)
 	if a.verdict == banned {
 		c.egress.ban.RecordFailure()
@@ -42,9 +38,6 @@ func (c *Client) judge(ctx context.Context, k *call, res peer.Response, err erro
 		e.Ambiguous = true
 		return e
 	}
-	if counted != nil {
-		counted.size = len(a.body.Bytes())
-	}
 	if out == nil || a.decoded {
 		return nil
 	}
@@ -54,12 +47,6 @@ func (c *Client) judge(ctx context.Context, k *call, res peer.Response, err erro
 		return e
 	}
 	return nil
-}
-
-// sized is an answer whose length in bytes its reader wants to know.
-type sized struct {
-	out  any
-	size int
 }
 
 // errShape replaces a decoder's error, which may quote the answer.

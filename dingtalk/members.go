@@ -1,13 +1,16 @@
 package dingtalk
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"iter"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/identity"
+	"kdgate/internal/strictjson"
 )
 
 var (
@@ -25,8 +28,23 @@ type Page struct {
 	Cursor     int64 // where this page begins; a walk resumes from here
 	Next       int64 // where the next page begins; 0 on the last
 	Last       bool  // nothing follows: the department has been read to its end
-	People     []Person
-	Bytes      int // of JSON that the page took
+	People     []Member
+	Familiar   []Sum // of those whom the caller knew by their text, who are not among People
+	Bytes      int   // of JSON that the page took
+}
+
+// Member is a person of a page.
+type Member struct {
+	Person
+	Text Sum // of what DingTalk sent about them here; zero where nobody is familiar
+}
+
+// Sum tells one text from another: the first half of its SHA-256.
+type Sum [16]byte
+
+func sumOf(text []byte) Sum {
+	whole := sha256.Sum256(text)
+	return Sum(whole[:])
 }
 
 // Members reads the direct members of a department page by page, from a cursor
@@ -38,9 +56,19 @@ type Page struct {
 // and cursor to resume from, and what came before it is partial. Every page is
 // tried again as the decision table allows before it counts as failed.
 func (c *Client) Members(ctx context.Context, dept, from int64) iter.Seq2[Page, error] {
+	return c.Strangers(ctx, dept, from, nil)
+}
+
+// Strangers is Members for a caller who knows most of them. Familiar is asked
+// about the sum of each record's text, by several walks at the same time perhaps,
+// and twice where a page is read again; whoever it is true of is not among the
+// People, and not decoded. So it may be true only of what Strangers has given as
+// Member.Text before: that text was decoded then, and its names were looked at.
+func (c *Client) Strangers(ctx context.Context, dept, from int64, familiar func(Sum) bool) iter.Seq2[Page, error] {
 	return func(yield func(Page, error) bool) {
+		out := memberList{text: sifted{familiar: familiar}}
 		for cursor := from; ; {
-			page, err := c.members(ctx, dept, cursor)
+			page, err := c.members(ctx, dept, cursor, &out)
 			if err != nil {
 				yield(Page{Department: dept, Cursor: cursor}, fmt.Errorf("members of department %d from %d: %w", dept, cursor, err))
 				return
@@ -57,40 +85,83 @@ func (c *Client) Members(ctx context.Context, dept, from int64) iter.Seq2[Page, 
 // largest answers there are get read once and not twice.
 type memberList struct {
 	envelope
-	Result struct {
-		HasMore *flag          `json:"has_more"`
-		Next    number         `json:"next_cursor"`
-		List    *memberRecords `json:"list"`
-	} `json:"result"`
+	Result memberResult `json:"result"`
+
+	text sifted
+}
+
+type memberResult struct {
+	HasMore *flag          `json:"has_more"`
+	Next    number         `json:"next_cursor"`
+	List    *memberRecords `json:"list"`
+}
+
+// sifted is how the body of a memberList was made smaller before it was decoded.
+type sifted struct {
+	familiar func(Sum) bool // nil: nobody is
+	room     bytes.Buffer   // for the bodies of a walk, one after another
+	size     int            // of the whole body
+	left     []Sum          // of the records that were left in it, nil where it was read whole
+	out      []Sum          // of those that were taken out
 }
 
 func (m *memberList) empty() *envelope {
-	*m = memberList{}
+	m.envelope, m.Result = envelope{}, memberResult{}
 	return &m.envelope
 }
 
-// memberRecords is the list of a page, with room for a full one.
+// sift takes the records out that the caller is familiar with.
+func (m *memberList) sift(body []byte) []byte {
+	t := &m.text
+	t.size, t.left, t.out = len(body), nil, nil
+	if t.familiar == nil {
+		return body
+	}
+	t.out = make([]Sum, 0, mostMembers)
+	left, _ := strictjson.Sift(body, func(record []byte) bool {
+		sum := sumOf(record)
+		known := t.familiar(sum)
+		if known {
+			t.out = append(t.out, sum)
+		} else {
+			t.left = append(t.left, sum)
+		}
+		return known
+	}, "result", "list")
+	return left
+}
+
+// textOf is the sum of a record's text, by its place among those decoded.
+func (m *memberList) textOf(i int) Sum {
+	if len(m.text.left) != len(*m.Result.List) {
+		return Sum{}
+	}
+	return m.text.left[i]
+}
+
+// memberRecords is the list of a page, with room for those who are left on it.
 type memberRecords listOf[personRecord]
+
+// shortRecord is the length in bytes of a person about whom little is told.
+const shortRecord = 400
 
 // UnmarshalJSONFrom reads it as any other list.
 func (m *memberRecords) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	*m = make(memberRecords, 0, mostMembers)
+	*m = make(memberRecords, 0, min(1+len(dec.UnreadBuffer())/shortRecord, mostMembers))
 	return (*listOf[personRecord])(m).UnmarshalJSONFrom(dec)
 }
 
 // members reads one page. What would end a walk early without saying so - a
 // list that is missing, a cursor that does not move on - is an error.
-func (c *Client) members(ctx context.Context, dept, cursor int64) (Page, error) {
+func (c *Client) members(ctx context.Context, dept, cursor int64, out *memberList) (Page, error) {
 	if dept <= 0 || cursor < 0 {
 		return Page{}, identity.Fail(identity.Invalid, identity.CodeBadRequest, "dingtalk: department %d, cursor %d", dept, cursor)
 	}
-	var out memberList
 	body := map[string]any{
 		"dept_id": dept, "cursor": cursor, "size": c.cfg.MembersPage,
 		"order_field": "entry_asc", "contain_access_limit": true, "language": "zh_CN",
 	}
-	read := sized{out: &out}
-	if err := c.ask(ctx, opMembers, body, &read); err != nil {
+	if err := c.asks(ctx, call{op: opMembers, body: body, out: out, room: &out.text.room}); err != nil {
 		return Page{}, err
 	}
 	r := out.Result
@@ -102,11 +173,11 @@ func (c *Client) members(ctx context.Context, dept, cursor int64) (Page, error) 
 	case bool(*r.HasMore) && int64(r.Next) <= cursor:
 		return Page{}, c.nonsense(opMembers, "next_cursor")
 	}
-	page := Page{Department: dept, Cursor: cursor, Last: !bool(*r.HasMore), Bytes: read.size}
+	page := Page{Department: dept, Cursor: cursor, Last: !bool(*r.HasMore), Familiar: out.text.out, Bytes: out.text.size}
 	if !page.Last {
 		page.Next = int64(r.Next)
 	}
-	page.People = make([]Person, 0, len(*r.List))
+	page.People = make([]Member, 0, len(*r.List))
 	for i := range *r.List {
 		one := &(*r.List)[i]
 		if !validUserID(one.UserID) {
@@ -119,7 +190,7 @@ func (c *Client) members(ctx context.Context, dept, cursor int64) (Page, error) 
 		if one.DeptOrder != 0 {
 			p.Orders = append(p.Orders, DepartmentOrder{Department: dept, Order: int64(one.DeptOrder)})
 		}
-		page.People = append(page.People, p)
+		page.People = append(page.People, Member{p, out.textOf(i)})
 	}
 	return page, nil
 }

@@ -90,6 +90,36 @@ func TestMembersRefuseDoubt(t *testing.T) {
 	}
 }
 
+// TestStrangersRefuseDoubt: the same where every record is familiar. What is taken
+// out of an answer hides nothing that is wrong with the rest.
+func TestStrangersRefuseDoubt(t *testing.T) {
+	for name, result := range map[string]string{
+		"two lists":            `{"has_more":false,"list":[{"userid":"a"}],"list":[]}`,
+		"two lists in escapes": `{"has_more":false,"list":[{"userid":"a"}],"l\u0069st":[]}`,
+		"lists of two cases":   `{"has_more":false,"list":[{"userid":"a"}],"List":[{"userid":"b"}]}`,
+		"two results":          `{"has_more":false,"list":[{"userid":"a"}]},"result":{"has_more":false,"list":[]}`,
+		"no has_more":          `{"list":[{"userid":"a"}]}`,
+		"cursor stands still":  `{"has_more":true,"next_cursor":0,"list":[{"userid":"a"}]}`,
+		"no commas":            `{"has_more":false,"list":[{"userid":"a"}{"userid":"b"}]}`,
+		"a comma too many":     `{"has_more":false,"list":[{"userid":"a"},]}`,
+		"a number":             `{"has_more":false,"list":[{"userid":"a"},5]}`,
+		"not ended":            `{"has_more":false,"list":[{"userid":"a"}]`,
+		"ended twice":          `{"has_more":false,"list":[{"userid":"a"}]}}`,
+		"no text behind it":    "{\"has_more\":false,\"list\":[{\"userid\":\"a\"}],\"x\":\"\xff\"}",
+	} {
+		b := newBench(t)
+		b.fake.on("/topapi/v2/user/list", 200, `{"errcode":0,"errmsg":"ok","result":`+result+`}`)
+		var err error
+		n := 0
+		for page, e := range b.Strangers(t.Context(), 1, 0, func(Sum) bool { return true }) {
+			n, err = n+len(page.People)+len(page.Familiar), e
+		}
+		if err == nil || n != 0 {
+			t.Errorf("%s: %d people, %v", name, n, err)
+		}
+	}
+}
+
 // TestMembersStop: a walk that its caller leaves calls nobody any more.
 func TestMembersStop(t *testing.T) {
 	b := newBench(t)

@@ -29,7 +29,7 @@ func (c *Core) newKeeper(cfg *config.Config, v vendors, table *mapping.Table) (*
 		Source: v.dingtalk[d.Corp].api.Background(), Target: v.kingdee[d.DataCentre].api.Background(),
 		Consents: c.directoryConsents(d), Minimum: d.Consent.Without == "minimum",
 		Numbers: numbers{table, d.Corp, d.DataCentre}, Rules: directoryRules(d), Breaker: directory.Breaker{Share: d.Breaker.Share, Least: d.Breaker.Least},
-		Now: c.options.Now, Logger: c.options.Logger,
+		Now: c.options.Now, Logger: c.options.Logger, Release: c.options.Version,
 		Forms: directory.Forms{Post: v.kingdee[d.DataCentre].section.Users.PostForm},
 	}, c.queue)
 	if err != nil {

@@ -117,6 +117,15 @@ func newTransport(cfg Config) *http.Transport {
 // Do sends req and reads the whole answer. Any status is an answer; an error
 // means there was none within the bounds, and is always an *Error.
 func (c *Client) Do(ctx context.Context, req *http.Request) (Response, error) {
+	return c.DoInto(ctx, req, nil)
+}
+
+// DoInto is Do for whoever calls again and again: the body is read into room,
+// which has to be left alone until nothing of the answer is needed any more.
+func (c *Client) DoInto(ctx context.Context, req *http.Request, room *bytes.Buffer) (Response, error) {
+	if room == nil {
+		room = &bytes.Buffer{}
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	var sent atomic.Bool
@@ -128,7 +137,7 @@ func (c *Client) Do(ctx context.Context, req *http.Request) (Response, error) {
 		return Response{}, &Error{Sent: sent.Load(), Err: withoutURL(err)}
 	}
 	defer res.Body.Close()
-	body, err := c.read(res)
+	body, err := c.read(res, room)
 	if err != nil {
 		return Response{}, &Error{Sent: true, Err: withoutURL(err)}
 	}
@@ -137,11 +146,11 @@ func (c *Client) Do(ctx context.Context, req *http.Request) (Response, error) {
 
 // read reads the whole body. One whose length is announced and small is given
 // its room at once; growing towards it would cost several times as much.
-func (c *Client) read(res *http.Response) ([]byte, error) {
+func (c *Client) read(res *http.Response, body *bytes.Buffer) ([]byte, error) {
 	if res.ContentLength > c.maxBody {
 		return nil, ErrTooLarge
 	}
-	var body bytes.Buffer
+	body.Reset()
 	if res.ContentLength > 0 && res.ContentLength <= maxTrusted {
 		body.Grow(int(res.ContentLength) + bytes.MinRead) // the rest is for the read that meets the end
 	}

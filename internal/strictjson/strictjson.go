@@ -32,9 +32,6 @@ func Check(data []byte) (Text, error) {
 // Decode reads exactly one JSON value from the text into v, ignoring unknown members.
 func (t Text) Decode(v any) error { return t.decode(v, false) }
 
-// Bytes is the text itself.
-func (t Text) Bytes() []byte { return t.data }
-
 func (t Text) decode(v any, closed bool) error {
 	// Check has refused twins of every kind, exact ones among them; the decoder
 	// need not keep a second book of names.

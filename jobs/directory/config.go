@@ -18,7 +18,7 @@ import (
 type Source interface {
 	Scopes(ctx context.Context) (dingtalk.Scopes, error)
 	Departments(ctx context.Context, from ...int64) ([]dingtalk.Department, error)
-	Members(ctx context.Context, dept, from int64) iter.Seq2[dingtalk.Page, error]
+	Strangers(ctx context.Context, dept, from int64, familiar func(dingtalk.Sum) bool) iter.Seq2[dingtalk.Page, error]
 	Person(ctx context.Context, userid string) (dingtalk.Person, error)
 	Headcount(ctx context.Context, onlyActive bool) (int, error)
 }
@@ -78,8 +78,9 @@ type Config struct {
 	Minimum  bool // without consent the minimum is written, not nothing
 	Forms    Forms
 	Breaker  Breaker
-	Readers  int // pages read at once, default 8
-	Writers  int // batches written at once, default 2
+	Release  string // of this program: what another one made of a text is made anew
+	Readers  int    // pages read at once, default 8
+	Writers  int    // batches written at once, default 2
 	Now      func() time.Time
 	Logger   *slog.Logger
 }

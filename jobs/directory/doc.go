@@ -42,6 +42,7 @@
 //	directory/now/CORP               the run that is under way
 //	directory/run/CORP/ID            a run, kept for its history
 //	directory/page/CORP/ID/N         what a page of the run saw and will write
+//	directory/reading/CORP/XX        what texts came to, by the first byte of their sums: a memory, and may be lost
 //	directory/gone/CORP/ID/N         leavers that a run found
 //	directory/change/CORP/ID/N       what a run did, for its diff and for undo
 //	directory/drift/CORP/NUMBER      a record that was changed in Kingdee

@@ -57,6 +57,7 @@ const (
 	changePrefix     = "directory/change/"
 	driftPrefix      = "directory/drift/"
 	holdPrefix       = "directory/hold/"
+	readingPrefix    = "directory/reading/"
 	scopePrefix      = "directory/scope/"
 	orderPrefix      = "directory/order/"
 )

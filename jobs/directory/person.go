@@ -226,13 +226,16 @@ func (k *Keeper) unclaimed(ctx context.Context, s Staff) error {
 // active counts the people who are known and have not left.
 func (k *Keeper) active(ctx context.Context) (int, error) {
 	all, err := k.everybody(ctx)
+	if err != nil {
+		return 0, err
+	}
 	n := 0
-	for _, known := range all {
+	for known := range all.each() {
 		if !known.gone {
 			n++
 		}
 	}
-	return n, err
+	return n, nil
 }
 
 // returned are the ops for somebody who left and is here again: they wait for a
@@ -248,13 +251,16 @@ func (k *Keeper) returned(known Known) ([]store.Op, error) {
 // Waiting lists the people who were hired again and wait for a person.
 func (k *Keeper) Waiting(ctx context.Context) ([]Known, error) {
 	all, err := k.everybody(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var list []Known
 	for known := range all.all() {
 		if known.State == Waiting {
 			list = append(list, known)
 		}
 	}
-	return list, err
+	return list, nil
 }
 
 func (k *Keeper) driftKey(number string) string {

@@ -17,26 +17,32 @@ import (
 // their record as it is stored, and no more than that. Decoded, 100,000 people
 // are a million strings, which the collector would follow again and again while
 // the run reads; as text they are a few hundred.
-type roll map[string]rolled
+type roll struct {
+	place map[string]*rolled // by userid
+	pages [][]rolled         // as they were read
+}
 
 // rolled is one record on the roll, and what is asked of everybody at once.
 type rolled struct {
-	text          string // part of the text of a whole page
-	number, print string // parts of text, where that is plain
-	home          int64
-	version       store.Version
-	gone          bool // the state is not Active
+	text                  string // part of the text of a whole page
+	userid, number, print string // parts of text, where that is plain
+	home                  int64
+	version               store.Version
+	gone                  bool // the state is not Active
+	seen                  bool // by the run whose roll this is
 }
 
-func rolledOf(text string, version store.Version) (rolled, Known, error) {
+func rolledOf(text string, version store.Version) (rolled, error) {
 	known, err := readKnown(text)
-	return rolled{text, known.Number, known.Print, known.Home, version, known.State != Active}, known, err
+	return rolled{
+		text: text, userid: known.UserID, number: known.Number, print: known.Print, home: known.Home, version: version, gone: known.State != Active,
+	}, err
 }
 
 // everybody reads what is known of all people: while one page is put on the roll
 // the next one is on its way.
-func (k *Keeper) everybody(ctx context.Context) (roll, error) {
-	all := roll{}
+func (k *Keeper) everybody(ctx context.Context) (*roll, error) {
+	all := newRoll()
 	pages := make(chan []store.Entry, 1)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -77,8 +83,10 @@ func (k *Keeper) people(ctx context.Context, pages chan<- []store.Entry) error {
 	}
 }
 
+func newRoll() *roll { return &roll{place: map[string]*rolled{}} }
+
 // add puts a page of records on the roll; one that cannot be read fails it.
-func (r roll) add(page []store.Entry) error {
+func (r *roll) add(page []store.Entry) error {
 	var whole strings.Builder
 	size := 0
 	for _, entry := range page {
@@ -89,40 +97,74 @@ func (r roll) add(page []store.Entry) error {
 		whole.Write(entry.Value)
 	}
 	rest := whole.String()
+	read := make([]rolled, 0, len(page))
 	for _, entry := range page {
-		one, known, err := rolledOf(rest[:len(entry.Value)], entry.Version)
+		one, err := rolledOf(rest[:len(entry.Value)], entry.Version)
 		if err != nil {
 			return fmt.Errorf("directory: %s: %w", entry.Key, err)
 		}
 		rest = rest[len(entry.Value):]
-		r[known.UserID] = one
+		read = r.set(one, read)
 	}
+	r.pages = append(r.pages, read)
 	return nil
 }
 
+// set puts a person on the roll, over what stands there of them or else at the
+// end of a page, which has the room.
+func (r *roll) set(one rolled, page []rolled) []rolled {
+	if there := r.place[one.userid]; there != nil {
+		one.seen = there.seen
+		*there = one
+		return page
+	}
+	page = append(page, one)
+	r.place[one.userid] = &page[len(page)-1]
+	return page
+}
+
+// get is a person's record, nil when nothing is known of them.
+func (r *roll) get(userid string) *rolled { return r.place[userid] }
+
+// each goes through everybody.
+func (r *roll) each() iter.Seq[*rolled] {
+	return func(yield func(*rolled) bool) {
+		for _, page := range r.pages {
+			for i := range page {
+				if !yield(&page[i]) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // put writes over what the roll has of a person.
-func (r roll) put(known Known) error {
+func (r *roll) put(known Known) error {
 	text, err := json.Marshal(known)
 	if err != nil {
 		return fmt.Errorf("directory: %w", err)
 	}
-	r[known.UserID], _, err = rolledOf(string(text), known.Version)
-	return err
+	one, err := rolledOf(string(text), known.Version)
+	if err != nil {
+		return err
+	}
+	r.pages = append(r.pages, r.set(one, nil))
+	return nil
 }
 
 // of is what is known of a person, the zero Known when nothing is.
-func (r roll) of(userid string) Known {
-	one, ok := r[userid]
-	if !ok {
-		return Known{}
+func (r *roll) of(userid string) Known {
+	if one := r.get(userid); one != nil {
+		return one.known()
 	}
-	return one.known()
+	return Known{}
 }
 
-// all goes through everybody, in no order.
-func (r roll) all() iter.Seq[Known] {
+// all goes through everybody.
+func (r *roll) all() iter.Seq[Known] {
 	return func(yield func(Known) bool) {
-		for _, one := range r {
+		for one := range r.each() {
 			if !yield(one.known()) {
 				return
 			}
@@ -132,8 +174,8 @@ func (r roll) all() iter.Seq[Known] {
 
 // written are those whose record in Kingdee is watched for drift, the userid by
 // staff number.
-func (r roll) written() map[string]string {
-	byNumber := make(map[string]string, len(r))
+func (r *roll) written() map[string]string {
+	byNumber := make(map[string]string, len(r.place))
 	for known := range r.all() {
 		if known.State == Active && known.View != "" {
 			byNumber[known.Number] = known.UserID

@@ -35,8 +35,8 @@ func TestRoll(t *testing.T) {
 			{Key: "k1", Value: text, Version: 7},
 			{Key: "k2", Value: []byte(`{"userid":"u2","number":"2"}`), Version: 4},
 		}
-		all := roll{}
-		if err := all.add(page); err != nil || len(all) != 3 {
+		all := newRoll()
+		if err := all.add(page); err != nil || len(all.place) != 3 {
 			t.Fatalf("%s: %v, %v", name, all, err)
 		}
 		want.Version, want.claimed = 7, want.Number
@@ -51,22 +51,22 @@ func TestRoll(t *testing.T) {
 			t.Errorf("%s: read without the decoder: %v", name, plain)
 		}
 	}
-	if got := (roll{}).of("nobody"); !reflect.DeepEqual(got, Known{}) {
+	if got := newRoll().of("nobody"); !reflect.DeepEqual(got, Known{}) {
 		t.Errorf("nobody is %+v", got)
 	}
 }
 
 // TestRollPut: what a run has written is what it goes on from.
 func TestRollPut(t *testing.T) {
-	all := roll{}
+	all := newRoll()
 	for _, known := range []Known{{UserID: "u1", Number: "1"}, {UserID: "u1", Number: "2", Version: 9}} {
 		if err := all.put(known); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for known := range all.all() {
-		if known.Number != "2" || known.claimed != "2" || known.Version != 9 || len(all) != 1 {
-			t.Errorf("%+v of %d", known, len(all))
+		if known.Number != "2" || known.claimed != "2" || known.Version != 9 || len(all.place) != 1 {
+			t.Errorf("%+v of %d", known, len(all.place))
 		}
 	}
 }
@@ -74,7 +74,7 @@ func TestRollPut(t *testing.T) {
 // TestRollRefuses: a record that cannot be read fails the page, whoever it is of.
 func TestRollRefuses(t *testing.T) {
 	for _, text := range []string{``, `{`, `{}}`, `{"userid":"u1"`, `{"userid":"u1",}`, `{"userid":7}`, `{"userid":"u1","home":"7x"}`, `{"userid":"u1"}{`, `[]`} {
-		err := (roll{}).add([]store.Entry{{Key: "directory/person/x", Value: []byte(text)}})
+		err := newRoll().add([]store.Entry{{Key: "directory/person/x", Value: []byte(text)}})
 		if err == nil || !strings.Contains(err.Error(), "directory/person/x") {
 			t.Errorf("%q: %v", text, err)
 		}

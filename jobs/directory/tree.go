@@ -35,6 +35,15 @@ func (t tree) ids() []int64 {
 	return ids
 }
 
+// depths are how deep they lie, in the same order.
+func (t tree) depths() []int {
+	depths := make([]int, 0, len(t.list))
+	for _, id := range t.ids() {
+		depths = append(depths, t.depth[id])
+	}
+	return depths
+}
+
 // levels are the departments level by level, for a target that needs parents
 // first.
 func (t tree) levels() [][]dingtalk.Department {

@@ -10,7 +10,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sync/errgroup"
 
-	"kdgate/dingtalk"
 	"kdgate/identity"
 	"kdgate/store"
 )
@@ -21,13 +20,14 @@ type walk struct {
 	run      *Run
 	progress Progress
 	tree     tree
-	known    roll
+	known    *roll
+	readings *readings
 	given    map[string]Given // staff numbers given by hand, by userid
 	agrees   map[string]bool  // who has agreed; nil: nobody is asked
 	drifted  map[string]bool  // staff numbers whose drift waits
 
 	mu   sync.Mutex
-	seen map[string]bool // userids of this run
+	news map[string]bool // who was seen, and is not on the roll
 	next int             // number of the next page
 }
 
@@ -49,8 +49,11 @@ type page struct {
 }
 
 func (w *walk) pageKey(n int) string {
-	return fmt.Sprintf("%s%s/%s/%08d", pagePrefix, w.cfg.Corp, w.run.ID, n)
+	return fmt.Sprintf("%s%s/%s/%0*d", pagePrefix, w.cfg.Corp, w.run.ID, pageDigits, n)
 }
+
+// pageDigits is the length of a page's number at the end of its key.
+const pageDigits = 8
 
 // through goes through the phases that are left.
 func (w *walk) through(ctx context.Context) error {
@@ -90,157 +93,6 @@ func (w *walk) nextPhase(done Phase) Phase {
 	return order[at]
 }
 
-// read walks every department and keeps each page.
-func (w *walk) read(ctx context.Context) error {
-	first, asking := errgroup.WithContext(ctx) // DingTalk and the store at the same time
-	first.Go(func() error { return w.look(asking) })
-	first.Go(func() error { return w.knownBeforehand(asking) })
-	if err := first.Wait(); err != nil {
-		return err
-	}
-	done, err := w.takeUp(ctx)
-	if err != nil {
-		return err
-	}
-	group, inner := errgroup.WithContext(ctx)
-	group.SetLimit(w.cfg.Readers)
-	ids := w.tree.ids()
-	for i, id := range ids {
-		at, ok := done[id]
-		if ok && at.Last {
-			continue
-		}
-		group.Go(func() error {
-			err := w.department(inner, id, at.Next)
-			w.progress(PhaseRead, i+1, len(ids))
-			return err
-		})
-	}
-	return group.Wait()
-}
-
-// look asks what may be seen and reads the departments.
-func (w *walk) look(ctx context.Context) error {
-	scopes, err := w.scopes(ctx)
-	if err != nil {
-		return err
-	}
-	w.run.Whole = scopes.WholeCompany
-	from := w.cfg.Rules.Scope
-	if len(from) == 0 && !scopes.WholeCompany {
-		from = scopes.Departments
-		w.run.note("", "应用的通讯录权限范围不是全部员工,范围外的人不处理")
-	}
-	list, err := w.cfg.Source.Departments(ctx, from...)
-	if err != nil {
-		return errors.Join(fmt.Errorf("directory: the departments: %w", err), w.forgetScopes(ctx))
-	}
-	w.tree = newTree(list)
-	w.rememberTree(w.tree)
-	w.run.Counts.Departments = len(list)
-	if w.run.Counts.Headcount, err = w.cfg.Source.Headcount(ctx, false); err != nil {
-		return fmt.Errorf("directory: the headcount: %w", err)
-	}
-	return nil
-}
-
-// knownBeforehand reads what is known of everybody and the numbers given by hand.
-func (w *walk) knownBeforehand(ctx context.Context) error {
-	if err := errors.Join(w.gifts(ctx), w.consents(ctx)); err != nil {
-		return err
-	}
-	var err error
-	w.known, err = w.everybody(ctx)
-	return err
-}
-
-// takeUp reads the pages that this run has kept already and gives how far each
-// department is.
-func (w *walk) takeUp(ctx context.Context) (map[int64]page, error) {
-	w.seen = make(map[string]bool, len(w.known))
-	done := map[int64]page{}
-	err := scan(ctx, w.cfg.Store, pagePrefix+w.cfg.Corp+"/"+w.run.ID+"/", func(entry store.Entry) error {
-		p, err := decode[page](entry)
-		if err != nil {
-			return err
-		}
-		w.next++
-		for _, userid := range p.Seen {
-			w.seen[userid] = true
-		}
-		done[p.Department] = page{Department: p.Department, Next: p.Next, Last: p.Last || done[p.Department].Last}
-		return nil
-	})
-	return done, err
-}
-
-func (w *walk) department(ctx context.Context, id, from int64) error {
-	last := false
-	for got, err := range w.cfg.Source.Members(ctx, id, from) {
-		if err != nil {
-			return fmt.Errorf("directory: the members of department %d: %w", id, err)
-		}
-		if err := w.keepPage(ctx, got); err != nil {
-			return err
-		}
-		last = got.Last
-	}
-	if !last && ctx.Err() == nil {
-		return fmt.Errorf("directory: department %d was not read to its end", id)
-	}
-	return ctx.Err()
-}
-
-// keepPage compares a page with what is known and commits it.
-func (w *walk) keepPage(ctx context.Context, got dingtalk.Page) error {
-	w.mu.Lock()
-	p := page{Department: got.Department, Next: got.Next, Last: got.Last, Bytes: got.Bytes}
-	p.Seen = make([]string, 0, len(got.People))
-	fresh := make([]*dingtalk.Person, 0, len(got.People))
-	for i := range got.People {
-		person := &got.People[i]
-		if !w.seen[person.UserID] {
-			w.seen[person.UserID] = true
-			p.Seen = append(p.Seen, person.UserID)
-			fresh = append(fresh, person)
-		}
-	}
-	n := w.next
-	w.next++
-	w.mu.Unlock()
-	for _, person := range fresh {
-		w.compare(&p, person)
-	}
-	op, err := put(w.pageKey(n), p, 0)
-	if err != nil {
-		return err
-	}
-	if err := w.cfg.Store.Commit(ctx, op); err != nil {
-		return fmt.Errorf("directory: keep a page: %w", err)
-	}
-	return nil
-}
-
-// compare puts a person where they belong on the page. The map of the known is
-// not written while a run reads.
-func (w *walk) compare(p *page, person *dingtalk.Person) {
-	known := w.known[person.UserID]
-	s, err := w.cfg.Rules.staffOf(person, w.tree.home(person, known.home), w.given[person.UserID].Number)
-	if err == nil {
-		s, err = w.cfg.permit(s, w.agrees[person.UserID])
-	}
-	switch {
-	case err != nil:
-		p.Aside = append(p.Aside, Note{person.UserID, err.Error()})
-	case known.gone:
-		p.Back = append(p.Back, s)
-	case known.print == s.print():
-		p.Same++
-	default:
-		p.Write = append(p.Write, s)
-	}
-}
-
 // judge decides what the run may do, from the pages it kept.
 func (w *walk) judge(ctx context.Context) error {
 	if err := w.recall(ctx); err != nil {
@@ -252,9 +104,9 @@ func (w *walk) judge(ctx context.Context) error {
 	if err := w.pages(ctx, func(_ string, p page) error { w.count(p, claims); return nil }); err != nil {
 		return err
 	}
-	for userid, known := range w.known { // a leaver's too: whoever gets their number next would get their login user (T19)
+	for known := range w.known.each() { // a leaver's too: whoever gets their number next would get their login user (T19)
 		if _, sought := claims.first[known.number]; sought {
-			claims.add(known.number, userid)
+			claims.add(known.number, known.userid)
 		}
 	}
 	if len(claims.more) > 0 {
@@ -375,10 +227,10 @@ type gone struct {
 func (w *walk) findLeavers(ctx context.Context) error {
 	var missing []string
 	active := 0
-	for userid, known := range w.known {
+	for known := range w.known.each() {
 		if !known.gone {
-			if active++; !w.seen[userid] {
-				missing = append(missing, userid)
+			if active++; !known.seen {
+				missing = append(missing, known.userid)
 			}
 		}
 	}

@@ -13,8 +13,7 @@ import (
 )
 
 // write brings departments, then people, page by page. A page whose people are
-// all written or set aside is marked by being emptied, in the commit that keeps
-// what is known of them.
+// all written or set aside has served, and goes in the commit that counts them.
 func (w *walk) write(ctx context.Context) error {
 	if err := w.recall(ctx); err != nil {
 		return err
@@ -134,7 +133,7 @@ func (w *walk) backOps(list []Staff) ([][]store.Op, error) {
 }
 
 // settle counts what became of people, notes those that Kingdee refused, and
-// keeps that with the emptied pages.
+// keeps that while it removes the pages.
 func (w *walk) settle(ctx context.Context, changes []Change, b batch) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -162,13 +161,8 @@ func (w *walk) settle(ctx context.Context, changes []Change, b batch) error {
 		}
 	}
 	ops := make([]store.Op, 0, len(b.keys))
-	for i, p := range b.pages {
-		p.Write, p.Back = nil, nil
-		op, err := put(b.keys[i], p, 0)
-		if err != nil {
-			return err
-		}
-		ops = append(ops, op)
+	for _, key := range b.keys {
+		ops = append(ops, store.Delete(key))
 	}
 	return w.save(ctx, *w.run, ops...)
 }
@@ -220,7 +214,7 @@ func (w *walk) changeOps(changes []Change, key string) ([][]store.Op, error) {
 	if len(told) == 0 {
 		return groups, nil
 	}
-	diff, err := put(changePrefix+w.cfg.Corp+"/"+w.run.ID+"/"+key[len(key)-8:], told, keepRuns)
+	diff, err := put(changePrefix+w.cfg.Corp+"/"+w.run.ID+"/"+key[len(key)-pageDigits:], told, keepRuns)
 	return append(groups, []store.Op{diff}), err
 }
 

@@ -82,9 +82,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.handler.
 // the same edge. It is for the composition root, before the first request.
 func (g *Gateway) Handle(pattern string, h http.Handler) { g.mux.Handle(pattern, h) }
 
-// mount lists every route of this package; nothing else is public (T48).
-func (g *Gateway) mount() {
-	routes := map[string]endpoint{
+// routes lists every route of this package; nothing else is public (T48).
+func (g *Gateway) routes() map[string]endpoint {
+	return map[string]endpoint{
 		"GET /{$}":                             g.home,
 		"GET " + signInPath:                    g.signInPage,
 		"POST " + clientPath:                   g.signInClient,
@@ -111,7 +111,10 @@ func (g *Gateway) mount() {
 		"GET " + hostCallbackPath:              g.hostCallback,
 		"GET " + web.AssetPrefix + "{path...}": g.asset,
 	}
-	for pattern, serve := range routes {
+}
+
+func (g *Gateway) mount() {
+	for pattern, serve := range g.routes() {
 		g.mux.Handle(pattern, g.serve(serve))
 	}
 }

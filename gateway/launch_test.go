@@ -3,10 +3,12 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -271,6 +273,53 @@ func TestUnprovenLookAlike(t *testing.T) {
 		if text != texts[0] {
 			t.Errorf("%q is not %q", text, texts[0])
 		}
+	}
+}
+
+// T8: nor can they be told apart by time: the medians of 2,000 refusals, for
+// four kinds of people that the request names in turn, are within 5 ms.
+func TestUnprovenTakeAsLong(t *testing.T) {
+	h := newHouse(t, func(cfg *Config) {
+		cfg.Limits = Limits{PerAddress: 1e6, AddressSize: 1e6, Global: 1e6, GlobalSize: 1e6, OpenPerAddress: 1e6, OpenTotal: 1e6}
+	})
+	h.chain.faults["suspended"] = identity.Fail(identity.Forbidden, identity.CodeSuspended, "left")
+	h.chain.faults["unmapped"] = identity.Fail(identity.NotFound, identity.CodeNotMapped, "none")
+	h.gateway.tarpit = nil // it slows floods down, whoever they name
+	kinds := []string{"nobody", "suspended", "unmapped", "zhang1"}
+	took := map[string][]time.Duration{}
+	for i := range 2000 {
+		kind := kinds[i%len(kinds)]
+		browser := identity.NewSecret(fmt.Sprintf("%04d", i) + strings.Repeat("A", 39))
+		st, err := h.gateway.states.create(browser, signIn{Corp: corpOne, Wanted: wanted{Path: "/launch/kingdee", Query: "userid=" + kind}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		form := url.Values{
+			"state": {st.state}, "nonce": {h.gateway.states.nonce(st.id, browser)}, "code": {fmt.Sprintf("code-of-%s-%d", kind, i)}, "userid": {kind},
+		}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, h.URL+"/signin/dingtalk?userid="+kind, strings.NewReader(form.Encode()))
+		r.RequestURI = "/signin/dingtalk?userid=" + kind
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Cookie", browserCookie+"="+browser.Reveal())
+		r.RemoteAddr = fmt.Sprintf("198.51.100.%d:1", i/len(kinds)%100) // one address would be held back
+		w := httptest.NewRecorder()
+		began := time.Now()
+		h.gateway.ServeHTTP(w, r)
+		took[kind] = append(took[kind], time.Since(began))
+		if w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), "KD-102") {
+			t.Fatalf("%s: %d %.200s", kind, w.Code, w.Body)
+		}
+	}
+	if n := len(h.dingtalk.called()); n != 2000 {
+		t.Errorf("%d exchanges", n)
+	}
+	var medians []time.Duration
+	for _, kind := range kinds {
+		slices.Sort(took[kind])
+		medians = append(medians, took[kind][len(took[kind])/2])
+	}
+	if apart := slices.Max(medians) - slices.Min(medians); apart >= 5*time.Millisecond {
+		t.Errorf("medians of %v are %v: %v apart", kinds, medians, apart)
 	}
 }
 

@@ -6,7 +6,10 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kdgate/audit"
@@ -45,6 +48,50 @@ func TestFloodOfBadCodes(t *testing.T) {
 		t.Fatalf("the same address a minute later: %v", err)
 	}
 	leave(false)
+}
+
+// T7: five thousand bad codes at once, each from a browser of its own, cost no
+// more exchanges than the budget over all addresses gives in that time, and from
+// one address hardly more than it may waste; somebody else then still gets in
+// within two seconds.
+func TestFloodFromManyBrowsers(t *testing.T) {
+	limits := Limits{PerAddress: 0.001, AddressSize: 10, Global: 20, GlobalSize: 100}.withDefaults()
+	for name, c := range map[string]struct {
+		addresses int
+		most      func(seconds float64) float64
+	}{
+		"many addresses": {200, func(seconds float64) float64 { return 100 + 20*seconds }},
+		"one address":    {1, func(seconds float64) float64 { return 10 + inFlight + spareBurst + spareRate*seconds }},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLimiter(limits, time.Now)
+			var asked atomic.Int64
+			began := time.Now()
+			var all sync.WaitGroup
+			for i := range 5000 {
+				all.Go(func() {
+					leave, err := l.enter(t.Context(), mustAddr(fmt.Sprintf("198.51.100.%d", i%c.addresses)), fmt.Sprint("b", i))
+					if err == nil {
+						asked.Add(1)
+						<-time.After(50 * time.Millisecond) // by the bubble's clock: DingTalk's answer
+						leave(true)
+					} else if identity.KindOf(err) != identity.Throttled {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			if most := c.most(time.Since(began).Seconds()); asked.Load() == 0 || float64(asked.Load()) > most {
+				t.Errorf("%s: %d codes went upstream in %v, at most %v", name, asked.Load(), time.Since(began), most)
+			}
+			<-time.After(2 * time.Second)
+			leave, err := l.enter(t.Context(), mustAddr("192.0.2.9"), "somebody else")
+			if err != nil {
+				t.Fatalf("%s: somebody else: %v", name, err)
+			}
+			leave(false)
+		})
+	}
 }
 
 // T7 over HTTP: the answer is 429, KD-121, and nothing is asked.

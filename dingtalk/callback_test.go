@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -180,6 +181,39 @@ func TestFresh(t *testing.T) {
 			t.Errorf("%q %q: %v", c.timestamp, c.nonce, err)
 		}
 	}
+}
+
+// TestResplitIsTheSameDelivery proves T65: time and nonce can be cut apart
+// elsewhere under the same signature, and both are authentic and fresh. What a
+// replay is known by is the ciphertext, which is the same.
+func TestResplitIsTheSameDelivery(t *testing.T) {
+	cb := testCallback(t)
+	set := CallbackSet{Corp: "dingcorp1", Current: cb}
+	receive := func(e Envelope) (Delivery, error) {
+		return set.Receive(url.Values{"signature": {e.Signature}, "timestamp": {e.Timestamp}, "nonce": {e.Nonce}}, []byte(`{"encrypt":"`+e.Encrypt+`"}`))
+	}
+	for range 100 { // the ciphertext must not sort between the two
+		sealed, err := cb.Seal([]byte(`{"EventType":"user_leave_org","CorpId":"dingcorp1","eventId":"e1","userId":["zhangsan"]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := Envelope{Timestamp: "1700000000", Nonce: "380320111", Encrypt: sealed}
+		again := Envelope{Timestamp: "1700000000380", Nonce: "320111", Encrypt: sealed}
+		first.Signature = cb.Signature(first.Timestamp, first.Nonce, sealed)
+		if again.Signature = first.Signature; cb.Signature(again.Timestamp, again.Nonce, sealed) != again.Signature {
+			continue
+		}
+		one, err := receive(first)
+		two, err2 := receive(again)
+		if err != nil || err2 != nil {
+			t.Fatalf("%v, %v", err, err2)
+		}
+		if one.Digest != two.Digest || one.Event.Key() != two.Event.Key() {
+			t.Error("the re-split delivery looks like another one")
+		}
+		return
+	}
+	t.Fatal("no ciphertext sorted elsewhere")
 }
 
 func TestNewCallbackNeedsEverything(t *testing.T) {

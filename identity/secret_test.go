@@ -57,3 +57,12 @@ func TestErrorHalves(t *testing.T) {
 		t.Error("kinds have no names")
 	}
 }
+
+// Equal compares the texts and not where they lie (T127); nothing equals nothing.
+func TestSecretEqual(t *testing.T) {
+	for pair, want := range map[[2]string]bool{{"a", "a"}: true, {"a", "b"}: false, {"a", "ab"}: false, {"", ""}: true, {"", "a"}: false} {
+		if got := NewSecret(pair[0]).Equal(NewSecret(pair[1])); got != want {
+			t.Errorf("%q: %v", pair, got)
+		}
+	}
+}

@@ -88,16 +88,17 @@ func isOwnCookie(name string) bool {
 
 // isStripped names response headers that tell about the upstream, would let
 // other origins read a person's pages, or act on our whole host, which is not
-// the upstream's to decide (T57). The Date is our server's, as with nginx: whose
+// the upstream's to decide, or on a proxy in front of us, which some make read
+// files and addresses of its own (T57). The Date is our server's, as with nginx: whose
 // clock goes wrong is the upstream's own affair.
 func isStripped(name string) bool {
 	switch name {
 	case "Server", "Date", "X-Powered-By", "X-Aspnet-Version", "X-Aspnetmvc-Version", "X-Sourcefiles",
 		"Alt-Svc", "Clear-Site-Data", "Service-Worker-Allowed", "Strict-Transport-Security", "Public-Key-Pins",
-		"Report-To", "Reporting-Endpoints", "Nel", "X-Request-Id", AssertionHeader:
+		"Report-To", "Reporting-Endpoints", "Nel", "X-Request-Id", "X-Sendfile", "X-Lighttpd-Send-File", AssertionHeader:
 		return true
 	default:
-		return strings.HasPrefix(name, "Access-Control-")
+		return strings.HasPrefix(name, "Access-Control-") || strings.HasPrefix(name, "X-Accel-") && name != "X-Accel-Buffering"
 	}
 }
 

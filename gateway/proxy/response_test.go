@@ -28,6 +28,7 @@ func TestResponseHeaders(t *testing.T) {
 			"Cache-Control: public, max-age=600", "Pvfgsdhsfg_cfg: {\"enableFlatShake\":true}", "X-Vendor-Thing: kept", "Pragma: cache",
 			"Content-Security-Policy: default-src 'self' 'unsafe-inline'", "Set-Cookie: a=b; Domain=erp.internal; SameSite=None; path=/k3cloud",
 			"Set-Cookie: __HOST-KDGATE=stolen; Path=/", "Set-Cookie: h=1; httponly; Partitioned", "Connection: X-Hop", "X-Hop: x",
+			"X-Accel-Redirect: /internal/secret", "X-Accel-Buffering: no", "X-Sendfile: /etc/passwd", "X-Lighttpd-Send-File: /etc/passwd",
 		} {
 			name, value, _ := strings.Cut(line, ": ")
 			w.Header().Add(name, value)
@@ -39,6 +40,7 @@ func TestResponseHeaders(t *testing.T) {
 	for _, name := range []string{
 		"Server", "X-Powered-By", "X-Aspnet-Version", "Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Alt-Svc",
 		"Clear-Site-Data", "Service-Worker-Allowed", "Strict-Transport-Security", "X-Kdgate-Assertion", "X-Hop", "Pragma",
+		"X-Accel-Redirect", "X-Sendfile", "X-Lighttpd-Send-File",
 	} {
 		if got := a.Header[name]; len(got) != 0 {
 			t.Errorf("%s: %q", name, got)

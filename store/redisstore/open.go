@@ -55,7 +55,7 @@ func FromURL(urls ...identity.Secret) (Config, error) {
 		}
 		if i == 0 {
 			cfg = Config{Username: opt.Username, Password: identity.NewSecret(opt.Password), DB: opt.DB, TLS: opt.TLSConfig}
-		} else if opt.Username != cfg.Username || opt.Password != cfg.Password.Reveal() || opt.DB != cfg.DB ||
+		} else if opt.Username != cfg.Username || !cfg.Password.Equal(identity.NewSecret(opt.Password)) || opt.DB != cfg.DB ||
 			(opt.TLSConfig == nil) != (cfg.TLS == nil) {
 			return Config{}, errors.New("redisstore: the URLs differ in more than host and port")
 		}

@@ -148,6 +148,78 @@ func TestCrossOrigin(t *testing.T) {
 	}
 }
 
+// T101: no act of the console, by form or JSON, is anybody's who came from
+// elsewhere, whoever is signed in; and what takes JSON takes nothing that a form
+// of another site could send.
+func TestEveryActIsOfOurOwnPages(t *testing.T) {
+	h := newHouse(t)
+	b := h.enter("manager01")
+	acts := 0
+	for _, route := range h.console.Routes() {
+		method, path, _ := strings.Cut(route.Pattern, " ")
+		if method == http.MethodGet {
+			continue
+		}
+		acts++
+		path = placeholder.ReplaceAllString(strings.TrimSuffix(path, "{$}"), "x")
+		kind, body := "application/x-www-form-urlencoded", "x=1"
+		if route.Body != nil {
+			kind, body = "application/json", "{}"
+		}
+		for _, headers := range [][]string{
+			{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Sec-Fetch-Site", "", "Origin", "https://evil.example"}, {"Sec-Fetch-Site", "", "Origin", "null"},
+		} {
+			a := b.do(method, path, strings.NewReader(body), append(headers, "Content-Type", kind)...)
+			if a.StatusCode != http.StatusForbidden || !strings.Contains(a.body, "KD-300") {
+				t.Errorf("%s with %q: %d", route.Pattern, headers, a.StatusCode)
+			}
+		}
+		if route.Body == nil {
+			continue
+		}
+		for _, kind := range []string{"text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""} {
+			if a := b.do(method, path, strings.NewReader(body), "Content-Type", kind); a.StatusCode != http.StatusUnsupportedMediaType {
+				t.Errorf("%s takes %q: %d %s", route.Pattern, kind, a.StatusCode, a.body)
+			}
+		}
+	}
+	if acts < 30 {
+		t.Errorf("only %d acts", acts)
+	}
+	if moved := h.records(admin.ActionConsoleLeave); len(moved) != 0 {
+		t.Error("somebody was made to leave")
+	}
+}
+
+// T114: nothing in the console changes or removes what is on record; its only
+// acts are to have the log proven.
+func TestNobodyChangesTheLog(t *testing.T) {
+	h := newHouse(t)
+	allowed := map[string]bool{"POST /admin/audit/proof": true, "POST /admin/audit/verify": true, "POST /admin/api/v1/audit/verify": true}
+	seen := 0
+	for _, route := range h.console.Routes() {
+		method, path, _ := strings.Cut(route.Pattern, " ")
+		if !strings.Contains(path, "/audit") && !strings.Contains(path, "/review") {
+			continue
+		}
+		seen++
+		if method != http.MethodGet && !allowed[route.Pattern] {
+			t.Errorf("%s acts on the log", route.Pattern)
+		}
+	}
+	if seen < 5 {
+		t.Errorf("only %d routes about the log", seen)
+	}
+	b := h.enter("manager01")
+	for _, method := range []string{http.MethodDelete, http.MethodPut, http.MethodPatch, http.MethodPost} {
+		for _, path := range []string{"/admin/audit", "/admin/audit/record", "/admin/api/v1/audit", "/admin/api/v1/audit/1"} {
+			if a := b.do(method, path, nil); a.StatusCode != http.StatusMethodNotAllowed && a.StatusCode != http.StatusNotFound {
+				t.Errorf("%s %s: %d", method, path, a.StatusCode)
+			}
+		}
+	}
+}
+
 // T107: the list of addresses uses the client's address, not what it says of itself.
 func TestAddressList(t *testing.T) {
 	h := newHouse(t, func(cfg *admin.Config) { cfg.Allow = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })

@@ -157,6 +157,7 @@ func TestOpenRefusesWrongConfiguration(t *testing.T) {
 	for name, spoil := range map[string]func(*Config){
 		"no folder":   func(c *Config) { c.Dir = "" },
 		"no replica":  func(c *Config) { c.Replica = "" },
+		"its length":  func(c *Config) { c.Replica = strings.Repeat("n", 65) },
 		"odd replica": func(c *Config) { c.Replica = "a/b\n" },
 		"short key":   func(c *Config) { c.Key = testKey[:31] },
 		"folder a file": func(c *Config) {

@@ -100,7 +100,7 @@ func (l *Log) Held(ctx context.Context, replica string) (uint64, error) {
 // records from Held on; any other error that is not about this file means that
 // the parcel is not by a holder of our key, and nothing of it was kept.
 func (l *Log) Unpack(ctx context.Context, p Parcel) error {
-	if p.Replica == l.config.Replica || !replicaName.MatchString(p.Replica) {
+	if p.Replica == l.config.Replica || !isReplicaName(p.Replica) {
 		return fmt.Errorf("%w: chain %q", errForged, p.Replica)
 	}
 	tx, err := l.write.BeginTx(ctx, nil)

@@ -105,10 +105,12 @@ type Limits struct {
 
 var (
 	corpPattern   = regexp.MustCompile(`^ding[a-z0-9]+$`)
-	namePattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+	namePattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`) // {0,63} would be compiled 63 times over, and kept
 	defaultPK     = lazyregexp.New(`^[0-9]{1,20}$`)
 	reservedNames = map[string]bool{targetDefault: true, "choose": true}
 )
+
+func isName(text string) bool { return len(text) <= 64 && namePattern.MatchString(text) }
 
 const (
 	targetDefault = "kingdee"
@@ -250,7 +252,7 @@ func (c Config) checkCentres() []error {
 	seen := map[string]bool{}
 	for _, dc := range c.DataCentres {
 		switch {
-		case !namePattern.MatchString(dc.ID) || reservedNames[dc.ID] && len(c.DataCentres) > 1:
+		case !isName(dc.ID) || reservedNames[dc.ID] && len(c.DataCentres) > 1:
 			errs = append(errs, fmt.Errorf("data centre %q: not usable as an id", dc.ID))
 		case seen[dc.ID]:
 			errs = append(errs, fmt.Errorf("data centre %q: named twice", dc.ID))
@@ -294,7 +296,7 @@ func (c Config) checkForms() []error {
 	seen := map[string]bool{}
 	for _, f := range c.Forms {
 		switch {
-		case !namePattern.MatchString(f.Name):
+		case !isName(f.Name):
 			errs = append(errs, fmt.Errorf("form %q: not usable as a name", f.Name))
 		case seen[f.Name]:
 			errs = append(errs, fmt.Errorf("form %q: named twice", f.Name))

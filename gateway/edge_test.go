@@ -237,14 +237,14 @@ func TestConfigMistakes(t *testing.T) {
 		PublicURL: &url.URL{Scheme: "http", Host: "gate.example.com"}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")},
 		Corps:       []Corp{{ID: "DING1"}, {ID: "ding1"}, {ID: "ding1", JSAPI: "javascript:alert(1)", Provider: &provider{}}},
 		DataCentres: []DataCentre{{ID: "kingdee"}, {ID: "a/b"}, {ID: "x", Origin: "https://x;script-src *", ServiceProvider: &kingdee{}}},
-		Forms:       []Form{{Name: "a b"}, {Name: "f"}},
+		Forms:       []Form{{Name: "a b"}, {Name: strings.Repeat("n", 65)}, {Name: "f"}},
 	})
 	if err == nil {
 		t.Fatal("accepted")
 	}
 	for _, want := range []string{
 		"not https", "trusts everybody", `"DING1": not a corpId`, `"ding1": no provider`, "named twice", "jsapi", `"kingdee": not usable`,
-		`"a/b": not usable`, `"x": origin`, `"a b": not usable`, `"f": form id or types`, "fewer than 32", "store: missing", "recorder: missing",
+		`"a/b": not usable`, `"x": origin`, `"a b": not usable`, `nnn": not usable`, `"f": form id or types`, "fewer than 32", "store: missing", "recorder: missing",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not reported in:\n%v", want, err)

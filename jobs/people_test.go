@@ -265,13 +265,13 @@ func TestRepair(t *testing.T) {
 }
 
 func TestParseID(t *testing.T) {
-	for _, want := range []jobs.ID{id("a"), id("a/b c?d#张三"), id("%2F"), id("."), id("..")} {
+	for _, want := range []jobs.ID{id("a"), id("a/b c?d#张三"), id("%2F"), id("."), id(".."), {Kind: strings.Repeat("k", 40), Key: "x"}} {
 		got, err := jobs.ParseID(want.String())
 		if err != nil || got != want {
 			t.Errorf("%q came back as %+v, %v", want.String(), got, err)
 		}
 	}
-	for _, bad := range []string{"", "bill", "bill/", "/x", "Bill/x", "bill/%zz", "bill/" + strings.Repeat("x", 129)} {
+	for _, bad := range []string{"", "bill", "bill/", "/x", "Bill/x", "bill/%zz", "bill/" + strings.Repeat("x", 129), strings.Repeat("k", 41) + "/x"} {
 		if id, err := jobs.ParseID(bad); identity.KindOf(err) != identity.Invalid {
 			t.Errorf("%q: %+v, %v", bad, id, err)
 		}

@@ -99,6 +99,8 @@ func TestMistakesAllAtOnce(t *testing.T) {
 		"not yaml":           {"corps:", "corps: [", nil, []string{"not YAML"}},
 		"two at once":        {"id: live", "id: Live Centre\n    db_idd: x", nil, []string{"db_idd: unknown key", `data_centres[0].id: "Live Centre"`}},
 		"of every sort":      {"forms:", "sessions: {idle: 30, absolute: 90d}\nfomrs:", []string{"KDGATE_PUBLIC_URL=nonsense"}, []string{"fomrs: unknown key", "sessions.idle: 30 is not a duration", "sessions.absolute: 2160h0m0s", `public_url: "nonsense"`}},
+		"too long an id":     {"id: live", "id: " + strings.Repeat("n", 65), nil, []string{`data_centres[0].id: "nnn`}},
+		"too long a corp":    {"corps:\n  - id: dingcorp1", "corps:\n  - id: ding" + strings.Repeat("1", 61), nil, []string{`corps[0].id: "ding111`}},
 		"several documents":  {"corps:", "---\ncorps:", nil, []string{"several YAML documents"}},
 		"which certificate":  {"link: {", "ca_file: none.pem\n    link: {", nil, []string{"data_centres[0].ca_file: there is no file"}},
 		"no list":            {"admins: [{corp: dingcorp1, userid: manager01, role: admin}]", "admins: {corp: dingcorp1, userid: manager01, role: admin}", nil, []string{"1 mistake(s)", "admins: a list is wanted"}},

@@ -219,7 +219,7 @@ func (c *Config) checkRobots(m *Mistakes) {
 	seen := map[string]bool{}
 	for i := range c.Robots {
 		r, at := &c.Robots[i], fmt.Sprintf("robots[%d]", i)
-		if !idPattern().MatchString(r.Name) || seen[r.Name] {
+		if !isID(r.Name) || seen[r.Name] {
 			m.add("%s.name: %q; lower-case letters, digits, - and _, each name once", at, r.Name)
 		}
 		seen[r.Name] = true

@@ -20,7 +20,7 @@ func (c *Config) checkStore(m *Mistakes) {
 	default:
 		m.add("store.driver: %q is neither sqlite nor redis", s.Driver)
 	}
-	if !idPattern().MatchString(s.Tenant) {
+	if !isID(s.Tenant) {
 		m.add("store.tenant: %q; use lower-case letters, digits, - and _", s.Tenant)
 	}
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/identity"
+	"kdgate/internal/lazyregexp"
 	"kdgate/store"
 )
 
@@ -54,7 +54,7 @@ type told struct {
 // ErrTooMany is a watch that finds more than anybody could be told.
 var ErrTooMany = fmt.Errorf("notice: a watch finds more than %d rows: narrow its filter", mostRows)
 
-var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
+var namePattern = lazyregexp.New(`^[a-z0-9][a-z0-9-]{0,39}$`)
 
 // sight is one look of a watch: what it told before, and what is news now.
 type sight struct {
@@ -66,7 +66,7 @@ type sight struct {
 
 // see asks once and writes nothing.
 func (o *Outbox) see(ctx context.Context, w *Watch) (s sight, err error) {
-	if !namePattern.MatchString(w.Name) || w.Rows == nil {
+	if !namePattern().MatchString(w.Name) || w.Rows == nil {
 		return s, refused(fmt.Errorf("%.40q names no watch", w.Name))
 	}
 	if s.before, s.version, err = o.told(ctx, w.Name); err != nil {

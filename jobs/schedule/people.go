@@ -88,7 +88,7 @@ func (s *Schedule) status(ctx context.Context, task Task) (Status, error) {
 // Runs pages through the runs of a task, newest first; after is the mark that the
 // page before gave, empty for the first.
 func (s *Schedule) Runs(ctx context.Context, task, after string, limit int) ([]Run, string, error) {
-	if !namePattern.MatchString(task) {
+	if !isName(task) {
 		return nil, "", s.unknown(task)
 	}
 	if after != "" {

@@ -453,10 +453,14 @@ func TestConfig(t *testing.T) {
 		good := schedule.Task{Name: "x", Do: func(context.Context, *schedule.Progress) error { return nil }}
 		l, err := lease.New(lease.Config{Store: r.store, Name: "schedule"})
 		must(t, err)
-		for _, tasks := range [][]schedule.Task{{{Name: "X", Do: good.Do}}, {{Name: "x"}}, {good, good}, {{Name: "a/b", Do: good.Do}}} {
+		for _, tasks := range [][]schedule.Task{{{Name: "X", Do: good.Do}}, {{Name: "x"}}, {good, good}, {{Name: "a/b", Do: good.Do}}, {{Name: strings.Repeat("x", 41), Do: good.Do}}} {
 			if _, err := schedule.New(schedule.Config{Store: r.store, Lease: l, Recorder: &r.log, Tasks: tasks}); err == nil {
 				t.Errorf("%+v was taken", tasks)
 			}
+		}
+		longest := schedule.Task{Name: strings.Repeat("x", 40), Do: good.Do}
+		if _, err := schedule.New(schedule.Config{Store: r.store, Lease: l, Recorder: &r.log, Tasks: []schedule.Task{longest}}); err != nil {
+			t.Error(err)
 		}
 		if _, err := schedule.New(schedule.Config{}); err == nil {
 			t.Error("an empty configuration was taken")

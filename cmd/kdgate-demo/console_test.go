@@ -57,6 +57,9 @@ func TestConsolePages(t *testing.T) {
 	tr := start(t)
 	languages := []string{"zh-Hans", "zh-Hant", "en"}
 	row := "?data_centre=" + centreID + "&corp=" + corpID + "&userid="
+	admin := enterConsole(t, tr, "manager01")
+	do(t, admin, chromedp.Navigate(tr.gateway+"/admin/connections"), chromedp.WaitVisible("#check-all"), chromedp.Click("#check-all"),
+		chromedp.WaitVisible("#facts")) // the page looks again by itself
 	for _, lang := range languages {
 		ctx := enterConsole(t, tr, "manager01")
 		for name, path := range map[string]string{

@@ -69,7 +69,7 @@ func TestConnectionsPage(t *testing.T) {
 	for page, want := range map[string]int{"/admin/connections": 1, "/admin/connections/result?id=" + list[0].ID: 1} {
 		got := b.get(page)
 		got.has(t, http.StatusOK, "What the vendors leave open", "token_call")
-		if n := strings.Count(got.body, "confirmed on this server, "); n != want {
+		if n := strings.Count(got.body, ">confirmed here<"); n != want {
 			t.Errorf("%s: %d settings confirmed, want %d", page, n, want)
 		}
 	}

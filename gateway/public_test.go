@@ -28,6 +28,8 @@ var public = map[string]struct {
 	"POST /access":                     {"/access", 404, false}, // nobody can ask in this house
 	"GET /consent":                     {"/consent", 404, false},
 	"POST /consent":                    {"/consent", 404, false},
+	"GET /me":                          {"/me", 404, false}, // nobody sees their sessions in this house
+	"POST /me/end":                     {"/me/end", 404, false},
 	"POST /signout":                    {"/signout", 303, false},
 	"GET /signed-out":                  {"/signed-out", 200, true},
 	"POST /handover":                   {"/handover", 401, false},

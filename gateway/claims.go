@@ -54,9 +54,11 @@ type claims struct {
 	rand  io.Reader
 }
 
-// key names the claim of a code without telling the code.
-func (c *claims) key(corp string, door identity.Door, code identity.Secret) string {
-	return claimPrefix + c.keys.hex("code", corp, string(door), code.Reveal())
+// key names the claim of a code without telling the code. It is the code's alone:
+// presented at the other door, or for another organisation, it is the same code,
+// and is not sent upstream again (T1).
+func (c *claims) key(code identity.Secret) string {
+	return claimPrefix + c.keys.hex("code", code.Reveal())
 }
 
 // take claims key for the sign-in st: the claim is created and the state is

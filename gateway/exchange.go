@@ -98,7 +98,7 @@ func (g *Gateway) again(r *http.Request, a attempt, cause error) done {
 // redeem gives the settled claim of the attempt's code: exchanged now, or by
 // whoever was first (T1, F4).
 func (g *Gateway) redeem(w http.ResponseWriter, r *http.Request, a *attempt) (claim, error) {
-	key := g.claims.key(a.st.Corp, a.door, a.code)
+	key := g.claims.key(a.code)
 	if a.st.Claim == "" {
 		settled, won, err := g.redeemFirst(w, r, a, key)
 		if won || err != nil {

@@ -68,6 +68,28 @@ func TestOneCodeFromManyBrowsers(t *testing.T) {
 	}
 }
 
+// T1: the code is the same at the other door and for another organisation: it
+// goes upstream once, and the other door gives the browser what the first one did.
+func TestOneCodeAtBothDoors(t *testing.T) {
+	h := newHouse(t)
+	h.dingtalk.give("auth-1", corpOne, "zhang1")
+	b := h.browser(t)
+	client, callback := b.form(b.open("/launch/kingdee"), "auth-1"), b.open("/launch/kingdee").field(t, "state")
+	if a := b.post(client); a.StatusCode != http.StatusSeeOther {
+		t.Fatalf("client door: %d", a.StatusCode)
+	}
+	if a := b.get("/signin/dingtalk/callback?code=auth-1&state=" + callback); a.StatusCode != http.StatusSeeOther || a.location() != "/launch/kingdee" {
+		t.Errorf("browser door: %d %q", a.StatusCode, a.location())
+	}
+	other := h.browser(t)
+	if a := other.post(other.form(other.open("/launch/kingdee?corpId="+corpTwo), "auth-1")); a.StatusCode != http.StatusUnauthorized || len(a.Cookies()) != 0 {
+		t.Errorf("another organisation: %d", a.StatusCode)
+	}
+	if got := h.dingtalk.called(); len(got) != 1 || h.sessions.count() != 1 {
+		t.Errorf("exchanges %v, %d sessions", got, h.sessions.count())
+	}
+}
+
 func together(n int, do func() answer) []answer {
 	answers, start := make([]answer, n), make(chan struct{})
 	var all sync.WaitGroup

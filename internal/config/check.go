@@ -86,6 +86,7 @@ func (c *Config) checkListen(m *Mistakes) {
 		if _, err := tls.LoadX509KeyPair(c.Listen.Cert, c.Listen.Key); err != nil {
 			m.add("listen.cert: %v", err)
 		}
+		checkKeyFile(m, "listen.key", c.Listen.Key)
 	case err == nil && !isLoopback(host) && len(c.Listen.TrustedProxies) == 0:
 		m.add("listen: %s would speak plain HTTP off loopback; give cert and key, or name the proxy that speaks TLS in trusted_proxies", c.Listen.Address)
 	}
@@ -249,6 +250,7 @@ func (c *Config) checkDataCentres(m *Mistakes) {
 				m.add("%s.%s: there is no file %s", at, file[0], file[1])
 			}
 		}
+		checkKeyFile(m, at+".client_key", dc.ClientKey)
 		c.checkLink(m, at+".link", dc.Link)
 		checkAPI(m, at, dc)
 	}
@@ -372,6 +374,14 @@ func required(m *Mistakes, name, value, hint string) {
 func oneOf(m *Mistakes, name, value string, allowed ...string) {
 	if !slices.Contains(allowed, value) {
 		m.add("%s: %q is none of %s", name, value, strings.Join(allowed, ", "))
+	}
+}
+
+// checkKeyFile refuses a private key that everybody may read (T123). That it is
+// there and fits is looked at where it is loaded.
+func checkKeyFile(m *Mistakes, name, path string) {
+	if info, err := os.Stat(path); path != "" && err == nil && openToOthers(info) {
+		m.add("%s: everybody may read %s; run: chmod 600 %s", name, path, path)
 	}
 }
 

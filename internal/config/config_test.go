@@ -233,6 +233,43 @@ func TestSecretFileOpenToAll(t *testing.T) {
 	}
 }
 
+// TestPrivateKeyOpenToAll proves T123 for keys of TLS: one that everybody may
+// read is refused, wherever it is named; certificates are anybody's.
+func TestPrivateKeyOpenToAll(t *testing.T) {
+	dir := install(t, "")
+	for _, name := range []string{"dc.crt", "dc.key", "gate.crt", "gate.key", "redis.crt", "redis.key"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := strings.Replace(good, "    link: {", "    client_cert: dc.crt\n    client_key: dc.key\n    link: {", 1)
+	text = strings.Replace(text, "cert: , key: ,", "cert: gate.crt, key: gate.key,", 1)
+	text += `store: {driver: redis, url: "rediss://redis.example.com:6379", tls: {client_cert: redis.crt, client_key: redis.key}}` + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "kdgate.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read := func() string {
+		_, err := Load(filepath.Join(dir, "kdgate.yaml"), nil)
+		if err == nil {
+			t.Fatal("accepted") // the files are no certificates
+		}
+		return err.Error()
+	}
+	for _, want := range []string{"listen.key: everybody may read", "data_centres[0].client_key: everybody may read", "store.tls.client_key: everybody may read"} {
+		if got := read(); !strings.Contains(got, want) {
+			t.Errorf("%q is not in:\n%s", want, got)
+		}
+	}
+	for _, name := range []string{"dc.key", "gate.key", "redis.key"} {
+		if err := os.Chmod(filepath.Join(dir, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := read(); strings.Contains(got, "everybody may read") {
+		t.Errorf("only certificates are open:\n%s", got)
+	}
+}
+
 // TestSecretsDoNotPrint proves T122: a dumped configuration tells nothing.
 func TestSecretsDoNotPrint(t *testing.T) {
 	cfg, err := load(t, install(t, ""))

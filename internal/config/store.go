@@ -184,6 +184,7 @@ func (c *Config) checkRedisTLS(m *Mistakes) {
 		if _, err := tls.LoadX509KeyPair(files.ClientCert, files.ClientKey); err != nil {
 			m.add("store.tls.client_cert: %v", err)
 		}
+		checkKeyFile(m, "store.tls.client_key", files.ClientKey)
 	}
 	if files.CAFile == "" {
 		return

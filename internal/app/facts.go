@@ -134,7 +134,7 @@ func (f *facts) ofLink(link config.Link) {
 	f.add("link.udencoding", link.UDEncoding, byLink)
 	f.add("link.window", link.Window)
 	for _, field := range link.Extra {
-		f.add("link.extra "+field.Name, field.Value, byLink)
+		f.add("link.extra "+field.Name, field.Value, byLink) // empty: null or nothing
 	}
 	switch link.Entry {
 	case "html5":

@@ -56,7 +56,7 @@ data_centres:
     link:
       {version: 3, hash: sha1, permitcount: "0", window: 5m, entry: light, mobile_entry: true, characters: gbk, udencoding: false,
        mobile_hash: sha256, pages: {html5: HTML5/Index.aspx, light: HTML5/LightStartApp.aspx, mobile: Mobile/K3CloudForPhone.html},
-       extra: [{name: loginthen, "null": true}, {name: formargs, value: "a"}]}
+       extra: [{name: loginthen, is_null: true}, {name: formargs, value: "a"}]}
     users: {route: user, listed: [a], staff_form: A, staff_number_field: B, staff_person_field: C, post_form: D, person_field: E, user_form: F, user_name_field: G, user_link_field: H}
     api: {auth: app_secret, hash: sha1, max_sessions: 3, session_idle: 10m, accept_result_minus5: true, page_size: 500, min_interval: 1ms, login_body: text, header_timestamp: s, org_number: "1"}
     logout: {notify_kingdee: false}
@@ -108,7 +108,7 @@ func TestVendorFactsReachTheWire(t *testing.T) {
 		t.Run(form, func(t *testing.T) {
 			r := newRig(t)
 			core := r.core(r.load("integration_user: kdgate}", "integration_user: kdgate, api: {login_body: "+form+
-				`}, link: {pages: {html5: "HTML5/Index.aspx"}, extra: [{name: loginthen, "null": true}]}}`))
+				`}, link: {pages: {html5: "HTML5/Index.aspx"}, extra: [{name: loginthen, is_null: true}]}}`))
 			client := core.rooms.Load().vendors.kingdee["live"].api
 			staff, err := client.StaffByNumber(t.Context(), "1001")
 			must(t, err)

@@ -107,7 +107,7 @@ func TestMistakesAllAtOnce(t *testing.T) {
 		"half a callback":    {"agent_id: 1001", "agent_id: 1001\n    callback: {token_file: ding.secret}", nil, []string{"corps[0].callback.aes_key_file: missing"}},
 		"an unknown digest":  {"agent_id: 1001", "wire: {jsapi_digest: md5, invalid_token: ['a b'], members_page: 200, message_bytes: 9, scope: 'openid;x'}", nil, []string{"wire.jsapi_digest", "wire.invalid_token[0]", "wire.members_page: 200", "wire.message_bytes: 9", "wire.scope"}},
 		"rates":              {"agent_id: 1001", "quota: {per_api: [{api: 'Get User', qps: 0}], throttle: {wait: 1ms, tries: 0}}", nil, []string{"per_api[0].api", "per_api[0].qps", "throttle.wait", "throttle.tries"}},
-		"pages of a link":    {"entry: html5}", "entry: html5, pages: {html5: ../x.aspx}, mobile_hash: md5, extra: [{name: loginAgain}, {name: loginthen, value: a, 'null': true}]}", nil, []string{"pages.html5", "mobile_hash", `extra[0].name: "loginAgain"`, "extra[1]: has a value and says null"}},
+		"pages of a link":    {"entry: html5}", "entry: html5, pages: {html5: ../x.aspx}, mobile_hash: md5, extra: [{name: loginAgain}, {name: loginthen, value: a, is_null: true}]}", nil, []string{"pages.html5", "mobile_hash", `extra[0].name: "loginAgain"`, "extra[1]: has a value and says is_null"}},
 		"a short ban":        {"forms:", "outbound: {dingtalk_ban: 1s}\nforms:", nil, []string{"outbound.dingtalk_ban: 1s; between 1m and 1h"}},
 		"login by names":     {"link: {", "api: {auth: app_secret, login_body: named, header_timestamp: min}\n    link: {", nil, []string{"login_body: named is known of login_by_sign only", "header_timestamp"}},
 		"several":            {"db_id: 61cd78fbc6aa78\n    app_id: 231784_Test", "db_id:", nil, []string{"db_id: missing", "app_id: missing"}},

@@ -100,7 +100,7 @@ type LinkPages struct {
 type LinkField struct {
 	Name  string `mapstructure:"name" doc:"loginthen or formargs"`
 	Value string `mapstructure:"value" doc:"its value"`
-	Null  bool   `mapstructure:"null" doc:"write null instead of a value"`
+	Null  bool   `mapstructure:"is_null" doc:"write null instead of a value"`
 }
 
 // Logout is what Kingdee hears of a sign-out here.
@@ -129,7 +129,7 @@ func checkLinkWire(m *Mistakes, at string, link Link) {
 		}
 		seen = append(seen, field.Name)
 		if field.Null && field.Value != "" {
-			m.add("%s: has a value and says null; one of them", at)
+			m.add("%s: has a value and says is_null; one of them", at)
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/failsafe-go/failsafe-go/retrypolicy"
 
 	"kdgate/audit"
+	"kdgate/internal/wholefile"
 )
 
 // Sink takes records, oldest first. It returns nil only when it has all of them.
@@ -161,12 +162,7 @@ func (f *Feed) readCursor() (uint64, error) {
 
 // writeCursor replaces the file whole: half a number would leave records out.
 func (f *Feed) writeCursor(cursor uint64) error {
-	draft := f.cursorFile() + ".new"
-	err := os.WriteFile(draft, []byte(strconv.FormatUint(cursor, 10)+"\n"), 0o600)
-	if err == nil {
-		err = os.Rename(draft, f.cursorFile())
-	}
-	if err != nil {
+	if err := wholefile.Replace(f.cursorFile(), []byte(strconv.FormatUint(cursor, 10)+"\n")); err != nil {
 		return fmt.Errorf("audit feed %s: keep the cursor: %w", f.config.Name, err)
 	}
 	return nil

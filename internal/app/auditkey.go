@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"kdgate/audit"
+	"kdgate/internal/wholefile"
 )
 
 // auditKeyFile stands in the log's folder and holds the log's public key, so
@@ -53,7 +54,8 @@ func keepAuditKey(dir string, key []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(path, []byte(FormatPublicKey(public)+"\n"), 0o600); err != nil {
+	err = wholefile.Create(path, []byte(FormatPublicKey(public)+"\n"))
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("audit: %w", err)
 	}
 	return nil

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"kdgate/internal/wholefile"
 )
 
 // storeIDFile stands in the audit log's folder, which every replica has for
@@ -39,21 +41,7 @@ func (m storeMemory) Keep(id string) error {
 	if err := os.MkdirAll(m.dir, 0o700); err != nil {
 		return err
 	}
-	file, err := os.CreateTemp(m.dir, "."+storeIDFile+"-*")
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(id + "\n")
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err == nil {
-		err = os.Rename(file.Name(), filepath.Join(m.dir, storeIDFile))
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
-	}
-	return nil
+	return wholefile.Replace(filepath.Join(m.dir, storeIDFile), []byte(id+"\n"))
 }
 
 // askStore is readiness' question: does the store answer, and is it ours.

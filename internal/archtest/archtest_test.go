@@ -58,6 +58,7 @@ var floors = []struct {
 	{"internal/peer", 20},
 	{"internal/archtest", 0},
 	{"internal/lazyregexp", 0},
+	{"internal/wholefile", 0},
 	{"internal/loopback", 0},
 	{"internal/logbook", 0},
 	{"web/admin", 80},

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"kdgate/identity"
+	"kdgate/internal/wholefile"
 )
 
 // MinSealKey is the least length of the sealing key in bytes (T123).
@@ -188,16 +189,11 @@ func makeSealKey(path string) error {
 	if _, err := rand.Read(key); err != nil {
 		return err
 	}
-	// O_EXCL: two first starts at once must not write two keys.
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if errors.Is(err, fs.ErrExist) {
+	err := wholefile.Create(path, key)
+	if errors.Is(err, fs.ErrExist) { // two first starts at once must not write two keys
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(key)
-	return errors.Join(err, file.Sync(), file.Close())
+	return err
 }
 
 // SealKeyFile is where the signing key lies, or will lie after the first run.

@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"kdgate/identity"
+	"kdgate/internal/wholefile"
 )
 
 // TokenFile is the name of the file in the data folder that says where the
@@ -34,17 +35,8 @@ func Announce(dir string, at net.Addr, token identity.Secret) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("localapi: %w", err)
 	}
-	file, err := os.CreateTemp(dir, "."+TokenFile+"-*") // 0600, under a name nobody else has
-	if err != nil {
+	if err := wholefile.Replace(filepath.Join(dir, TokenFile), text); err != nil {
 		return fmt.Errorf("localapi: %w", err)
-	}
-	_, err = file.Write(text)
-	err = errors.Join(err, file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), filepath.Join(dir, TokenFile))
-	}
-	if err != nil {
-		return fmt.Errorf("localapi: %w", errors.Join(err, os.Remove(file.Name())))
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"kdgate/internal/checkup"
 	"kdgate/internal/config"
 	"kdgate/internal/strictjson"
+	"kdgate/internal/wholefile"
 )
 
 // draft is what was entered so far.
@@ -48,15 +49,10 @@ func (d *draft) save(path string) error {
 	if err != nil {
 		return fmt.Errorf("setup: the draft: %w", err)
 	}
-	temporary, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
+	if err := wholefile.Replace(path, append(text, '\n')); err != nil {
 		return fmt.Errorf("setup: the draft: %w", err)
 	}
-	_, err = temporary.Write(append(text, '\n'))
-	if err := errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
-		return fmt.Errorf("setup: the draft: %w", err)
-	}
-	return os.Rename(path+".new", path)
+	return nil
 }
 
 // copy is a draft of its own.

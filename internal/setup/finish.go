@@ -13,6 +13,7 @@ import (
 	"kdgate/internal/app"
 	"kdgate/internal/checkup"
 	"kdgate/internal/config"
+	"kdgate/internal/wholefile"
 	"kdgate/web"
 )
 
@@ -57,12 +58,7 @@ func create(path string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(content)
-	return errors.Join(err, file.Sync(), file.Close())
+	return wholefile.Create(path, content)
 }
 
 // planned are the files that the last step writes, by name, secrets first and

@@ -17,11 +17,11 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-
 	"golang.org/x/crypto/argon2"
 
 	"kdgate/audit"
 	"kdgate/identity"
+	"kdgate/internal/wholefile"
 	"kdgate/store"
 )
 
@@ -112,7 +112,7 @@ func (b *breakGlass) bootstrap(ctx context.Context, generation uint64, over stor
 		return err
 	}
 	temporary := b.cfg.SecretFile + ".new"
-	if err := writePrivate(temporary, secret.Reveal()+"\n"); err != nil {
+	if err := wholefile.Replace(temporary, []byte(secret.Reveal()+"\n")); err != nil {
 		return fmt.Errorf("admin: one-time secret: %w", err)
 	}
 	err = b.save(ctx, account)
@@ -127,20 +127,6 @@ func (b *breakGlass) bootstrap(ctx context.Context, generation uint64, over stor
 	}
 	b.cfg.Logger.Info("the emergency account's one-time secret is in a file; use it once to set a password, or keep it locked away", "file", b.cfg.SecretFile)
 	return nil
-}
-
-// writePrivate writes a file of its owner's alone, whatever lay there before: a
-// file that others may read, or a link that leads elsewhere (T126).
-func writePrivate(path, text string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(text)
-	return errors.Join(err, file.Close())
 }
 
 func (b *breakGlass) load(ctx context.Context) (emergency, error) {

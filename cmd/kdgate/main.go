@@ -50,7 +50,7 @@ func main() {
 	if err != nil {
 		host = "kdgate"
 	}
-	p := &program{stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), hostname: host}
+	p := &program{stdout: onTerminal(os.Stdout), stderr: os.Stderr, environ: os.Environ(), hostname: host}
 	code := p.run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
@@ -64,7 +64,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintln(p.stderr, "kdgate:", err)
+	fmt.Fprintln(p.stderr, "kdgate:", visible(err.Error())) // it may hold words of others
 	if _, mistaken := errors.AsType[config.Mistakes](err); mistaken || errors.Is(err, errUsage) {
 		return exitUsage
 	}

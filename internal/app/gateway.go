@@ -103,6 +103,7 @@ func (s *Server) gatewayCentres(r *rooms, public *url.URL, issuer *token.Issuer)
 			centre.Origin, centre.Proxy = "", through // people land on our own host
 		}
 		list = append(list, centre)
+		s.metrics.Await(dc.ID)
 	}
 	return list, nil
 }

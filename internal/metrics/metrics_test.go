@@ -12,6 +12,7 @@ import (
 
 func TestSeriesHaveTheirNames(t *testing.T) {
 	m := New()
+	m.Await("live", "test")
 	m.SignIn(identity.DoorInClient, "ok", "none", 20*time.Millisecond)
 	m.Launch("live", "KD-203")
 	m.Peer("dingtalk").PeerCall("getuserinfo", "ok", time.Millisecond)
@@ -35,7 +36,9 @@ func TestSeriesHaveTheirNames(t *testing.T) {
 	for _, want := range []string{
 		`kdgate_signin_total{door="in-client",fault="none",result="ok"} 1`,
 		`kdgate_signin_seconds_count{door="in-client"} 1`,
+		`kdgate_signin_total{door="browser",fault="none",result="ok"} 0`,
 		`kdgate_launch_total{result="KD-203",target="live"} 1`,
+		`kdgate_launch_total{result="ok",target="test"} 0`,
 		`kdgate_peer_calls_total{operation="getuserinfo",peer="dingtalk",result="ok"} 1`,
 		`kdgate_store_seconds_count{driver="sqlite",op="commit"} 1`,
 		"kdgate_sessions 3",

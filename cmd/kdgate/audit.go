@@ -130,8 +130,22 @@ func (q *query) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&q.request, "request-id", "", "everything of one request")
 }
 
+// check is what can be said of the flags without a configuration.
+func (q *query) check() (from, to time.Time, err error) {
+	if from, err = parseTime(q.from); err != nil {
+		return from, to, err
+	}
+	if to, err = parseTime(q.to); err != nil {
+		return from, to, err
+	}
+	if !to.IsZero() && !to.After(from) {
+		return from, to, fmt.Errorf("%w: --to %s is not after --from %s; the day or time of --to is not in it", errUsage, q.to, q.from)
+	}
+	return from, to, oneOf("--outcome", q.outcome, "ok", "refused", "failed")
+}
+
 func (q *query) parse(cfg *config.Config) (audit.Query, error) {
-	from, err := parseTime(q.from)
+	from, to, err := q.check()
 	if err != nil {
 		return audit.Query{}, err
 	}
@@ -142,15 +156,9 @@ func (q *query) parse(cfg *config.Config) (audit.Query, error) {
 		}
 		person = cfg.Corps[0].ID + "/" + person
 	}
-	switch audit.Outcome(q.outcome) {
-	case "", audit.OK, audit.Refused, audit.Failed:
-	default:
-		return audit.Query{}, fmt.Errorf("%w: --outcome %s is none of ok, refused, failed", errUsage, q.outcome)
-	}
-	to, err := parseTime(q.to)
 	return audit.Query{
 		From: from, To: to, Person: person, Action: audit.Action(q.action), Outcome: audit.Outcome(q.outcome), Reason: q.reason, RequestID: q.request,
-	}, err
+	}, nil
 }
 
 // china is the zone people think in; days begin there.
@@ -178,6 +186,9 @@ func (p *program) auditExport() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if format != "jsonl" && format != "csv" {
 				return fmt.Errorf("%w: --format %s is neither csv nor jsonl", errUsage, format)
+			}
+			if _, _, err := chosen.check(); err != nil {
+				return err
 			}
 			return p.withReader(cmd.Context(), func(reader *audit.Reader, cfg *config.Config) error {
 				q, err := chosen.parse(cfg)
@@ -241,18 +252,24 @@ func (p *program) exportRecords(ctx context.Context, reader *audit.Reader, q aud
 	return errors.Join(reader.Each(ctx, q, sheet.Write), sheet.Flush())
 }
 
+// mostLines is the most that a search of the log gives.
+const mostLines = 1000
+
 func (p *program) auditTail() *cobra.Command {
 	var lines int
 	var follow bool
 	cmd := &cobra.Command{
 		Use: "tail", Short: "Show the newest records, and with --follow those to come", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if lines < 1 || lines > mostLines {
+				return fmt.Errorf("%w: --lines %d; 1 to %d, or kdgate audit export", errUsage, lines, mostLines)
+			}
 			return p.withReader(cmd.Context(), func(reader *audit.Reader, cfg *config.Config) error {
 				return p.tail(cmd.Context(), reader, cfg, lines, follow)
 			})
 		},
 	}
-	cmd.Flags().IntVarP(&lines, "lines", "n", 20, "how many, at most 1000")
+	cmd.Flags().IntVarP(&lines, "lines", "n", 20, fmt.Sprintf("how many, at most %d", mostLines))
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "wait for more until interrupted")
 	return cmd
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -39,11 +40,23 @@ func (f *filter) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.text, "text", "", "part of userid, staff number, login user or note")
 }
 
-func (f *filter) choose() mapping.Filter {
+// choose refuses words that no row has: nothing found would look like an answer.
+func (f *filter) choose() (mapping.Filter, error) {
+	if err := oneOf("--status", f.status, "active", "suspended", "pending"); err != nil {
+		return mapping.Filter{}, err
+	}
 	return mapping.Filter{
 		DataCentre: f.dataCentre, Corp: f.corp, Status: mapping.Status(f.status),
 		Owner: mapping.Owner(f.owner), Code: identity.Code(f.code), Text: f.text,
+	}, oneOf("--owner", f.owner, "auto", "manual", "locked")
+}
+
+// oneOf refuses a value that is there and not one of those.
+func oneOf(flag, value string, known ...string) error {
+	if value == "" || slices.Contains(known, value) {
+		return nil
 	}
+	return fmt.Errorf("%w: %s %s is none of %s", errUsage, flag, value, strings.Join(known, ", "))
 }
 
 func (p *program) mappingList() *cobra.Command {
@@ -51,8 +64,12 @@ func (p *program) mappingList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List rows", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			filter, err := chosen.choose()
+			if err != nil {
+				return err
+			}
 			return p.withTable(cmd.Context(), func(c *localapi.Client, _ *config.Config) error {
-				return p.list(cmd.Context(), c, chosen.choose())
+				return p.list(cmd.Context(), c, filter)
 			})
 		},
 	}
@@ -113,6 +130,9 @@ func (p *program) mappingGet() *cobra.Command {
 		Use: "get USERID", Short: "Walk one person's chain and tell every link; exit 1 when it is broken", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.withTable(cmd.Context(), func(c *localapi.Client, cfg *config.Config) error {
+				if err := at.check(cfg); err != nil {
+					return err
+				}
 				return p.get(cmd.Context(), c, at.key(cfg, args[0]))
 			})
 		},
@@ -160,6 +180,18 @@ func (at *place) key(cfg *config.Config, userid string) mapping.Key {
 	return mapping.Key{
 		DataCentre: cmp.Or(at.dataCentre, cfg.DataCentres[0].ID), Corp: cmp.Or(at.corp, cfg.Corps[0].ID), UserID: userid,
 	}
+}
+
+// check refuses a place that the configuration does not have: nobody can be asked there.
+func (at *place) check(cfg *config.Config) error {
+	var corps, centres []string
+	for _, corp := range cfg.Corps {
+		corps = append(corps, corp.ID)
+	}
+	for _, centre := range cfg.DataCentres {
+		centres = append(centres, centre.ID)
+	}
+	return cmp.Or(oneOf("--corp", at.corp, corps...), oneOf("--data-centre", at.dataCentre, centres...))
 }
 
 func (p *program) get(ctx context.Context, c *localapi.Client, key mapping.Key) error {
@@ -218,6 +250,9 @@ func (p *program) mappingImport() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (undo == "") == (len(args) == 0) {
 				return fmt.Errorf("%w: give a FILE, or --undo RUN", errUsage)
+			}
+			if undo != "" && dryRun {
+				return fmt.Errorf("%w: --undo takes a run back at once; --dry-run is for a FILE", errUsage)
 			}
 			return p.withTable(cmd.Context(), func(c *localapi.Client, _ *config.Config) error {
 				if undo != "" {
@@ -316,8 +351,12 @@ func (p *program) mappingExport() *cobra.Command {
 			if format != "csv" && format != "xlsx" {
 				return fmt.Errorf("%w: --format is csv or xlsx, not %s", errUsage, format)
 			}
+			filter, err := chosen.choose()
+			if err != nil {
+				return err
+			}
 			return p.withTable(cmd.Context(), func(c *localapi.Client, _ *config.Config) error {
-				return c.Export(cmd.Context(), chosen.choose(), format, p.stdout)
+				return c.Export(cmd.Context(), filter, format, p.stdout)
 			})
 		},
 	}

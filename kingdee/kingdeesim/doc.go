@@ -42,9 +42,9 @@
 //
 // It refuses, as an unknown method (K5), what is not simulated: Push, Allocate,
 // CancelAllocate, GroupSave, GroupDelete, QueryGroupInfo, FlexSave, SendMsg,
-// SwitchOrg, WorkflowAudit, QueryBusinessInfo, GetSysReportData, Disassembly and
-// the asynchronous batch (K73), LoginByRSAAuth, LoginByMobileCard,
-// ValidateUserToken, LoginBySimplePassport and Yunzhijia's mobile page.
+// SwitchOrg, WorkflowAudit, QueryBusinessInfo, GetSysReportData, Disassembly,
+// LoginByRSAAuth, LoginByMobileCard, ValidateUserToken, LoginBySimplePassport
+// and Yunzhijia's mobile page.
 //
 // The console (html5/dform.aspx) is a small working application. Its addresses
 // are relative, except where the trial is about absolute ones. Known from the

@@ -327,3 +327,54 @@ func FuzzSave(f *testing.F) {
 		}
 	})
 }
+
+// TestAsynchronousBatch proves SIM-K73: a batch that is begun answers with a task,
+// pending, then running, then complete with what BatchSave answers; it is worked
+// whether anybody asks or not, and nobody of another data centre hears of it.
+func TestAsynchronousBatch(t *testing.T) {
+	w := startOffice(t)
+	session := w.session()
+	type task struct {
+		TaskId string //nolint:revive // the vendor's spelling
+		Status int
+		Result *written
+	}
+	ask := func(method, body string) (reply task) {
+		t.Helper()
+		got := w.post(forms+method+tail, body, session)
+		if err := json.Unmarshal([]byte(got.body), &reply); err != nil || got.status != http.StatusOK {
+			t.Fatalf("%s: %d %v in %q", method, got.status, err, got.body)
+		}
+		return reply
+	}
+	begin := func(models string) task {
+		return ask("BatchSave", fmt.Sprintf(`{"formid":%q,"data":{"Model":[%s]},"beginmethod":"BeginQueryImpl","querymethod":"QueryAsyncResult"}`, bill, models))
+	}
+	poll := func(id, cancelled string) task {
+		return ask("QueryAsyncResult", fmt.Sprintf(`{"queryInfo":"{\"TaskId\":\"%s\",\"Cancelled\":%s}"}`, id, cancelled))
+	}
+	begun := begin(expense(0, "B1", "") + "," + expense(0, "B1", ""))
+	if begun.TaskId == "" || begun.Status != 0 || begun.Result != nil || len(w.sim.Bills(bill)) != 1 {
+		t.Fatalf("begun: %+v, %d bills", begun, len(w.sim.Bills(bill)))
+	}
+	if running := poll(begun.TaskId, "false"); running.Status != 1 || running.Result != nil {
+		t.Errorf("running: %+v", running)
+	}
+	for range 2 { // and stays so
+		done := poll(begun.TaskId, "false")
+		if done.Status != 2 || done.Result == nil {
+			t.Fatalf("complete: %+v", done)
+		}
+		if status := done.Result.Result.ResponseStatus; status.IsSuccess || len(status.SuccessEntitys) != 1 || len(status.Errors) != 1 {
+			t.Errorf("one good and one bad row: %+v", done.Result)
+		}
+	}
+	if gone := poll(begun.TaskId, "true"); gone.Status != 2 || gone.Result != nil {
+		t.Errorf("cancelled: %+v", gone)
+	}
+	for _, id := range []string{begun.TaskId, "nobody's"} {
+		if body := w.post(forms+"QueryAsyncResult"+tail, `{"queryInfo":"{\"TaskId\":\"`+id+`\",\"Cancelled\":false}"}`, session).body; !strings.Contains(body, "任务不存在") {
+			t.Errorf("%s is known: %s", id, body)
+		}
+	}
+}

@@ -38,6 +38,7 @@ type Server struct {
 	counters *counters
 	arrived  *arrivals
 	library  library
+	tasks    batchTasks
 	done     chan struct{} // closed by Close
 	forms    map[string]*form
 	methods  map[string]method

@@ -157,6 +157,26 @@ func (s *Server) FinishApproval(id, result string) (Instance, error) {
 	return told, s.tellInstance(&told, change)
 }
 
+// DeleteApproval takes an instance away, whatever its state, and tells so by an
+// event whose type is in no manual: the page on these events says that deleting
+// tells, and not how (SIM-D79).
+func (s *Server) DeleteApproval(id string) error {
+	s.approvals.mu.Lock()
+	in := s.approvals.byID[id]
+	if in == nil {
+		s.approvals.mu.Unlock()
+		return fmt.Errorf("dingtalksim: instance %q: %w", id, ErrNotFound)
+	}
+	delete(s.approvals.byID, id)
+	s.approvals.list = slices.DeleteFunc(s.approvals.list, func(one *Instance) bool { return one == in })
+	told := in.copied()
+	s.approvals.mu.Unlock()
+	if told.Finished.IsZero() {
+		told.Finished = s.clock.now()
+	}
+	return s.tellInstance(&told, "delete")
+}
+
 // end adds what the records of an ended instance hold; a PROCESS_CC comes more
 // than once (oddity 9).
 func (in *Instance) end() {

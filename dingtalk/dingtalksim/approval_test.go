@@ -113,6 +113,21 @@ func TestApprovalEvents(t *testing.T) {
 	}
 }
 
+// TestApprovalDeleted proves SIM-D79: an event of a type that no manual names, and
+// an instance that is not there.
+func TestApprovalDeleted(t *testing.T) {
+	s := newSim(t)
+	in := s.started(approval())
+	s.control("DELETE", "/sim/approvals/"+in.ID, nil, nil, http.StatusNoContent)
+	events := s.Events("bpms_instance_change")
+	last := events[len(events)-1].Fields
+	if last["type"] != "delete" || last["result"] != nil || last["processInstanceId"] != in.ID {
+		t.Errorf("%v", last)
+	}
+	wantNew(t, s.instance(in.ID), http.StatusBadRequest, "processInstanceNotExist")
+	s.control("DELETE", "/sim/approvals/"+in.ID, nil, nil, http.StatusNotFound)
+}
+
 // TestApprovalListing proves SIM-D95.
 func TestApprovalListing(t *testing.T) {
 	s := newSim(t)

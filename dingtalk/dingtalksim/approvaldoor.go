@@ -11,6 +11,7 @@ func (s *Server) approvalDoor() map[string]controlFunc {
 		"GET /sim/approvals":              s.getApprovals,
 		"POST /sim/approvals":             s.postApproval,
 		"POST /sim/approvals/{id}/finish": s.postFinish,
+		"DELETE /sim/approvals/{id}":      s.deleteApproval,
 		"GET /sim/comments":               s.getComments,
 	}
 }
@@ -31,6 +32,10 @@ func (s *Server) postApproval(_ *http.Request, body []byte) (int, any, error) {
 		made, err = s.FinishApproval(made.ID, finish)
 	}
 	return http.StatusCreated, made, err
+}
+
+func (s *Server) deleteApproval(r *http.Request, _ []byte) (int, any, error) {
+	return http.StatusNoContent, nil, s.DeleteApproval(r.PathValue("id"))
 }
 
 func (s *Server) postFinish(r *http.Request, body []byte) (int, any, error) {

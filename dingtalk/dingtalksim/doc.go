@@ -74,6 +74,7 @@
 //	                              emits bpms_instance_change; {userid, reason, amounts} makes a
 //	                              reimbursement of SampleProcess; GET lists them
 //	POST   /sim/approvals/{id}/finish {result}: agree, refuse or terminate; emits it
+//	DELETE /sim/approvals/{id}    takes it away; emits an event of a type that no manual names
 //	POST   /sim/yida              {app, form, plain, originator, title, data[, finish]}: a submission of a
 //	                              Yida form; {originator, reason, amounts} makes the sample's; GET lists
 //	                              them; PATCH …/{id} changes values of its data, DELETE …/{id} deletes it

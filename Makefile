@@ -39,10 +39,11 @@ bench: tools ## clicks per second and 100,000 people beside their floors, start,
 chaos: tools ## 1,000 people sign in while Redis is killed, failed over, starved and made to lie; four minutes, loopback only
 	go test -count=1 -v -timeout 8m -run 'TestCampaign' ./bench/chaos -args -chaos
 
-soak: tools ## the long forms: abuse for minutes, Redis under faults for minutes, 10,000 and 100,000 approvals; an hour, loopback only
+soak: tools ## the long forms: abuse for minutes, Redis under faults for minutes, 10,000 and 100,000 approvals, 2,000 crashes; over an hour, loopback only
 	go test -count=1 -v -timeout 20m -run 'TestAbuse' ./bench/chaos -args -soak
 	go test -count=1 -v -timeout 20m -run 'TestSoak' ./bench/chaos -args -soak
-	go test -count=1 -v -timeout 60m -run 'TestTenThousand|TestAwayForHours' ./jobs/approval -args -long
+	go test -count=1 -v -timeout 60m -run 'TestTenThousand|TestAwayForHours|TestKilledReplica' ./jobs/approval -args -long
+	go test -count=1 -v -timeout 20m -run 'TestKilledAtEveryWrite' ./cmd/kdgate -args -long
 
 docs: ## the generated pages
 	go run ./cmd/kdgate config-reference > docs/configuration.md

@@ -33,6 +33,7 @@ type doorRig struct {
 	*rig
 	server  *Server
 	front   *httptest.Server
+	redis   *storetest.Redis
 	late    atomic.Int64 // nanoseconds that a reply takes longer
 	replies atomic.Int64
 
@@ -49,8 +50,8 @@ func newDoorRig(t *testing.T) *doorRig {
 func newDoorRigWith(t *testing.T, more string) *doorRig {
 	t.Helper()
 	r := &doorRig{rig: newRig(t)}
-	redis := storetest.StartRedis(t)
-	relay := storetest.StartProxy(t, redis.Addr, func([]byte, []byte) storetest.Fate {
+	r.redis = storetest.StartRedis(t, "--appendonly", "yes", "--appendfsync", "always")
+	relay := storetest.StartProxy(t, r.redis.Addr, func([]byte, []byte) storetest.Fate {
 		r.replies.Add(1)
 		if late := time.Duration(r.late.Load()); late > 0 {
 			<-time.After(late)
@@ -143,9 +144,16 @@ func (r *doorRig) all(what string, list []delivery) (replies int64) {
 	}
 	group.Wait()
 	slices.Sort(took)
-	r.t.Logf("%s: %d acknowledgements, median %s, slowest %s", what, len(list), took[len(took)/2], took[len(took)-1])
+	slowest := took[len(took)-1]
+	r.t.Logf("%s: %d acknowledgements, median %s, slowest %s", what, len(list), took[len(took)/2], slowest)
+	if slowest > mostWait {
+		r.t.Errorf("%s: the slowest took %s, at most %s", what, slowest, mostWait)
+	}
 	return r.replies.Load() - before
 }
+
+// mostWait is how long DingTalk may wait for a word from us (R39).
+const mostWait = 1200 * time.Millisecond
 
 // TestAcknowledgedInTime proves R39 at the door that DingTalk calls: while Kingdee
 // is away and every reply of Redis comes 500 ms late, an event that is new waits
@@ -183,6 +191,56 @@ func TestAcknowledgedInTime(t *testing.T) {
 // TestCallbackSettings: an event from an address that is not named is refused as a
 // forgery is, and one that cannot be kept in time is left to DingTalk's next try
 // (reference 11, questions 7 and 9).
+// TestAcknowledgedIsKept proves R36 at the door that DingTalk calls, and R37 where
+// nothing can be kept: Redis is killed the moment that we have said success, and
+// the event is there when it is back; while Redis is away, full or read-only we say
+// anything but success, within the 1,500 ms that DingTalk waits, and the same
+// delivery made again is then taken in charge once.
+func TestAcknowledgedIsKept(t *testing.T) {
+	r := newDoorRig(t)
+	back := func() {
+		t.Helper()
+		eventually(t, "Redis is back", func() bool { return r.server.driver.Ping(t.Context()) == nil })
+	}
+	kept := r.modified(3, "k")
+	for i, d := range kept {
+		if status, answer, _ := r.knock(d); status != http.StatusOK || !bytes.Contains(answer, []byte("encrypt")) {
+			t.Fatalf("%d %s", status, answer)
+		}
+		r.redis.Kill()
+		r.redis.Start()
+		back()
+		if got := r.waiting(directory.KindPerson); got != i+1 {
+			t.Fatalf("%d events after %d were acknowledged", got, i+1)
+		}
+	}
+	ills := []struct {
+		what         string
+		begin, mends func()
+	}{
+		{"away", r.redis.Kill, r.redis.Start},
+		{"full", func() { r.redis.Do("CONFIG", "SET", "maxmemory", "1mb") }, func() { r.redis.Do("CONFIG", "SET", "maxmemory", "0") }},
+		{"read-only", func() { r.redis.Do("REPLICAOF", "127.0.0.1", "1") }, func() { r.redis.Do("REPLICAOF", "NO", "ONE") }},
+		{"hanging", r.redis.Pause, r.redis.Resume},
+	}
+	lost := r.modified(len(ills), "l")
+	for i, ill := range ills {
+		ill.begin()
+		status, answer, took := r.knock(lost[i])
+		if status == http.StatusOK || bytes.Contains(answer, []byte("encrypt")) || took > 1500*time.Millisecond {
+			t.Errorf("Redis %s: %d %s after %v", ill.what, status, answer, took)
+		}
+		ill.mends()
+		back()
+		for again := range 2 { // DingTalk's own repeats
+			eventually(t, "it is taken in charge", func() bool { status, _, _ := r.knock(lost[i]); return status == http.StatusOK })
+			if got := r.waiting(directory.KindPerson); got != len(kept)+i+1 {
+				t.Errorf("Redis %s: %d events after repeat %d, want %d", ill.what, got, again+1, len(kept)+i+1)
+			}
+		}
+	}
+}
+
 func TestCallbackSettings(t *testing.T) {
 	stranger := newDoorRigWith(t, ", senders: [127.0.0.0/8]")
 	for _, d := range stranger.modified(1, "p") {

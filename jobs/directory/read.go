@@ -48,7 +48,11 @@ func (w *walk) read(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return w.keepReadings(ctx)
+	if err := w.keepReadings(ctx); err != nil {
+		return err
+	}
+	w.readings, w.news = nil, nil // they have served, and are large where everybody is new
+	return nil
 }
 
 // look asks what may be seen and reads the departments.

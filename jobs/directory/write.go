@@ -26,10 +26,11 @@ func (w *walk) write(ctx context.Context) error {
 	total := w.run.Counts.Differ
 	var done atomic.Int64
 	group, inner := errgroup.WithContext(ctx)
-	group.SetLimit(w.cfg.Writers)
+	group.SetLimit(2 * w.cfg.Writers) // as many are kept as are brought
+	turns := make(chan struct{}, w.cfg.Writers)
 	send := func(b batch) {
 		group.Go(func() error {
-			err := w.writeBatch(inner, b)
+			err := w.writeBatch(inner, b, turns)
 			w.progress(PhaseWrite, int(done.Add(int64(len(b.people)))), total)
 			return err
 		})
@@ -71,16 +72,12 @@ func (b *batch) add(key string, p page) {
 
 func (b *batch) full() bool { return len(b.people) >= batchPeople || len(b.keys) >= batchPages }
 
-func (w *walk) writeBatch(ctx context.Context, b batch) error {
-	b, err := w.permitted(ctx, b)
-	if err != nil {
-		return err
-	}
-	bring := w.bring
-	if w.run.Dry {
-		bring = w.foresee
-	}
-	changes, err := bring(ctx, b.people, w.knownOf(b.people))
+// writeBatch brings a batch to Kingdee in its turn, and keeps what came of it while
+// the next one has it.
+func (w *walk) writeBatch(ctx context.Context, b batch, turns chan struct{}) error {
+	turns <- struct{}{}
+	b, changes, err := w.bringBatch(ctx, b)
+	<-turns
 	if err != nil {
 		return err
 	}
@@ -102,6 +99,19 @@ func (w *walk) writeBatch(ctx context.Context, b batch) error {
 		return err
 	}
 	return w.settle(ctx, changes, b)
+}
+
+func (w *walk) bringBatch(ctx context.Context, b batch) (batch, []Change, error) {
+	b, err := w.permitted(ctx, b)
+	if err != nil {
+		return b, nil, err
+	}
+	bring := w.bring
+	if w.run.Dry {
+		bring = w.foresee
+	}
+	changes, err := bring(ctx, b.people, w.knownOf(b.people))
+	return b, changes, err
 }
 
 // knownOf is what is known of people, by userid.

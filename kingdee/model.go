@@ -1,10 +1,10 @@
 package kingdee
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -47,37 +47,46 @@ func (m Model) keys() []string {
 var ErrValue = errors.New("kingdee: a field holds a value that cannot be sent")
 
 // MarshalJSON writes the fields in their order.
-func (m Model) MarshalJSON() ([]byte, error) {
-	var out bytes.Buffer
-	out.WriteByte('{')
+func (m Model) MarshalJSON() ([]byte, error) { return m.append(nil) }
+
+// append writes the whole record in one go: encoders inside encoders would look
+// at the innermost text once for each of them.
+func (m Model) append(out []byte) ([]byte, error) {
+	out = append(out, '{')
 	for i, field := range m {
 		if !entryKey(field.Key) {
 			return nil, fmt.Errorf("%w: %q is not a field key", ErrValue, field.Key)
 		}
-		value, err := fieldValue(field)
-		if err != nil {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(strconv.AppendQuote(out, field.Key), ':')
+		var err error
+		if out, err = field.append(out); err != nil {
 			return nil, err
 		}
-		if i > 0 {
-			out.WriteByte(',')
-		}
-		fmt.Fprintf(&out, "%q:", field.Key)
-		out.Write(value)
 	}
-	out.WriteByte('}')
-	return out.Bytes(), nil
+	return append(out, '}'), nil
 }
 
 // entryKey is a field key; the dimension keys of vouchers hold two underscores.
 func entryKey(key string) bool { return formKey(key) && !strings.Contains(key, ".") }
 
-func fieldValue(f Field) ([]byte, error) {
+// append writes the value.
+func (f Field) append(out []byte) ([]byte, error) {
 	switch v := f.Value.(type) {
 	case string:
 		if !plainLines(v) {
 			return nil, fmt.Errorf("%w: %s holds control characters", ErrValue, f.Key)
 		}
-	case nil, bool, int, int64, Decimal, Day, Moment, Ref, Model, []Model:
+		return appendText(out, v)
+	case Ref:
+		return Model{{v.Key, v.Value}}.append(out)
+	case Model:
+		return v.append(out)
+	case []Model:
+		return appendRows(out, v)
+	case nil, bool, int, int64, Decimal, Day, Moment:
 	default:
 		return nil, fmt.Errorf("%w: %s is a %T", ErrValue, f.Key, v)
 	}
@@ -85,12 +94,41 @@ func fieldValue(f Field) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kingdee: field %s: %w", f.Key, err)
 	}
-	return value, nil
+	return append(out, value...), nil
+}
+
+func appendRows(out []byte, rows []Model) (_ []byte, err error) {
+	if rows == nil {
+		return append(out, "null"...), nil
+	}
+	out = append(out, '[')
+	for i, row := range rows {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		if out, err = row.append(out); err != nil {
+			return nil, err
+		}
+	}
+	return append(out, ']'), nil
+}
+
+// appendText writes plain lines as json.Marshal does, which has to be asked only
+// where something is escaped.
+func appendText(out []byte, s string) ([]byte, error) {
+	if strings.ContainsAny(s, "\"\\<>&\r\n\t") || strings.Contains(s, "\u2028") || strings.Contains(s, "\u2029") {
+		text, err := json.Marshal(s)
+		return append(out, text...), err
+	}
+	return append(append(append(out, '"'), s...), '"'), nil
 }
 
 // plainLines is text without control characters other than line ends and tabs.
 func plainLines(s string) bool {
-	return s == "" || plainText(strings.NewReplacer("\n", " ", "\r", " ", "\t", " ").Replace(s), len(s))
+	if strings.ContainsAny(s, "\n\r\t") {
+		s = strings.NewReplacer("\n", " ", "\r", " ", "\t", " ").Replace(s)
+	}
+	return s == "" || plainText(s, len(s))
 }
 
 // Decimal is an exact number as text, "1234.50": amounts are never floats.

@@ -83,3 +83,21 @@ func TestParseTime(t *testing.T) {
 		}
 	}
 }
+
+// FuzzModelText proves that a text is sent as encoding/json writes it, wherever it
+// is sent at all.
+func FuzzModelText(f *testing.F) {
+	for _, s := range []string{"", "张三", `"quoted\"`, "a\nb\r\n\tc", "<a href='x'>&", "\u2028\u2029\u0085\x7f", "\xff", "a\x00", "😀"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got, err := Model{{"FText", s}, {"FRef", Number(s)}}.MarshalJSON()
+		if err != nil {
+			return
+		}
+		text, err := json.Marshal(s)
+		if want := `{"FText":` + string(text) + `,"FRef":{"FNumber":` + string(text) + `}}`; err != nil || string(got) != want {
+			t.Fatalf("%q: %s, want %s", s, got, want)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,9 @@ func consentFlags(cmd *cobra.Command, f *consent.Filter) {
 	cmd.Flags().StringVar((*string)(&f.State), "state", "", "given or withdrawn")
 	cmd.Flags().StringVar((*string)(&f.Way), "way", "", "self, import or paper")
 	cmd.Flags().StringVar(&f.Text, "text", "", "part of a userid")
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		return cmp.Or(oneOf("--state", string(f.State), "given", "withdrawn"), oneOf("--way", string(f.Way), "self", "import", "paper"))
+	}
 }
 
 func (p *program) consentList() *cobra.Command {

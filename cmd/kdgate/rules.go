@@ -125,7 +125,7 @@ func readText(file string) (string, error) {
 	if file != "-" {
 		opened, err := os.Open(file)
 		if err != nil {
-			return "", err
+			return "", fmt.Errorf("%w: %w", errUsage, err)
 		}
 		defer opened.Close()
 		from = opened
@@ -210,5 +210,8 @@ func (p *program) approvalsBills() *cobra.Command {
 	cmd.Flags().StringVar(&state, "state", "", "booked, waiting, working, failed, given-up or passed")
 	cmd.Flags().StringVar(&f.Text, "text", "", "part of an approval's id, a bill's number or a title")
 	cmd.Flags().IntVar(&f.Limit, "limit", 50, "how many, at most 200")
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		return oneOf("--state", state, "booked", "waiting", "working", "failed", "given-up", "passed")
+	}
 	return cmd
 }

@@ -51,6 +51,10 @@ func TestUsage(t *testing.T) {
 		{[]string{"mapping", "get", "1001", "--corp", "dingother"}, "--corp dingother is none of dingcorp1"},
 		{[]string{"mapping", "get", "1001", "--data-centre", "test"}, "--data-centre test is none of live"},
 		{[]string{"mapping", "import", "--undo", "RUN", "--dry-run"}, "--dry-run is for a FILE"},
+		{[]string{"consent", "list", "--state", "yes"}, "given, withdrawn"},
+		{[]string{"consent", "export", "--way", "mail"}, "self, import, paper"},
+		{[]string{"approvals", "bills", "--state", "done"}, "booked, waiting"},
+		{[]string{"approvals", "check", "none.yaml"}, "none.yaml"},
 		{[]string{"audit", "shred"}, "shred"},
 		{[]string{"check-config", "extra"}, "extra"},
 	} {

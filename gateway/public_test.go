@@ -73,8 +73,16 @@ func TestPublicRoutes(t *testing.T) {
 			t.Errorf("%s: policy %q", pattern, policy)
 		}
 		for _, headers := range [][]string{
-			{"X-HTTP-Method-Override", "GET"}, {"X-HTTP-Method", "PUT"}, {"X-Method-Override", "DELETE"}, {"X-Original-URL", "/signed-out"}, {"X-Rewrite-URL", "/signed-out"},
-			{"User-Agent", ""}, {"User-Agent", "kube-probe/1.30"}, {"User-Agent", "Googlebot"}, {"X-Forwarded-Uri", "/signed-out"}, {"Authorization", "Bearer x"},
+			{"X-HTTP-Method-Override", "GET"},
+			{"X-HTTP-Method", "PUT"},
+			{"X-Method-Override", "DELETE"},
+			{"X-Original-URL", "/signed-out"},
+			{"X-Rewrite-URL", "/signed-out"},
+			{"User-Agent", ""},
+			{"User-Agent", "kube-probe/1.30"},
+			{"User-Agent", "Googlebot"},
+			{"X-Forwarded-Uri", "/signed-out"},
+			{"Authorization", "Bearer x"},
 		} {
 			if a := ask(want.path, headers...); a.StatusCode != want.status {
 				t.Errorf("%s with %q: %d, want %d", pattern, headers, a.StatusCode, want.status)

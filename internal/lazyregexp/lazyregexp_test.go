@@ -88,7 +88,7 @@ func TestCompiledOnce(t *testing.T) {
 	if !pattern().MatchString("abc") || pattern().MatchString("abcd") {
 		t.Error("does not match as it should")
 	}
-	if pattern() != pattern() {
+	if first, second := pattern(), pattern(); first != second {
 		t.Error("compiled twice")
 	}
 }

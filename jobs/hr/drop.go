@@ -41,7 +41,7 @@ func (d *Drop) Take(ctx context.Context) (accepted, refused int, err error) {
 	if err != nil {
 		return 0, 0, fmt.Errorf("hr: the drop folder: %w", err)
 	}
-	defer inside.Close()
+	defer func() { _ = inside.Close() }() // it was only read
 	names, err := d.files(inside)
 	if err != nil {
 		return 0, 0, err

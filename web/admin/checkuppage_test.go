@@ -31,7 +31,8 @@ func (h *house) checkups(logger *slog.Logger) *checkup.Book {
 // confirms, one that none can.
 func openFacts() []checkup.Fact {
 	return []checkup.Fact{
-		{Peer: "host", Key: "link.version", Value: "4", By: []string{"disk"}}, {Peer: "host", Key: "wire.scope", Value: "openid corpid"},
+		{Peer: "host", Key: "link.version", Value: "4", By: []string{"disk"}},
+		{Peer: "host", Key: "wire.scope", Value: "openid corpid"},
 		{Peer: "dingtalk/" + corp, Key: "token_call", Value: "gettoken", By: []string{"token"}},
 	}
 }

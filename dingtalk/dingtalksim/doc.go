@@ -13,8 +13,8 @@
 // format is declared again here, so that a mistake in a client cannot hide),
 // never calls out, keeps everything in memory, and answers only connections
 // that arrive on a loopback address unless Config.AllowRemote says otherwise.
-// Approvals are instances that the control door starts and ends; templates,
-// attachments (SIM-D98) and status bars of messages are not simulated yet, and say
+// Approvals are instances that the control door starts and ends; the schema of a
+// form and status bars of messages are not simulated yet, and say
 // so. Of Yida there is what reading submissions and remarks needs.
 //
 // # Which path is which host

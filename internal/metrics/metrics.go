@@ -109,6 +109,7 @@ func (m *Metrics) SignIn(door identity.Door, result, fault string, took time.Dur
 func (m *Metrics) Await(targets ...string) {
 	for _, door := range []identity.Door{identity.DoorInClient, identity.DoorBrowser} {
 		m.signIns.WithLabelValues(string(door), "ok", "none")
+		m.signIn.WithLabelValues(string(door))
 	}
 	for _, target := range targets {
 		m.launches.WithLabelValues(target, "ok")

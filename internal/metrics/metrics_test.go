@@ -36,7 +36,7 @@ func TestSeriesHaveTheirNames(t *testing.T) {
 	for _, want := range []string{
 		`kdgate_signin_total{door="in-client",fault="none",result="ok"} 1`,
 		`kdgate_signin_seconds_count{door="in-client"} 1`,
-		`kdgate_signin_total{door="browser",fault="none",result="ok"} 0`,
+		`kdgate_signin_total{door="browser",fault="none",result="ok"} 0`, `kdgate_signin_seconds_count{door="browser"} 0`,
 		`kdgate_launch_total{result="KD-203",target="live"} 1`,
 		`kdgate_launch_total{result="ok",target="test"} 0`,
 		`kdgate_peer_calls_total{operation="getuserinfo",peer="dingtalk",result="ok"} 1`,

@@ -30,6 +30,7 @@ type Config struct {
 
 	Store    store.Store
 	Sessions Sessions
+	Standing Standing // nil: whoever was let in stays for as long as their session
 	Recorder Recorder
 	Signer   Signer       // nil: no assertion is sent
 	Observer Observer     // nil: nothing is counted
@@ -43,6 +44,7 @@ type Limits struct {
 	Wait        time.Duration // for the first byte of an answer: reports and long polls take long (10 min)
 	Stall       time.Duration // without a byte moving, on the browser's side (60 s)
 	Redeem      time.Duration // of one redemption (8 s)
+	Standing    time.Duration // how often a request that lasts is held against Standing (2 s)
 	Idle        time.Duration // after which Kingdee has forgotten a session (20 min; reference 2.4)
 	Connections int           // idle connections kept to Kingdee (256)
 }
@@ -53,6 +55,15 @@ type Sessions interface {
 	// Attend is the person behind the request's cookie, and a channel that is
 	// closed when the session has ended, wherever that was.
 	Attend(r *http.Request) (identity.Principal, <-chan struct{}, error)
+}
+
+// Standing tells whether somebody who was let in may still act as that login
+// user: an administrator may have suspended or changed their row since (T40). It
+// is asked at every request, and while one lasts; whoever cannot say says yes,
+// because no way in depends on it. It stands here so that proxy need not import
+// mapping.
+type Standing interface {
+	Stands(ctx context.Context, who identity.Subject, loginUser string) bool
 }
 
 // Signer makes the assertion that tells an upstream who is there. It stands
@@ -103,7 +114,7 @@ func (l Limits) withDefaults() Limits {
 		limit    *time.Duration
 		standard time.Duration
 	}{
-		{&l.Wait, 10 * time.Minute}, {&l.Stall, time.Minute}, {&l.Redeem, 8 * time.Second}, {&l.Idle, 20 * time.Minute},
+		{&l.Wait, 10 * time.Minute}, {&l.Stall, time.Minute}, {&l.Redeem, 8 * time.Second}, {&l.Standing, 2 * time.Second}, {&l.Idle, 20 * time.Minute},
 	} {
 		if *one.limit <= 0 {
 			*one.limit = one.standard

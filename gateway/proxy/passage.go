@@ -36,6 +36,7 @@ type passage struct {
 	reading atomic.Int64 // the same of the request's body
 	waiting atomic.Int64 // since when Kingdee's answer is waited for; 0: it has begun
 	late    atomic.Bool  // it did not come in time
+	barred  atomic.Bool  // the person's row was suspended or changed meanwhile
 
 	mu    sync.Mutex // deadlines are set by two goroutines, and by none after the end
 	over  bool
@@ -110,7 +111,7 @@ func (ps *passage) lasting() (gone <-chan struct{}, ok bool) {
 // linger takes over a request that lasts, until it is over. The listener's own
 // deadlines are made for pages; a long poll says nothing for minutes, and that
 // is all right, but a browser that takes or gives no byte for long is gone. When
-// the session ends, or the client goes, whatever the request waits for ends too.
+// the session ends, or the row behind it, or the client goes, whatever the request waits for ends too.
 func (ps *passage) linger() {
 	gone, ok := ps.lasting()
 	if !ok {
@@ -120,6 +121,8 @@ func (ps *passage) linger() {
 	stall := ps.proxy.cfg.Limits.Stall
 	look := time.NewTicker(min(stall, ps.proxy.cfg.Limits.Wait) / 4)
 	defer look.Stop()
+	standing := time.NewTicker(ps.proxy.cfg.Limits.Standing)
+	defer standing.Stop()
 	for {
 		select {
 		case <-gone:
@@ -129,9 +132,15 @@ func (ps *passage) linger() {
 			return
 		case <-ps.ended:
 			ps.leave()
-			now := ps.proxy.cfg.Now()
-			ps.deadlines(now, now.Add(farewell))
+			ps.sayFarewell()
 			return
+		case <-standing.C:
+			if !ps.proxy.stands(ps.request.Context(), ps.who, ps.bound) {
+				ps.barred.Store(true)
+				ps.leave()
+				ps.sayFarewell()
+				return
+			}
 		case <-look.C:
 			now := ps.proxy.cfg.Now()
 			if stalled(&ps.waiting, now, ps.proxy.cfg.Limits.Wait) {
@@ -151,6 +160,12 @@ func (ps *passage) linger() {
 func stalled(since *atomic.Int64, now time.Time, limit time.Duration) bool {
 	began := since.Load()
 	return began != 0 && now.Sub(time.Unix(0, began)) > limit
+}
+
+// sayFarewell leaves the time for a last page.
+func (ps *passage) sayFarewell() {
+	now := ps.proxy.cfg.Now()
+	ps.deadlines(now, now.Add(farewell))
 }
 
 // farewell is how long a page may take to say that the session has ended.
@@ -278,6 +293,8 @@ func (ps *passage) verdict(ctx context.Context, err error) error {
 		return ps.proxy.refusePath(ps.request, ps.who, closed)
 	case ps.cut():
 		return identity.Fail(identity.Unauthenticated, identity.CodeSignInExpired, "proxy: the session ended meanwhile")
+	case ps.barred.Load():
+		return identity.Fail(identity.Unauthenticated, identity.CodeNoKingdee, "proxy: the person's row was suspended or changed meanwhile")
 	case ps.body != nil && ps.body.broken.Load():
 		return identity.Fail(identity.Invalid, identity.CodeBadRequest, "proxy: the request's body broke off")
 	case ps.late.Load():

@@ -210,8 +210,15 @@ func (p *Proxy) bound(r *http.Request, who identity.Principal) (*binding, error)
 	if p.forgotten(r, m, session) {
 		return nil, p.launchAgain(r, who, "the Kingdee session was idle too long")
 	}
+	if !p.stands(r.Context(), who, session) {
+		return nil, p.launchAgain(r, who, "the person may not act as that login user any more")
+	}
 	p.bindings.use(r.Context(), m, session)
 	return session, nil
+}
+
+func (p *Proxy) stands(ctx context.Context, who identity.Principal, bound *binding) bool {
+	return p.cfg.Standing == nil || p.cfg.Standing.Stands(ctx, who.Subject, bound.LoginUser)
 }
 
 func (p *Proxy) holds(ctx context.Context, m mark, who identity.Principal) bool {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -358,6 +359,59 @@ func TestSessionEndCuts(t *testing.T) {
 			default:
 			}
 		})
+	}
+}
+
+// rows says who stands; everybody does who is not barred.
+type rows struct{ barred sync.Map }
+
+func (r *rows) Stands(_ context.Context, who identity.Subject, loginUser string) bool {
+	_, barred := r.barred.Load(who.UserID + "=" + loginUser)
+	return !barred
+}
+
+// T40: whoever is suspended, or mapped to somebody else, while they work in
+// Kingdee is out with the next request, and what is open ends soon, although the
+// session lives: a page load meets the launch, which says why.
+func TestSuspensionCuts(t *testing.T) {
+	g := newRig(t)
+	table := &rows{}
+	here := g.replica(func(c *proxy.Config) { c.Standing, c.Limits.Standing = table, 50*time.Millisecond })
+	b, other := here.browser(t).open("a1"), here.browser(t).open("b2")
+	poll, stream := openPoll(t, g, b), openStream(t, g, b)
+	socket, socketGone := openSocket(t, g, b)
+	stalled := openStalled(t, g, b)
+	_, otherGone := openSocket(t, g, other)
+	before := g.kingdee.requests.Load()
+	table.barred.Store("a1=user-a1", true)
+	within(t, patience, "the long poll ends", poll)
+	within(t, patience, "the stream ends", stream)
+	within(t, patience, "the socket ends in Kingdee", socketGone)
+	within(t, patience, "a download that nobody reads ends", stalled)
+	if _, err := socket.Read(make([]byte, 1)); err == nil {
+		t.Error("the browser's socket is open")
+	}
+	if a := b.get("/K3Cloud/html5/x.aspx", navigation); a.StatusCode != http.StatusSeeOther || !strings.HasPrefix(a.location(), "/launch/live") {
+		t.Errorf("a page: %d %s", a.StatusCode, a.location())
+	}
+	if a := b.do(http.MethodPost, "/K3Cloud/a.common.kdsvc", "ap0=1"); a.StatusCode != http.StatusUnauthorized || a.code() != "KD-404" {
+		t.Errorf("a call: %d %s", a.StatusCode, a.text)
+	}
+	if n := g.kingdee.requests.Load() - before; n != 0 {
+		t.Errorf("%d requests reached Kingdee", n)
+	}
+	g.kingdee.answer(g.kingdee.mirror)
+	select {
+	case <-otherGone:
+		t.Error("somebody else's socket was cut")
+	default:
+	}
+	if got := other.arrived(http.MethodGet, "/K3Cloud/html5/x.ashx", ""); got.User != "user-b2" {
+		t.Errorf("somebody else: %+v", got)
+	}
+	table.barred.Delete("a1=user-a1")
+	if got := b.arrived(http.MethodGet, "/K3Cloud/html5/x.ashx", ""); got.User != "user-a1" {
+		t.Errorf("reinstated: %+v", got)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"kdgate/gateway/proxy"
 	"kdgate/identity/token"
 	"kdgate/internal/config"
+	"kdgate/mapping"
 )
 
 // fronts are the handlers of the listeners that people's browsers meet.
@@ -122,8 +123,9 @@ func (s *Server) newProxy(dc config.DataCentre, public *url.URL, issuer *token.I
 		Centre: dc.ID, Upstream: upstream, PublicURL: public, KeepHost: dc.Proxy.Host == "public", TLS: tlsConfig,
 		AllowHeaders: dc.Proxy.AllowHeaders, DenyPaths: dc.Proxy.DenyPaths, AllowPaths: dc.Proxy.AllowPaths,
 		Store: s.store, Sessions: s.sessions, Recorder: recorder{s.log, s.metrics}, Observer: s.metrics,
-		Signer: asserter{issuer: issuer, audience: originOf(dc.URL), dataCentre: dc.ID, now: s.options.Now},
-		Logger: s.options.Logger, Now: s.options.Now,
+		Standing: standing{index: s.index, table: func() *mapping.Table { return s.rooms.Load().table }, dataCentre: dc.ID},
+		Signer:   asserter{issuer: issuer, audience: originOf(dc.URL), dataCentre: dc.ID, now: s.options.Now},
+		Logger:   s.options.Logger, Now: s.options.Now,
 	})
 }
 

@@ -57,6 +57,14 @@ var kindStatus = [...]int{
 	identity.Misconfigured:   http.StatusServiceUnavailable,
 }
 
+// StatusOf is the HTTP status of a kind, here and in the console.
+func StatusOf(kind identity.Kind) int {
+	if kind < 0 || int(kind) >= len(kindStatus) {
+		return http.StatusInternalServerError
+	}
+	return kindStatus[kind]
+}
+
 // verdict is the public half of a failure: status and short code.
 func verdict(err error) (int, identity.Code) {
 	if e, ok := errors.AsType[*refusal](err); ok {
@@ -72,10 +80,7 @@ func verdict(err error) (int, identity.Code) {
 	if isChain(code) && kind != identity.Unavailable {
 		return http.StatusForbidden, code // the page exists and the person is known; they may not pass
 	}
-	if int(kind) >= len(kindStatus) {
-		return http.StatusInternalServerError, code
-	}
-	return kindStatus[kind], code
+	return StatusOf(kind), code
 }
 
 func codeOfKind(kind identity.Kind) identity.Code {

@@ -133,6 +133,12 @@ func (c *Client) Export(ctx context.Context, f mapping.Filter, format string, w 
 	q := queryOf(f)
 	q.Set("format", format)
 	res, err := c.send(ctx, http.MethodGet, "mappings/export", q, nil)
+	return copied(w, res, err, "the export")
+}
+
+// copied copies a long answer to w. One that broke off on the other side says so
+// behind its end.
+func copied(w io.Writer, res *http.Response, err error, what string) error {
 	if err != nil {
 		return err
 	}
@@ -141,7 +147,7 @@ func (c *Client) Export(ctx context.Context, f mapping.Filter, format string, w 
 		return fmt.Errorf("localapi: %w", err)
 	}
 	if fault := res.Trailer.Get("X-Fault"); fault != "" {
-		return fmt.Errorf("the export is not complete: %s", fault)
+		return fmt.Errorf("%s is not complete: %s", what, fault)
 	}
 	return nil
 }

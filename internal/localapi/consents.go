@@ -95,15 +95,5 @@ func (c *Client) ImportConsents(ctx context.Context, file io.Reader, dryRun bool
 // ExportConsents writes the register as CSV.
 func (c *Client) ExportConsents(ctx context.Context, f consent.Filter, w io.Writer) error {
 	res, err := c.send(ctx, http.MethodGet, "consents/export", consentQuery(f), nil)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if _, err := io.Copy(w, res.Body); err != nil {
-		return fmt.Errorf("localapi: %w", err)
-	}
-	if fault := res.Trailer.Get("X-Fault"); fault != "" {
-		return fmt.Errorf("the export is not complete: %s", fault)
-	}
-	return nil
+	return copied(w, res, err, "the export")
 }

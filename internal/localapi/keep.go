@@ -49,17 +49,7 @@ func (s *stream) count(done, total int) {
 // to verify it.
 func (c *Client) Backup(ctx context.Context, w io.Writer) error {
 	res, err := c.send(ctx, http.MethodPost, "backup", nil, nil)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if _, err := io.Copy(w, res.Body); err != nil {
-		return fmt.Errorf("localapi: %w", err)
-	}
-	if fault := res.Trailer.Get("X-Fault"); fault != "" {
-		return fmt.Errorf("the backup is not complete: %s", fault)
-	}
-	return nil
+	return copied(w, res, err, "the backup")
 }
 
 // Restore puts the content of an archive into the store.

@@ -32,20 +32,6 @@ type statusError struct {
 
 func (e *statusError) Error() string { return "admin: " + e.reason }
 
-// statusOf is the one table from kinds to statuses.
-var statusOf = [...]int{
-	identity.Internal:        http.StatusInternalServerError,
-	identity.Invalid:         http.StatusBadRequest,
-	identity.Unauthenticated: http.StatusUnauthorized,
-	identity.Forbidden:       http.StatusForbidden,
-	identity.NotFound:        http.StatusNotFound,
-	identity.Conflict:        http.StatusConflict,
-	identity.Throttled:       http.StatusTooManyRequests,
-	identity.Unavailable:     http.StatusServiceUnavailable,
-	identity.Upstream:        http.StatusBadGateway,
-	identity.Misconfigured:   http.StatusServiceUnavailable,
-}
-
 // codeOf is the code of a kind that brought none.
 var codeOf = map[identity.Kind]identity.Code{
 	identity.Invalid: identity.CodeRefusedInput, identity.NotFound: identity.CodeNotFound,
@@ -72,7 +58,7 @@ func verdict(err error) (int, identity.Code) {
 	if code == "" {
 		code = identity.CodeInternal
 	}
-	return statusOf[kind], code
+	return gateway.StatusOf(kind), code
 }
 
 // codeOfRefusal tells "changed meanwhile" and "needs others" from "not allowed".

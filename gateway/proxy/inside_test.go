@@ -85,6 +85,19 @@ func TestNotesAreBounded(t *testing.T) {
 	for i := range 2 * maxNoted {
 		n.allow(string(rune(i)))
 	}
+	for range notesAtOnce + 7 {
+		n.allow("flood")
+	}
+	total := 0
+	for i := range 2 * maxNoted { // what they push out is still accounted for
+		leftOut, write := n.allow("other" + string(rune(i)))
+		if total += leftOut; !write {
+			t.Fatal("somebody's first record was left out")
+		}
+	}
+	if total != 7 {
+		t.Errorf("%d of 7 left out are accounted for", total)
+	}
 	if len(n.table) > maxNoted {
 		t.Errorf("%d kinds in memory", len(n.table))
 	}

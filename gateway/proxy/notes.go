@@ -20,6 +20,7 @@ type notes struct {
 	now   func() time.Time
 	mu    sync.Mutex
 	table map[string]*noted
+	lost  int // left out by what was forgotten; the next record of anybody counts them
 }
 
 type noted struct {
@@ -38,6 +39,9 @@ func (n *notes) allow(key string) (leftOut int, write bool) {
 	one, ok := n.table[key]
 	if !ok {
 		if len(n.table) >= maxNoted {
+			for _, forgotten := range n.table {
+				n.lost += forgotten.leftOut
+			}
 			clear(n.table)
 		}
 		one = &noted{rate: rate.NewLimiter(rate.Every(notePause), notesAtOnce)}
@@ -47,7 +51,7 @@ func (n *notes) allow(key string) (leftOut int, write bool) {
 		one.leftOut++
 		return 0, false
 	}
-	leftOut, one.leftOut = one.leftOut, 0
+	leftOut, one.leftOut, n.lost = one.leftOut+n.lost, 0, 0
 	return leftOut, true
 }
 

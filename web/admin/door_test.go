@@ -300,6 +300,35 @@ func TestOneTimeSecretIsPrivate(t *testing.T) {
 	}
 }
 
+// T8, T127: a wrong name is refused like a wrong password, in words and in time:
+// the password is hashed all the same.
+func TestBreakGlassTellsNoName(t *testing.T) {
+	h := newHouse(t)
+	tries := map[string][2]string{"wrong password": {"breakglass", "wrong"}, "wrong name": {"root", "wrong"}, "nothing": {"", ""}, "long": {"breakglass", strings.Repeat("x", 5000)}}
+	fastest, pages := map[string]time.Duration{}, map[string]string{}
+	for range 5 {
+		for name, try := range tries {
+			h.clock.Advance(16 * time.Minute) // a window for each
+			began := time.Now()
+			a := h.browser().post("/admin/breakglass", "account", try[0], "password", try[1])
+			took := time.Since(began)
+			a.has(t, http.StatusUnauthorized, "KD-607")
+			if known, ok := fastest[name]; !ok || took < known {
+				fastest[name] = took
+			}
+			pages[name] = a.body
+		}
+	}
+	for name, took := range fastest {
+		if took < fastest["wrong password"]/2 {
+			t.Errorf("%s: %v, a wrong password %v", name, took, fastest["wrong password"])
+		}
+		if len(pages[name]) != len(pages["wrong password"]) {
+			t.Errorf("%s: a page of %d bytes, of a wrong password %d", name, len(pages[name]), len(pages["wrong password"]))
+		}
+	}
+}
+
 // T106: tries are counted in the store; past the limit the right password does
 // not help, on any replica, and where nothing can be counted nobody comes in.
 func TestBreakGlassLimiter(t *testing.T) {

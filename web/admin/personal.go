@@ -49,7 +49,7 @@ func (p *Personal) Mount(rt *Router) {
 	person := []Param{{"person", "CORP/USERID, or a userid where there is one organisation"}}
 	rt.Add(
 		Route{Pattern: "GET " + pathPersonal, Access: ToReaders, Summary: "What is held about a person; the look is recorded.", Query: person, Serve: p.page},
-		Route{Pattern: "GET " + pathPersonal + "/export", Access: ToReaders, Summary: "The same as a file to hand over; the export is recorded.", Query: person, Serve: p.export},
+		Route{Pattern: "GET " + pathPersonal + "/export", Access: ToReaders, Summary: "The same as a file to hand over, an auditor's without mobile numbers; the export is recorded.", Query: person, Serve: p.export},
 		Route{Pattern: "GET " + apiPrefix + "personal", Access: ToReaders, Summary: "What is held about a person.", Query: person, Answer: Holdings{}, Serve: p.json},
 	)
 }
@@ -107,6 +107,11 @@ func (p *Personal) gather(v *Visit, action audit.Action, who identity.Subject) (
 		}
 		if items == nil {
 			items = []any{}
+		}
+		if v.Who.Role != Admin {
+			if items, err = withoutMobiles(items, who.UserID); err != nil {
+				return held, err
+			}
 		}
 		held.Places = append(held.Places, Place{Name: holder.Name, Items: items})
 	}

@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -18,6 +19,36 @@ func (h *house) holdings(ctx context.Context, who identity.Subject) ([]any, erro
 		return nil, nil
 	}
 	return []any{row}, err
+}
+
+// T99: an auditor sees no mobile number, however it is written and wherever it
+// stands; an administrator, who hands the file over, has all of it.
+func TestAuditorSeesNoMobiles(t *testing.T) {
+	h := newHouse(t)
+	page := &admin.Personal{Log: h.log, Corps: []string{corp}, Now: h.clock.Now, Holders: []admin.Holder{{Name: "work", Find: func(context.Context, identity.Subject) ([]any, error) {
+		return []any{map[string]any{
+			"payload": json.RawMessage(`{"change":{"userid":"13900000001","mobile":"13812345678","note":"+86 13912345678 or 13712345678,13612345678"},"phone":"+44 20 7946 0958"}`),
+			"at":      1795323802307, "id": "139999999999", "mobile": "0085298765432",
+		}}, nil
+	}}}}
+	h.build(page)
+	whole := []string{"13812345678", "13912345678", "13712345678", "13612345678", "7946 0958", "98765432"}
+	for _, path := range []string{"/admin/personal?person=13900000001", "/admin/personal/export?person=13900000001", "/admin/api/v1/personal?person=13900000001"} {
+		a := h.enter("auditor01").get(path)
+		for _, number := range whole {
+			if a.StatusCode != http.StatusOK || strings.Contains(a.body, number) {
+				t.Errorf("%s: %d, an auditor sees %s", path, a.StatusCode, number)
+			}
+		}
+		for _, kept := range []string{"13900000001", "1795323802307", "139999999999", "*********78"} {
+			if !strings.Contains(a.body, kept) {
+				t.Errorf("%s lacks %s:\n%s", path, kept, a.body)
+			}
+		}
+		if a := h.enter("manager01").get(path); !strings.Contains(a.body, "13812345678") || !strings.Contains(a.body, "7946 0958") {
+			t.Errorf("%s: an administrator does not see everything", path)
+		}
+	}
 }
 
 // F44: everything that is held about one person and nothing of another, as page,

@@ -90,7 +90,7 @@ func (h *house) kills(before func(), args ...string) iter.Seq2[string, int] {
 		for _, call := range filing() {
 			step := 1
 			if call == "pwrite64" && !*everyWrite {
-				step = 5
+				step = 3
 			}
 			for n := 1; ; n += step {
 				before()

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -145,6 +146,10 @@ func checkBaseline(t *testing.T, resp *http.Response) {
 		if got := resp.Header.Get(name); got == "" || !strings.Contains(got, want) {
 			t.Errorf("%s is %q", name, got)
 		}
+	}
+	seconds, _, _ := strings.Cut(strings.TrimPrefix(resp.Header.Get("Strict-Transport-Security"), "max-age="), ";")
+	if age, err := strconv.Atoi(seconds); err != nil || age < 365*24*60*60 {
+		t.Errorf("HTTPS is remembered for %q seconds, less than a year", seconds)
 	}
 	if csp := resp.Header.Get("Content-Security-Policy"); strings.Contains(csp, "unsafe") || !strings.Contains(csp, "frame-ancestors") || !strings.Contains(csp, "base-uri 'none'") {
 		t.Errorf("policy %q", csp)

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -98,6 +99,26 @@ func TestAnnouncedLength(t *testing.T) {
 	}
 }
 
+// TestBoundsHeads proves T120: a head that does not end is no answer.
+func TestBoundsHeads(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		size, err := strconv.Atoi(r.URL.Query().Get("size"))
+		if err != nil {
+			t.Error(err)
+		}
+		for i := range size / 1000 {
+			w.Header().Set(fmt.Sprintf("X-Filler-%d", i), strings.Repeat("x", 1000))
+		}
+	}))
+	defer srv.Close()
+	if _, err := get(t, New(Config{}), srv.URL+"?size=50000"); err != nil {
+		t.Errorf("a head within the bound: %v", err)
+	}
+	if res, err := get(t, New(Config{}), srv.URL+"?size=500000"); err == nil {
+		t.Errorf("a head of half a megabyte is an answer: %d", res.Status)
+	}
+}
+
 // TestDeadlineCoversTheBody proves R22: a dripping body ends at the deadline.
 func TestDeadlineCoversTheBody(t *testing.T) {
 	release := make(chan struct{})
@@ -132,7 +153,8 @@ func TestErrorNamesNoAddress(t *testing.T) {
 	}
 }
 
-// TestVerifiesTLS proves T11: wrong host, unknown issuer and TLS 1.1 fail.
+// TestVerifiesTLS proves T11: wrong host, unknown issuer, a certificate that is
+// past its end or before its beginning, and TLS 1.1 fail.
 func TestVerifiesTLS(t *testing.T) {
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	srv.Config.ErrorLog = nil
@@ -149,6 +171,11 @@ func TestVerifiesTLS(t *testing.T) {
 	wrongHost := strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)
 	if _, err := get(t, New(Config{TLS: &tls.Config{RootCAs: roots}}), wrongHost); err == nil {
 		t.Error("a certificate for another host passed")
+	}
+	for name, at := range map[string]time.Time{"expired": srv.Certificate().NotAfter.Add(time.Hour), "not yet valid": srv.Certificate().NotBefore.Add(-time.Hour)} {
+		if _, err := get(t, New(Config{TLS: &tls.Config{RootCAs: roots, Time: func() time.Time { return at }}}), srv.URL); err == nil {
+			t.Errorf("a certificate that is %s passed", name)
+		}
 	}
 	old := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}

@@ -136,7 +136,7 @@ func (q *Queue) lease(ctx context.Context, places []store.Entry) ([]*Work, error
 			return nil, err
 		}
 		ops = append(ops, more...)
-		work = append(work, &Work{queue: q, id: after.ID, fence: after.Lease.Fence, item: after})
+		work = append(work, &Work{queue: q, id: after.ID, fence: after.Lease.Fence, since: after.Lease.Since, item: after})
 	}
 	if len(work) == 0 {
 		return nil, nil

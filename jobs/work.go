@@ -23,7 +23,8 @@ import (
 type Work struct {
 	queue *Queue
 	id    ID
-	fence uint64 // of our Take
+	fence uint64    // of our Take
+	since time.Time // when that was: a failover may put a fence back, which is then given twice
 
 	mu   sync.Mutex
 	item Item
@@ -115,7 +116,7 @@ func (w *Work) Check(ctx context.Context) (Item, error) {
 
 // held reports ErrLost unless it carries our fence.
 func (w *Work) held(it *Item) error {
-	if it.State != Leased || it.Lease.Fence != w.fence || it.Lease.Owner != w.queue.owner {
+	if it.State != Leased || it.Lease.Fence != w.fence || it.Lease.Owner != w.queue.owner || !it.Lease.Since.Equal(w.since) {
 		return fmt.Errorf("%w: %s is %s, fence %d", ErrLost, it.ID, it.State, it.Lease.Fence)
 	}
 	return nil

@@ -156,7 +156,8 @@ func (c *Core) openStore(ctx context.Context, keys [][]byte) error {
 	c.bound = store.Bind(sealed, store.BoundConfig{
 		Memory: storeMemory{c.options.Config.Audit.Dir}, Now: c.options.Now, OnLost: c.storeLost,
 	})
-	c.store = timedStore{Store: c.bound, driver: c.options.Config.Store.Driver, metrics: c.metrics, now: c.options.Now}
+	accepting := store.Accepting{Store: c.bound, Renew: sealed.Renew, Prefixes: rightAtAnyAge()}
+	c.store = timedStore{Store: accepting, driver: c.options.Config.Store.Driver, metrics: c.metrics, now: c.options.Now}
 	return nil
 }
 

@@ -15,6 +15,17 @@ const (
 	lostKeys  = 32               // of one row that may be older than what was seen
 )
 
+// rightAtAnyAge begin the keys of what a failover may put back without harm: work
+// that is looked up before it is done again, leases with their fences, what we last
+// knew of others, and counts. Everything that opens a door, or says who decided
+// what, is not among them.
+func rightAtAnyAge() []string {
+	return []string{
+		"job/", "lease/", "schedule/", "directory/", "approval/bill/", "approval/seen/", "approval/version/", "approval/versions/",
+		"notice/", "check/", "quota/", "quotaday/", "lane/", presencePrefix,
+	}
+}
+
 // recoverLost puts back in force the suspensions that a shared store forgot: a
 // failover promotes a replica that lacks the last moment, and who was shut out
 // in it would come in again. The audit log has them, each replica those of all,

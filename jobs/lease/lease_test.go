@@ -310,3 +310,39 @@ func TestConfig(t *testing.T) {
 		}
 	}
 }
+
+// TestFailoverPutsTheLeaseBack proves R6 and R14 for leases: heartbeats that a
+// failover forgot keep nobody from taking the lease when its time is over.
+func TestFailoverPutsTheLeaseBack(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	driver, err := redisstore.Open(redisstore.Config{Addrs: []string{redis.Addr}})
+	must(t, err)
+	t.Cleanup(func() { must(t, driver.Close()) })
+	sealed := seal(t, driver).(*store.Sealed)
+	s := store.Accepting{Store: sealed, Renew: sealed.Renew, Prefixes: []string{"lease/"}}
+	one, _ := replica(t, s, "one")
+	two, second := replica(t, s, "two")
+	term, err := one.Try(t.Context())
+	must(t, err)
+	redis.Do("SAVE") // all that the new master will know
+	must(t, term.Beat(t.Context()))
+	if _, err := two.Try(t.Context()); !errors.Is(err, lease.ErrHeld) {
+		t.Fatal(err)
+	}
+	redis.Kill()
+	redis.Start()
+	for driver.Ping(t.Context()) != nil {
+		must(t, t.Context().Err())
+	}
+	if _, err := sealed.Get(t.Context(), "lease/schedule/beat"); !errors.Is(err, store.ErrOutdated) {
+		t.Fatalf("nothing was put back: %v", err)
+	}
+	// The holder died with the master.
+	if _, err := two.Try(t.Context()); !errors.Is(err, lease.ErrHeld) {
+		t.Errorf("before its time: %v", err)
+	}
+	second.advance(long)
+	if _, err := two.Try(t.Context()); err != nil {
+		t.Errorf("nobody can lead any more: %v", err)
+	}
+}

@@ -113,15 +113,22 @@ func (f *floors) raise(key string, known, next floor) {
 }
 
 func (f *floors) keep(key string, known floor) {
-	if _, ok := f.young[key]; !ok && len(f.young) >= f.limit {
-		room := f.old // used again: growing it anew costs more than filling it
-		clear(room)
-		if room == nil {
-			room = make(map[string]floor, len(f.young))
+	if len(f.young) >= f.limit { // or nobody needs to look
+		if _, ok := f.young[key]; !ok {
+			f.age()
 		}
-		f.old, f.young = f.young, room
 	}
 	f.young[key] = known
+}
+
+// age forgets the old generation and begins another young one.
+func (f *floors) age() {
+	room := f.old // used again: growing it anew costs more than filling it
+	clear(room)
+	if room == nil {
+		room = make(map[string]floor, len(f.young))
+	}
+	f.old, f.young = f.young, room
 }
 
 // forget drops every floor. The clock goes on, so that reads in flight are not

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"kdgate/dingtalk/dingtalksim"
 	"kdgate/jobs/directory"
 	"kdgate/kingdee/kingdeesim"
+	"kdgate/store"
 )
 
 // counted is an address book that counts the people of whom it was not known
@@ -214,6 +217,27 @@ func TestFamiliarIsNotWritten(t *testing.T) {
 	r.must(err)
 	if back := r.run(directory.Order{}); back.Counts.Waiting != 1 || back.Counts.Same != 1 {
 		t.Errorf("hired again: %+v", back.Counts)
+	}
+}
+
+// forgetful is a store that keeps no readings.
+type forgetful struct{ store.Store }
+
+func (f forgetful) Commit(ctx context.Context, ops ...store.Op) error {
+	if slices.ContainsFunc(ops, func(op store.Op) bool { return strings.HasPrefix(op.Key, "directory/reading/") }) {
+		return store.ErrUnavailable
+	}
+	return f.Store.Commit(ctx, ops...)
+}
+
+// TestFamiliarIsNoDuty: a run whose readings cannot be kept is as good as any other.
+func TestFamiliarIsNoDuty(t *testing.T) {
+	r, book := counting(t, crowd(20), nil)
+	r.keep(func(c *directory.Config) { c.Source, c.Store = book, forgetful{c.Store} })
+	for range 2 {
+		if run := r.run(directory.Order{}); run.Ending != directory.Complete || book.since() != 20 {
+			t.Errorf("%s %s %+v", run.Ending, run.Why, run.Counts)
+		}
 	}
 }
 

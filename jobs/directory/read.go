@@ -48,9 +48,8 @@ func (w *walk) read(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	if err := w.keepReadings(ctx); err != nil {
-		return err
-	}
+	met := w.readings
+	w.besides.Go(func() { w.keepReadings(ctx, met) })
 	w.readings, w.news = nil, nil // they have served, and are large where everybody is new
 	return nil
 }

@@ -83,15 +83,16 @@ func (w *walk) recognise() {
 // keptAtOnce is how many buckets go in one commit, so that it stays small.
 const keptAtOnce = 16
 
-// keepReadings keeps them for the next run.
-func (w *walk) keepReadings(ctx context.Context) error {
-	ops := w.readings.ops(func(bucket int) string { return fmt.Sprintf("%s%s/%02x", readingPrefix, w.cfg.Corp, bucket) })
+// keepReadings keeps what this run met for the next one. What could not be kept is
+// decoded again, which is no failure of the run.
+func (w *walk) keepReadings(ctx context.Context, met *readings) {
+	ops := met.ops(func(bucket int) string { return fmt.Sprintf("%s%s/%02x", readingPrefix, w.cfg.Corp, bucket) })
 	for some := range slices.Chunk(ops, keptAtOnce) {
 		if err := w.cfg.Store.Commit(ctx, some...); err != nil {
-			return fmt.Errorf("directory: keep the readings: %w", err)
+			w.cfg.Logger.Warn("directory: what texts came to was not kept", "run", w.run.ID, "error", err)
+			return
 		}
 	}
-	return nil
 }
 
 // readings are the readings of all texts that the last run met, and of those

@@ -26,6 +26,8 @@ type walk struct {
 	agrees   map[string]bool  // who has agreed; nil: nobody is asked
 	drifted  map[string]bool  // staff numbers whose drift waits
 
+	besides sync.WaitGroup // what nobody waits for before the run ends
+
 	mu   sync.Mutex
 	news map[string]bool // who was seen, and is not on the roll
 	next int             // number of the next page
@@ -57,6 +59,7 @@ const pageDigits = 8
 
 // through goes through the phases that are left.
 func (w *walk) through(ctx context.Context) error {
+	defer w.besides.Wait()
 	for _, phase := range []struct {
 		name Phase
 		work func(context.Context) error

@@ -155,7 +155,7 @@ func canonicalHost(host, scheme string) string {
 // originalOf read some of them, and only from a trusted peer.
 func isForwarded(name string) bool {
 	switch name {
-	case "Forwarded", "X-Real-Ip", "True-Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Rewrite-Url",
+	case "Forwarded", "X-Forwarded", "X-Real-Ip", "True-Client-Ip", "Client-Ip", "Fastly-Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Rewrite-Url",
 		"X-Http-Method", "X-Http-Method-Override", "X-Method-Override":
 		return true
 	}

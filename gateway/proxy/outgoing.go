@@ -212,12 +212,17 @@ func (p *Proxy) request(ctx context.Context, r *http.Request, ps *passage) *http
 }
 
 // upgradeOf is the protocol that a message wants to switch to, empty for none.
+// WebSocket is the only one that passes: over h2c, which some servers speak, a
+// client could say whatever it likes to Kingdee, past every rule here (T54, T56).
 func upgradeOf(header http.Header) string {
-	if !httpguts.HeaderValuesContainsToken(header["Connection"], "Upgrade") {
+	kinds := header["Upgrade"]
+	if len(kinds) != 1 || !strings.EqualFold(kinds[0], webSocket) || !httpguts.HeaderValuesContainsToken(header["Connection"], "Upgrade") {
 		return ""
 	}
-	return header.Get("Upgrade")
+	return kinds[0]
 }
+
+const webSocket = "websocket"
 
 // fill reads a body whose size was announced into room.
 func (b *body) fill(room []byte) error {

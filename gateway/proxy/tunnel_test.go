@@ -66,3 +66,37 @@ func TestSwitchedUnasked(t *testing.T) {
 		}
 	}
 }
+
+// T54, T56: nothing but a WebSocket gets a connection of its own to Kingdee: over
+// h2c a client would speak to it past every rule of ours. The request itself
+// passes as an ordinary one.
+func TestOnlyWebSocketsSwitch(t *testing.T) {
+	g := newRig(t)
+	b := g.replica().browser(t).open("a1")
+	g.kingdee.answer(func(w http.ResponseWriter, r *http.Request) {
+		if kind := r.Header.Get("Upgrade"); kind != "" { // a server that switches to whatever is asked for
+			w.Header().Set("Connection", "Upgrade")
+			w.Header().Set("Upgrade", kind)
+			w.WriteHeader(http.StatusSwitchingProtocols)
+			return
+		}
+		_, _ = io.WriteString(w, "ordinary")
+	})
+	for name, fields := range map[string]string{
+		"h2c":            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n",
+		"TLS":            "Connection: upgrade\r\nUpgrade: TLS/1.2\r\n",
+		"list":           "Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n",
+		"two fields":     "Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n",
+		"odd space":      "Connection: Upgrade\r\nUpgrade: websocket\u00a0\r\n",
+		"not the hop's":  "Upgrade: h2c\r\n",
+		"of another one": "Connection: Upgrade\r\nUpgrade: IRC/6.9, RTA/x11\r\n",
+	} {
+		for _, method := range []string{"GET", "POST"} {
+			w := b.wire()
+			w.send(method+" /K3Cloud/html5/x.ashx HTTP/1.1", fields+"Content-Length: 0\r\n", "")
+			if a := w.answer(method); a.StatusCode == http.StatusSwitchingProtocols || a.StatusCode == http.StatusOK && a.text != "ordinary" {
+				t.Errorf("%s %s: %d %q", method, name, a.StatusCode, a.text)
+			}
+		}
+	}
+}

@@ -256,6 +256,9 @@ func (m *Manager) endHash(ctx context.Context, hash string) (bool, error) {
 		if errors.Is(err, store.ErrNotFound) || err == nil && s.Ended {
 			return false, nil
 		}
+		if errors.Is(err, store.ErrOutdated) {
+			return true, m.remove(ctx, hash)
+		}
 		if err != nil {
 			return false, down(err)
 		}
@@ -274,4 +277,17 @@ func (m *Manager) endHash(ctx context.Context, hash string) (bool, error) {
 		}
 	}
 	return false, down(fmt.Errorf("end: %w %d times", store.ErrConflict, commitTries))
+}
+
+// remove takes away a session whose record a failover put back: it may be live to
+// replicas that never saw the newer one, and what it says cannot be gone on with
+// (R14, T40).
+func (m *Manager) remove(ctx context.Context, hash string) error {
+	err := m.store.Commit(ctx, store.Delete(recordPrefix+hash))
+	m.cache.forget(hash)
+	if err != nil {
+		return down(err)
+	}
+	m.doors.shut(hash)
+	return nil
 }

@@ -9,6 +9,9 @@ func (c *Config) checkConsole(m *Mistakes) {
 	if len(c.Admins) == 0 && !c.Console.BreakGlass {
 		c.warn("admins: nobody is named and console.break_glass is off: the console opens for nobody")
 	}
+	if proxied := c.proxiedCentre(); proxied != "" && c.Console.Address == "" {
+		c.warn("console: it has one origin with the proxied data centre %s: a script that somebody gets into a page of Kingdee could act in the console as whoever reads that page; give the console an address and a name of its own (console.address, console.url)", proxied)
+	}
 	for i, network := range c.Console.Allow {
 		if prefix, err := ParsePrefix(network); err != nil {
 			m.add("console.allow[%d]: %q is neither an address nor a network such as 10.0.0.0/24", i, network)
@@ -29,6 +32,16 @@ func (c *Config) checkConsole(m *Mistakes) {
 		m.add("console.address: %s would speak plain HTTP off loopback; give listen.cert and listen.key, or name the proxy that speaks TLS in listen.trusted_proxies", c.Console.Address)
 	}
 	c.checkConsoleURL(m)
+}
+
+// proxiedCentre is the data centre whose pages come from our own host, empty for none.
+func (c *Config) proxiedCentre() string {
+	for _, dc := range c.DataCentres {
+		if dc.Mode == "proxy" {
+			return dc.ID
+		}
+	}
+	return ""
 }
 
 func (c *Config) checkConsoleURL(m *Mistakes) {

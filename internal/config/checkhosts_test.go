@@ -31,3 +31,23 @@ func TestForwardHosts(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// T107: a console on the host of a proxied Kingdee is said to be one; one with an
+// address of its own, or beside links, is not.
+func TestConsoleBesideProxiedKingdee(t *testing.T) {
+	for name, c := range map[string]struct {
+		mode    string
+		console Console
+		warned  bool
+	}{
+		"link": {"link", Console{BreakGlass: true}, false}, "proxy": {"proxy", Console{BreakGlass: true}, true},
+		"apart": {"proxy", Console{BreakGlass: true, Address: "127.0.0.1:8444", URL: "https://gate-admin.example.com"}, false},
+	} {
+		cfg := Config{DataCentres: []DataCentre{{ID: "live", Mode: c.mode}}, Console: c.console}
+		var m Mistakes
+		cfg.checkConsole(&m)
+		if warned := strings.Contains(strings.Join(cfg.Warnings, "\n"), "one origin with the proxied data centre live"); warned != c.warned {
+			t.Errorf("%s: %q", name, cfg.Warnings)
+		}
+	}
+}

@@ -75,12 +75,16 @@ type holdable struct {
 	mu      sync.Mutex
 	entered chan struct{} // nil: nothing is held
 	release chan struct{}
+	gone    bool // every connection is cut
 }
 
 func (h *holdable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
-	entered, release := h.entered, h.release
+	entered, release, gone := h.entered, h.release, h.gone
 	h.mu.Unlock()
+	if gone && !strings.HasPrefix(r.URL.Path, "/sim/") {
+		panic(http.ErrAbortHandler)
+	}
 	if entered != nil && !strings.HasPrefix(r.URL.Path, "/sim/") {
 		select {
 		case entered <- struct{}{}:

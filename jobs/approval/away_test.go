@@ -44,7 +44,7 @@ func TestKingdeeAway(t *testing.T) {
 	}
 }
 
-// TestAmbiguous proves R19 and R33: a Save or Submit of unknown outcome is looked
+// TestAmbiguous proves R19, R33 and R34: a Save or Submit of unknown outcome is looked
 // for before anything is sent again, and a failed look-up posts nothing.
 func TestAmbiguous(t *testing.T) {
 	for name, f := range map[string]kingdeesim.Fault{

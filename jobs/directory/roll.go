@@ -203,6 +203,9 @@ func readKnown(text string) (Known, error) {
 // anything else, which is for the decoder. The seal has proved the text ours, so
 // this is no reader of hostile input.
 func plainKnown(text string) (known Known, ok bool) {
+	if strings.IndexByte(text, '\\') >= 0 {
+		return known, false
+	}
 	rest, ok := strings.CutPrefix(text, "{")
 	for ok {
 		var one plainMember
@@ -243,15 +246,12 @@ func cutMember(text string) (one plainMember, rest string, ok bool) {
 	return one, text[end:], true
 }
 
-// cutText takes a text without escapes off.
+// cutText takes a text off, of which it is known that nothing in it is escaped.
 func cutText(text string) (value, rest string, ok bool) {
 	if text, ok = strings.CutPrefix(text, `"`); !ok {
 		return "", "", false
 	}
-	if value, rest, ok = strings.Cut(text, `"`); !ok || strings.IndexByte(value, '\\') >= 0 {
-		return "", "", false
-	}
-	return value, rest, true
+	return strings.Cut(text, `"`)
 }
 
 func (m plainMember) into(known *Known) bool {

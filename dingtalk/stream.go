@@ -217,11 +217,26 @@ func (s *Stream) ticket(ctx context.Context) (identity.Secret, error) {
 	if err != nil || u.Host == "" || u.User != nil || !usableToken(out.Ticket) {
 		return identity.Secret{}, c.nonsense(opStream, "endpoint or ticket")
 	}
-	if plain := c.cfg.AllowPlainHTTP || isLoopback(u.Hostname()); u.Scheme != "wss" && (u.Scheme != "ws" || !plain) {
+	if !c.maySpeakTo(u) {
 		return identity.Secret{}, c.nonsense(opStream, "an endpoint without TLS")
 	}
 	query := u.Query()
 	query.Set("ticket", out.Ticket)
 	u.RawQuery = query.Encode()
 	return identity.NewSecret(u.String()), nil
+}
+
+// maySpeakTo holds the address of an event gateway, which is DingTalk's word, to
+// TLS. Without it a socket is opened on loopback only where DingTalk itself is
+// asked without it there, as a simulator is: else an answer could have this
+// machine's own services called (T119).
+func (c *Client) maySpeakTo(gateway *url.URL) bool {
+	switch gateway.Scheme {
+	case "wss":
+		return true
+	case "ws":
+		return c.cfg.AllowPlainHTTP || isLoopback(gateway.Hostname()) && c.api.Scheme == "http"
+	default:
+		return false
+	}
 }

@@ -5,8 +5,9 @@ BIN      ?= bin/kdgate
 # Templates find methods by name, so the linker keeps the methods that nobody calls, and
 # inlining writes them out again. Libraries that are large and never hot go without it:
 # 2.1 MB of go-redis, which has Redis's 600 commands on each of a dozen types, and 0.5 MB
-# of the others. Functions on bounds of 16 bytes, not 32, save 0.4 MB more.
-COLD     := github.com/redis/go-redis/v9 google.golang.org/protobuf/... github.com/expr-lang/... github.com/spf13/... github.com/xuri/...
+# of the others.
+COLD     := github.com/redis/go-redis/v9 google.golang.org/protobuf/... github.com/expr-lang/... github.com/spf13/... github.com/xuri/... \
+            go.yaml.in/... github.com/pelletier/...
 SMALL    := $(foreach library,$(COLD),-gcflags=$(library)=-l)
 export CGO_ENABLED ?= 0
 
@@ -16,7 +17,7 @@ demo: ## the trial: both simulators and the gateway on loopback
 	go run ./cmd/kdgate-demo
 
 build: ## the static production binary
-	go build -trimpath $(SMALL) -ldflags "-s -w -funcalign=16 -X main.version=$(VERSION)" -o $(BIN) ./cmd/kdgate
+	go build -trimpath $(SMALL) -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/kdgate
 
 tools: ## what the tests need beside Go: redis-server and a Chromium
 	@./.ci/tools

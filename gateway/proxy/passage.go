@@ -208,6 +208,7 @@ type body struct {
 	guard   *formatGuard // nil: nothing in it can be closed
 	broken  atomic.Bool
 	refused atomic.Bool // by the guard
+	ended   atomic.Bool // the end was read
 	closed  atomic.Bool
 
 	came, out http.Header // trailers: as the client sends them, and as they go on
@@ -240,8 +241,14 @@ func (b *body) Close() error {
 var errClosedBody = errors.New("proxy: the body asks for the binary format")
 
 // Read implements io.Reader. It gives nothing after the end of the passage,
-// which the Transport's own goroutine may outlive.
+// which the Transport's own goroutine may outlive. The end, once it was read, stays
+// the end: the Transport looks for more behind the last byte, and by then Kingdee's
+// answer may have begun and our server have closed what is its own, an error that
+// would cut the answer short.
 func (b *body) Read(room []byte) (int, error) {
+	if b.ended.Load() {
+		return 0, io.EOF
+	}
 	if b.closed.Load() {
 		return 0, http.ErrBodyReadAfterClose
 	}
@@ -256,6 +263,7 @@ func (b *body) Read(room []byte) (int, error) {
 		return 0, errClosedBody
 	}
 	if errors.Is(err, io.EOF) {
+		b.ended.Store(true)
 		for name := range b.out {
 			b.out[name] = b.came[name]
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -10,15 +9,20 @@ import (
 	"kdgate/store/storetest"
 )
 
-// onRedis is a house whose state is in a real Redis.
+// onRedis is a house whose state is in a real Redis, which asks for a password
+// or, where it is empty, for none.
 func onRedis(t *testing.T, redis *storetest.Redis, password string) *house {
 	t.Helper()
 	h := newHouse(t)
 	h.seal("seal.key")
-	h.secrets["redis password"] = password
-	h.put("redis.secret", password)
+	secret := ""
+	if password != "" {
+		h.secrets["redis password"] = password
+		h.put("redis.secret", password)
+		secret = ", password_file: redis.secret"
+	}
 	h.edit("store: {driver: sqlite, path: data/kdgate.db}",
-		"store: {driver: redis, url: redis://"+redis.Addr+"/0, password_file: redis.secret}\nseal: {key_file: seal.key}")
+		"store: {driver: redis, url: redis://"+redis.Addr+"/0"+secret+"}\nseal: {key_file: seal.key}")
 	return h
 }
 
@@ -120,8 +124,6 @@ func TestMappingOnRedis(t *testing.T) {
 	t.Parallel()
 	redis := storetest.StartRedis(t)
 	h := onRedis(t, redis, "")
-	h.edit(", password_file: redis.secret", "")
-	must(t, os.Remove(h.path("redis.secret")))
 	file := h.put("rows.csv", csvHeader+"dingcorp1,zhangsan,live,1001,zhangsan\n")
 	h.run("mapping", "import", file).want(t, 0, "1 to create")
 	g := h.start()

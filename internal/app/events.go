@@ -42,10 +42,7 @@ func (s *Server) mountEvents(r *rooms, front *gateway.Gateway) error {
 }
 
 func callbackSet(corp config.Corp, now func() time.Time) (dingtalk.CallbackSet, error) {
-	owner := corp.Callback.OwnerKey
-	if owner == "" {
-		owner = corp.AppKey
-	}
+	owner := corp.CallbackOwner()
 	current, err := dingtalk.NewCallback(dingtalk.CallbackConfig{
 		Token: corp.Callback.Token, AESKey: corp.Callback.AESKey, Owner: owner, Now: now,
 	})

@@ -52,11 +52,7 @@ func dingTalkFacts(cfg *config.Config, corp config.Corp) []checkup.Fact {
 		f.add("wire.members_page", corp.Wire.MembersPage, byMembers)
 	}
 	if corp.Events == "callback" {
-		owner := corp.Callback.OwnerKey
-		if owner == "" {
-			owner = corp.AppKey
-		}
-		f.add("callback.owner_key", owner)
+		f.add("callback.owner_key", corp.CallbackOwner())
 		f.add("callback.max_age", corp.Callback.MaxAge)
 	}
 	f.add("wire.message_bytes", corp.Wire.MessageBytes)

@@ -191,6 +191,14 @@ type Corp struct {
 	Yida          []YidaApp       `mapstructure:"yida" doc:"Yida (宜搭) applications whose forms become bills"`
 }
 
+// CallbackOwner is the key inside every frame of the organisation's callbacks.
+func (c Corp) CallbackOwner() string {
+	if c.Callback.OwnerKey != "" {
+		return c.Callback.OwnerKey
+	}
+	return c.AppKey
+}
+
 // Callback is the set-up of DingTalk's HTTP events.
 type Callback struct {
 	Token      identity.Secret `mapstructure:"token" secret:"true" doc:"signature token (签名 token)"`

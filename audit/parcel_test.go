@@ -132,7 +132,10 @@ func TestParcelIsNotTrusted(t *testing.T) {
 // joined to the old one.
 func TestForkIsFound(t *testing.T) {
 	first, _ := another(t, "node1")
-	again, _ := another(t, "node1") // the same name, another folder
+	c := setup(t) // the same name, another folder
+	// A day later: begun in the same millisecond, the two chains could be equal.
+	c.Now = func() time.Time { return time.Now().Add(24 * time.Hour) }
+	again := open(t, c)
 	reader, _ := another(t, "node2")
 	appendMany(t, first, 5)
 	appendMany(t, again, 9)

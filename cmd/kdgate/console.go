@@ -16,8 +16,8 @@ func (p *program) console() *cobra.Command {
 // consoleReset is the way back in for whoever lost the password.
 func (p *program) consoleReset() *cobra.Command {
 	return &cobra.Command{
-		Use: "reset", Short: "Give the emergency account a new one-time secret and end its sessions", Args: cobra.NoArgs,
-		Long: "The secret is written to a file that only its owner reads; it is good once, for setting a password.",
+		Use: "reset", Short: "Give the emergency account a new one-time secret, end its sessions and forget the tries counted", Args: cobra.NoArgs,
+		Long: "The secret is written to a file that only its owner reads; it is good once, for setting a password,\nand for an hour it works however many strangers try the account.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.withTable(cmd.Context(), func(c *localapi.Client, _ *config.Config) error {
 				file, err := c.ResetBreakGlass(cmd.Context())

@@ -22,6 +22,7 @@ import (
 	"kdgate/mapping"
 	"kdgate/store"
 	"kdgate/store/archive"
+	"kdgate/web/admin"
 )
 
 const (
@@ -33,7 +34,7 @@ const (
 // leftOut are the prefixes of what is of the moment: it has no place in a backup
 // and is not taken to another store. Each room names its own.
 func leftOut() moving.LeftOut {
-	return slices.Concat(session.Ephemeral(), gateway.Ephemeral(), proxy.Ephemeral(),
+	return slices.Concat(session.Ephemeral(), gateway.Ephemeral(), proxy.Ephemeral(), admin.Ephemeral(),
 		[]string{"link/", "lane/", "audit/", "event/", "lease/", presencePrefix})
 }
 

@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -35,6 +37,13 @@ const (
 	argonTime, argonMemory, argonThreads = 2, 19 << 10, 1
 	argonKey, argonSalt                  = 32, 16
 	minPassword, maxPassword             = 15, 128 // characters (ASVS 6.2.1); no other rule
+
+	// A one-time secret is 160 random bits: nothing is gained by making a guess
+	// at it expensive, and while the brake is off guesses must cost us nothing.
+	oneTimeMemory, oneTimeSize = 64, 20
+
+	// excusedFor is how long the secret of a reset works whatever strangers do.
+	excusedFor = time.Hour
 )
 
 // breakGlass is the emergency account: one, local, for the day when DingTalk
@@ -58,6 +67,7 @@ type emergency struct {
 	Used       bool      `json:"used,omitzero"`
 	Generation uint64    `json:"generation"` // of the secret; sessions of an earlier one are over
 	Set        time.Time `json:"set"`
+	Excused    time.Time `json:"excused,omitzero"` // until then the account's brake holds nobody: somebody at the machine asked for the secret
 
 	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 
@@ -79,7 +89,9 @@ func (c *Console) Prepare(ctx context.Context) error {
 
 // ResetBreakGlass gives the emergency account a new one-time secret, in the
 // file of the configuration, and ends its sessions. It is for the command line,
-// which by names; of cfg only store, recorder, file and clock are used.
+// which by names; of cfg only store, recorder, file and clock are used. Whoever
+// can run it stands at the machine: every try counted so far is forgotten, and
+// for an hour the account's brake does not hold the new secret's use (T106).
 func ResetBreakGlass(ctx context.Context, cfg Config, by string) error {
 	if !cfg.BreakGlass {
 		return identity.Fail(identity.Misconfigured, "", "admin: the emergency account is off (console.break_glass)")
@@ -90,23 +102,29 @@ func ResetBreakGlass(ctx context.Context, cfg Config, by string) error {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	return b.bootstrap(ctx, now.Generation+1, now.version)
+	if err := b.bootstrap(ctx, now.Generation+1, now.version); err != nil {
+		return err
+	}
+	return limiter{c}.clear(ctx)
 }
 
 // bootstrap writes a one-time secret: the file first, so that a secret nobody
 // can read is never in force, then the record. Of several replicas one wins,
 // and the others take their file away again.
 func (b *breakGlass) bootstrap(ctx context.Context, generation uint64, over store.Version) error {
-	raw := make([]byte, 20)
+	raw := make([]byte, oneTimeSize)
 	if _, err := io.ReadFull(b.cfg.Rand, raw); err != nil {
 		return fmt.Errorf("admin: random: %w", err)
 	}
 	secret := identity.NewSecret(base32.StdEncoding.EncodeToString(raw))
-	account, err := b.sealed(secret)
+	account, err := b.sealed(secret, oneTimeMemory)
 	if err != nil {
 		return err
 	}
 	account.OneTime, account.Generation, account.version = true, generation, over
+	if b.by != "" {
+		account.Excused = account.Set.Add(excusedFor)
+	}
 	event := audit.Event{Action: audit.ActionSecretChange, Outcome: audit.OK, Actor: cmp.Or(b.by, audit.System), Target: breakGlassName, Reason: "one-time secret"}
 	if err := b.record(ctx, event); err != nil {
 		return err
@@ -158,17 +176,17 @@ func (b *breakGlass) save(ctx context.Context, account emergency) error {
 	return nil
 }
 
-// sealed makes a record of a secret.
-func (b *breakGlass) sealed(secret identity.Secret) (emergency, error) {
+// sealed makes a record of a secret, whose hash takes so many KiB.
+func (b *breakGlass) sealed(secret identity.Secret, memory uint32) (emergency, error) {
 	salt := make([]byte, argonSalt)
 	if _, err := io.ReadFull(b.cfg.Rand, salt); err != nil {
 		return emergency{}, fmt.Errorf("admin: random: %w", err)
 	}
 	account := emergency{
-		Salt: base64.StdEncoding.EncodeToString(salt), Time: argonTime, Memory: argonMemory, Threads: argonThreads,
+		Salt: base64.StdEncoding.EncodeToString(salt), Time: argonTime, Memory: memory, Threads: argonThreads,
 		Set: b.cfg.Now().UTC(),
 	}
-	account.Hash = base64.StdEncoding.EncodeToString(argon2.IDKey([]byte(secret.Reveal()), salt, argonTime, argonMemory, argonThreads, argonKey))
+	account.Hash = base64.StdEncoding.EncodeToString(argon2.IDKey([]byte(secret.Reveal()), salt, argonTime, memory, argonThreads, argonKey))
 	return account, nil
 }
 
@@ -186,24 +204,24 @@ func (a emergency) fits(secret identity.Secret) bool {
 // prove checks account and password and gives the seat they open. The try is
 // counted in the store before it is judged; where the store cannot count, nobody
 // comes in (T106).
-func (b *breakGlass) prove(r *http.Request, source, account string, secret identity.Secret) (seat, error) {
-	ctx := r.Context()
-	if err := b.limiter.count(ctx, source); err != nil {
-		return seat{}, err
-	}
+func (b *breakGlass) prove(v *Visit, account string, secret identity.Secret) (seat, error) {
+	ctx := v.R.Context()
 	found, err := b.load(ctx)
 	if err != nil {
 		return seat{}, err
 	}
-	select {
-	case b.turn <- struct{}{}:
-		defer func() { <-b.turn }()
-	case <-ctx.Done():
-		return seat{}, identity.Fail(identity.Throttled, identity.CodeTooManyTries, "admin: %w", ctx.Err())
+	who, err := b.callerOf(v, found)
+	if err != nil {
+		return seat{}, err
 	}
-	fits := found.fits(secret) // also for a wrong name: it takes as long
-	if !fits || account != breakGlassAccount || found.Used {
-		return seat{}, identity.Fail(identity.Unauthenticated, identity.CodeWrongPassword, "admin: emergency account: wrong name or password")
+	if err := b.limiter.count(ctx, who); err != nil {
+		return seat{}, err
+	}
+	if err := b.judge(ctx, found, account, secret); err != nil {
+		return seat{}, err
+	}
+	if err := b.limiter.forgive(ctx, who); err != nil {
+		return seat{}, err
 	}
 	if found.OneTime {
 		found.Used = true
@@ -218,6 +236,36 @@ func (b *breakGlass) prove(r *http.Request, source, account string, secret ident
 		Account: breakGlassAccount, Display: breakGlassAccount, Door: identity.DoorBreakGlass,
 		ProvenAt: b.cfg.Now().UTC(), Generation: found.Generation, MustChange: found.OneTime,
 	}, nil
+}
+
+// callerOf says whose tries are counted, and whether strangers' tries count
+// against them too: not in a browser that was in before, not at this machine, and
+// not while the secret of a reset is young.
+func (b *breakGlass) callerOf(v *Visit, found emergency) (caller, error) {
+	browser, err := b.known(v.R.Context(), v.R)
+	if err != nil {
+		return caller{}, err
+	}
+	who := caller{network: addressPart(v.Source()), browser: browser}
+	young := found.OneTime && !found.Used && b.cfg.Now().Before(found.Excused)
+	who.excused = browser != "" || who.network == thisMachine || young
+	return who, nil
+}
+
+// judge compares name and secret with the account, one at a time. A wrong name
+// takes as long as a wrong secret (T8).
+func (b *breakGlass) judge(ctx context.Context, found emergency, account string, secret identity.Secret) error {
+	select {
+	case b.turn <- struct{}{}:
+		defer func() { <-b.turn }()
+	case <-ctx.Done():
+		return identity.Fail(identity.Throttled, identity.CodeTooManyTries, "admin: %w", ctx.Err())
+	}
+	fits := found.fits(secret)
+	if !fits || account != breakGlassAccount || found.Used {
+		return identity.Fail(identity.Unauthenticated, identity.CodeWrongPassword, "admin: emergency account: wrong name or password")
+	}
+	return nil
 }
 
 // person is the emergency account behind a seat, if its secret is still the one
@@ -243,7 +291,7 @@ func (d doors) enterBreakGlass(v *Visit) error {
 		return err
 	}
 	next := ownPlace(form["next"])
-	s, err := d.breakGlass.prove(v.R, v.Source(), form["account"], identity.NewSecret(form["password"]))
+	s, err := d.breakGlass.prove(v, form["account"], identity.NewSecret(form["password"]))
 	was := v.Who
 	v.Who = Person{Name: breakGlassName, Role: Admin, Door: identity.DoorBreakGlass}
 	if noted := d.recordEntry(v, err); noted != nil {
@@ -251,12 +299,11 @@ func (d doors) enterBreakGlass(v *Visit) error {
 		if code != identity.CodeWrongPassword && code != identity.CodeTooManyTries {
 			return noted
 		}
-		status, _ := verdict(noted)
 		v.Who = was
-		if was.IsBreakGlass() {
-			return v.page(status, "confirm", confirmView{Next: next, BreakGlass: true, Account: breakGlassAccount, Failed: code, RequestID: v.RequestID()})
-		}
-		return d.show(v, status, enterView{Next: next, Failed: code})
+		return d.refuseBreakGlass(v, next, noted)
+	}
+	if err := d.breakGlass.remember(v.W, v.R); err != nil {
+		return err
 	}
 	if err := d.desk.sit(v.W, v.R, s); err != nil {
 		return err
@@ -265,6 +312,22 @@ func (d doors) enterBreakGlass(v *Visit) error {
 		next = pathPassword
 	}
 	return v.SeeOther(next)
+}
+
+// refuseBreakGlass shows the form again with why, and with when where it is too early.
+func (d doors) refuseBreakGlass(v *Visit, next string, refusal error) error {
+	status, code := verdict(refusal)
+	again := ""
+	if wait := waitOf(refusal); wait > 0 {
+		v.W.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		again = When(d.cfg.Now().Add(wait))
+	}
+	if v.Who.IsBreakGlass() {
+		return v.page(status, "confirm", confirmView{
+			Next: next, BreakGlass: true, Account: breakGlassAccount, Failed: code, Again: again, RequestID: v.RequestID(),
+		})
+	}
+	return d.show(v, status, enterView{Next: next, Failed: code, Again: again})
 }
 
 // passwordView is the form for a new emergency password.
@@ -298,7 +361,7 @@ func (d doors) setPassword(v *Visit) error {
 	if err != nil {
 		return err
 	}
-	account, err := d.breakGlass.sealed(identity.NewSecret(form["password"]))
+	account, err := d.breakGlass.sealed(identity.NewSecret(form["password"]), argonMemory)
 	if err != nil {
 		return err
 	}

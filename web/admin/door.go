@@ -55,6 +55,7 @@ type enterView struct {
 	BreakGlass bool
 	Account    string
 	Failed     identity.Code
+	Again      string // when the next try is taken, where it is too early for one
 	RequestID  string
 }
 
@@ -151,6 +152,7 @@ type confirmView struct {
 	BreakGlass bool
 	Account    string
 	Failed     identity.Code
+	Again      string // when the next try is taken, where it is too early for one
 	RequestID  string
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -255,9 +256,22 @@ func (h *house) build(pages ...admin.Page) {
 		}
 		http.Redirect(w, r, r.URL.Query().Get("next"), http.StatusSeeOther)
 	})
-	h.Server = httptest.NewServer(h.sessions.Wrap(mux))
+	h.Server = httptest.NewServer(from(h.sessions.Wrap(mux)))
 	h.Cleanup(h.Close)
 	h.URL = strings.Replace(h.URL, "127.0.0.1", "localhost", 1)
+}
+
+// peerHeader is the address a test's request comes from; everybody is this
+// machine's otherwise.
+const peerHeader = "X-Test-Peer"
+
+func from(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if peer := r.Header.Get(peerHeader); peer != "" {
+			r.RemoteAddr = net.JoinHostPort(peer, "40000")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // signIn stands for the gateway: DingTalk proves manager01 at once.

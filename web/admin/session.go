@@ -29,6 +29,9 @@ const (
 	touchEvery    = time.Minute
 )
 
+// Ephemeral are the prefixes of what is of the moment and has no place in a backup.
+func Ephemeral() []string { return []string{sessionPrefix, triesPrefix} }
+
 var tokenCode = base64.RawURLEncoding.Strict()
 
 // seat is a console session as the store holds it, under the hash of its cookie.
@@ -201,19 +204,22 @@ func cookie(value string) *http.Cookie {
 	return &http.Cookie{Name: cookieName, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
 }
 
-// cookieToken is the token that the browser sent, false when it sent none, more
-// than one, or one that we would not have written (T39). It reads the header
+// cookieToken is the token of the console's session.
+func cookieToken(r *http.Request) (token string, ok bool) { return tokenIn(r, cookieName) }
+
+// tokenIn is the token that the browser sent in a cookie, false when it sent none,
+// more than one, or one that we would not have written (T39). It reads the header
 // itself, because net/http drops what is malformed and so would not count it. A
 // name inside U+2000 and its like counts but is not ours: a neighbouring host
 // could set it past the prefix.
-func cookieToken(r *http.Request) (token string, ok bool) {
+func tokenIn(r *http.Request, cookie string) (token string, ok bool) {
 	found := 0
 	for _, line := range r.Header["Cookie"] {
 		for pair := range strings.SplitSeq(line, ";") {
 			name, value, _ := strings.Cut(pair, "=")
-			if strings.EqualFold(strings.TrimSpace(name), cookieName) {
+			if strings.EqualFold(strings.TrimSpace(name), cookie) {
 				found++
-				token, ok = strings.Trim(value, " \t"), strings.TrimLeft(name, " \t") == cookieName
+				token, ok = strings.Trim(value, " \t"), strings.TrimLeft(name, " \t") == cookie
 			}
 		}
 	}

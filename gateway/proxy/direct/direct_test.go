@@ -373,6 +373,6 @@ func FuzzAnswer(f *testing.F) {
 			v.say(ok("own"))
 		})
 		_, _ = o.ask(t, call("POST", "/"))
-		o.want(t, call("POST", "/"), "200 own")
+		o.want(t, call("GET", "/"), "200 own") // not POST: the first connection may end only after it was looked at
 	})
 }

@@ -23,6 +23,20 @@ func (g *rig) sends(t *testing.T, text string) net.Conn {
 	return conn
 }
 
+// taken waits until so many long heads have their turn.
+func (g *rig) taken(t *testing.T, n int) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for late := time.After(10 * time.Second); len(g.heads) != n; {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("%d long heads have their turn, not %d", len(g.heads), n)
+		}
+	}
+}
+
 func answered(t *testing.T, conn net.Conn) int {
 	t.Helper()
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -38,6 +52,7 @@ func answered(t *testing.T, conn net.Conn) int {
 func TestLongHeadsTakeTurns(t *testing.T) {
 	g := start(t, echo, func(cfg *Config) { cfg.MaxLongHeads = 2 })
 	first, second := g.sends(t, long), g.sends(t, long)
+	g.taken(t, 2) // connections are served side by side: a later one could be the earlier one here
 	short := g.sends(t, "GET /short HTTP/1.1\r\nHost: example.com\r\n\r\n")
 	if got := answered(t, short); got != http.StatusOK {
 		t.Fatalf("a short head: %d", got)

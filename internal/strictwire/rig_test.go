@@ -20,7 +20,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // rig is a real http.Server on a vetted listener.
 type rig struct {
-	addr string
+	addr  string
+	heads heads // of a plain listener
 
 	mu      sync.Mutex
 	handled []string // "METHOD uri body"
@@ -77,8 +78,12 @@ func start(t testing.TB, handler func(*rig) http.Handler, change func(*Config)) 
 		Handler: handler(g), ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 32 << 10,
 		DisableGeneralOptionsHandler: true,
 	}
+	vetted := Listen(inner, cfg)
+	if l, plain := vetted.(*listener); plain {
+		g.heads = l.heads
+	}
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(Listen(inner, cfg)) }()
+	go func() { done <- server.Serve(vetted) }()
 	t.Cleanup(func() {
 		_ = server.Close()
 		<-done

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 	"unicode"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,10 @@ import (
 // connections otherwise leave half a gigabyte of what is already garbage (R58).
 // GOMEMLIMIT overrides it.
 const softMemory = 200 << 20
+
+// startLasts is when what the start needed is given back: its memory, the hash of
+// the console's emergency secret above all, and the pages of the program's file.
+const startLasts = 2 * time.Second
 
 func (p *program) serve() *cobra.Command {
 	return &cobra.Command{
@@ -63,11 +68,15 @@ func (p *program) serveUntilDone(ctx context.Context, server *app.Server, logger
 	defer signal.Stop(hangup)
 	done, reloader := make(chan struct{}), sync.WaitGroup{}
 	reloader.Go(func() {
-		debug.FreeOSMemory() // what the start needed, the hash of the console's emergency secret above all, is not kept
+		started := time.NewTimer(startLasts)
+		defer started.Stop()
 		for {
 			select {
 			case <-done:
 				return
+			case <-started.C:
+				debug.FreeOSMemory()
+				giveBackImage()
 			case <-hangup:
 				p.reload(ctx, server, logger, level)
 			}

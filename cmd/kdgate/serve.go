@@ -31,6 +31,11 @@ const softMemory = 200 << 20
 // the console's emergency secret above all, and the pages of the program's file.
 const startLasts = 2 * time.Second
 
+// collectAt lets the heap grow to three times what lives in it before it is
+// collected: 4 MiB more under load for a few hundredths of the processor's time.
+// GOGC overrides it.
+const collectAt = 200
+
 func (p *program) serve() *cobra.Command {
 	return &cobra.Command{
 		Use: "serve", Short: "Run the gateway until SIGTERM; SIGHUP reads the configuration again", Args: cobra.NoArgs,
@@ -46,6 +51,9 @@ func (p *program) serve() *cobra.Command {
 			logger := slog.New(book.Urgent(slog.NewJSONHandler(book, &slog.HandlerOptions{Level: &level})))
 			for _, warning := range cfg.Warnings {
 				logger.Warn("configuration", "warning", warning)
+			}
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(collectAt)
 			}
 			if debug.SetMemoryLimit(-1) == math.MaxInt64 { // nobody set GOMEMLIMIT
 				debug.SetMemoryLimit(softMemory)

@@ -162,7 +162,7 @@ func (r *ring) bout(a abuse) bout {
 	cancel()
 	<-watched
 	sum := r.people.during(w)
-	b.good, b.bad, b.p50, b.p99 = sum.good, sum.inside+sum.outside+sum.wrong, at(sum.times, 0.5), at(sum.times, 0.99)
+	b.good, b.bad, b.p50, b.p99 = sum.good, sum.inside+sum.outside+sum.misled(), at(sum.times, 0.5), at(sum.times, 0.99)
 	b.goes = r.settled()
 	b.notes = r.words()
 	r.judge(a, b, sum)
@@ -171,7 +171,7 @@ func (r *ring) bout(a abuse) bout {
 
 func (r *ring) judge(a abuse, b bout, sum tally) {
 	r.t.Helper()
-	if sum.wrong > 0 || b.good == 0 || float64(b.bad) > 0.01*float64(b.good+b.bad) {
+	if sum.misled() > 0 || b.good == 0 || float64(b.bad) > 0.01*float64(b.good+b.bad) {
 		r.t.Errorf("%s: %s\n%s", a.name, sum, strings.Join(sum.words, "\n"))
 	}
 	if a.p99 > 0 && b.p99 > a.p99 {

@@ -413,7 +413,7 @@ func (r *ring) measured(beside func(ctx context.Context)) time.Duration {
 	finish()
 	group.Wait()
 	sum := r.people.during(window{began, time.Now()})
-	if sum.wrong+sum.inside > 0 {
+	if sum.misled()+sum.inside > 0 {
 		r.t.Errorf("one client: %s\n%s", sum, strings.Join(sum.words, "\n"))
 	}
 	return at(sum.times, 0.99)

@@ -243,7 +243,7 @@ func (c *campaign) verdict(resident *person) {
 	c.t.Helper()
 	sum := c.crowd.judge(c.marks)
 	c.t.Logf("%s; half landed within %v, 99 of 100 within %v", sum, at(sum.times, 0.5), at(sum.times, 0.99))
-	if sum.wrong > 0 || sum.outside > 0 {
+	if sum.misled() > 0 || sum.outside > 0 {
 		c.t.Errorf("%s\n%s", sum, strings.Join(sum.words, "\n"))
 	}
 	for _, code := range []string{"KD-201", "KD-202", "KD-203"} {
@@ -261,7 +261,7 @@ func (c *campaign) verdict(resident *person) {
 		c.t.Errorf("a session from before did not outlive it all: %v", err)
 	}
 	found := c.leaks()
-	c.t.Logf("wrong identities %d, refused outside the allowed gaps %d, secrets found in logs %d", sum.wrong, sum.outside, len(found))
+	c.t.Logf("wrong identities %d, links that Kingdee refused %d, refused outside the allowed gaps %d, secrets found in logs %d", sum.wrong, sum.spoilt, sum.outside, len(found))
 	if len(found) > 0 {
 		c.t.Errorf("secrets found:\n%s", strings.Join(found, "\n"))
 	}

@@ -179,19 +179,24 @@ func (w window) meets(a attempt) bool { return a.from.Before(w.until) && a.until
 
 // tally is what became of a crowd.
 type tally struct {
-	good, inside, outside, wrong int
-	codes                        map[string]int // what the refused were told
-	words                        []string       // about each wrong one, and some of those outside
-	times                        []time.Duration
+	good, inside, outside int
+	wrong                 int            // Kingdee took them for somebody else
+	spoilt                int            // Kingdee refused their links; no fault of anybody's excuses that
+	codes                 map[string]int // what the refused were told
+	words                 []string       // about each misled one, and some of those outside
+	times                 []time.Duration
 }
+
+// misled is how many were sent to Kingdee and did not land there as themselves.
+func (s tally) misled() int { return s.wrong + s.spoilt }
 
 func (s tally) String() string {
 	var told []string
 	for _, code := range slices.Sorted(maps.Keys(s.codes)) {
 		told = append(told, fmt.Sprintf("%s×%d", code, s.codes[code]))
 	}
-	return fmt.Sprintf("%d landed, %d wrong, %d refused inside the gaps, %d outside [%s]",
-		s.good, s.wrong, s.inside, s.outside, strings.Join(told, " "))
+	return fmt.Sprintf("%d landed, %d wrong, %d links refused by Kingdee, %d refused inside the gaps, %d outside [%s]",
+		s.good, s.wrong, s.spoilt, s.inside, s.outside, strings.Join(told, " "))
 }
 
 // judge counts the attempts; a refusal that meets a window is allowed.
@@ -208,6 +213,10 @@ func (c *crowd) judge(windows []window) tally {
 		case a.err == nil:
 			s.wrong++
 			s.words = append(s.words, fmt.Sprintf("%s landed as %q", userid(a.number), a.landed))
+			continue
+		case isSpoilt(a.err):
+			s.spoilt++
+			s.words = append(s.words, fmt.Sprintf("%s %s: %v", a.until.Format("15:04:05.000"), userid(a.number), a.err))
 			continue
 		case slices.ContainsFunc(windows, func(w window) bool { return w.meets(a) }):
 			s.inside++

@@ -246,6 +246,21 @@ func (p *person) signOut() error {
 	return err
 }
 
+// spoiltLink is a link that Kingdee did not take, and why by its own log.
+type spoiltLink struct {
+	status int
+	reason string
+}
+
+func (e *spoiltLink) Error() string {
+	return fmt.Sprintf("kingdee shows nobody: status %d, %s", e.status, e.reason)
+}
+
+func isSpoilt(err error) bool {
+	_, is := errors.AsType[*spoiltLink](err)
+	return is
+}
+
 // landed opens a link the way a fresh browser does and reads the name on the page.
 func (p *person) landed(link string) (string, error) {
 	jar, err := cookiejar.New(nil)
@@ -264,7 +279,7 @@ func (p *person) landed(link string) (string, error) {
 	_, rest, ok := bytes.Cut(text, []byte(`id="login-user">`))
 	name, _, _ := bytes.Cut(rest, []byte("<"))
 	if !ok {
-		return "", fmt.Errorf("kingdee shows nobody: status %d", res.StatusCode)
+		return "", &spoiltLink{res.StatusCode, p.vendors.reason(loginUser(p.number))}
 	}
 	return string(name), nil
 }

@@ -19,13 +19,17 @@ func long(t *testing.T) {
 	}
 }
 
+// manyPeople come by run without that one of them meets a limit of Kingdee's: it
+// takes one link of a person for each second that the last five minutes had.
+const manyPeople = 1000
+
 // verdictOf logs what became of a crowd and holds it to a share of good ones.
 func verdictOf(t *testing.T, name string, sum tally, atLeast float64) {
 	t.Helper()
-	all := sum.good + sum.inside + sum.outside + sum.wrong
+	all := sum.good + sum.inside + sum.outside + sum.misled()
 	share := float64(sum.good) / float64(max(1, all))
 	t.Logf("%s: %s; %.3f %% landed, p50 %v, p99 %v", name, sum, 100*share, at(sum.times, 0.5), at(sum.times, 0.99))
-	if sum.wrong > 0 || share < atLeast {
+	if sum.misled() > 0 || share < atLeast {
 		t.Errorf("%s: %s\n%s", name, sum, strings.Join(sum.words, "\n"))
 	}
 }
@@ -83,7 +87,7 @@ func TestSoakRollingRestart(t *testing.T) {
 // takes over within fifteen seconds, the old one comes back as a replica.
 func TestSoakSentinel(t *testing.T) {
 	long(t)
-	const people, rounds = 100, 5
+	const people, rounds = manyPeople, 5
 	set := storetest.StartReplicaSet(t, 2*time.Second, "--appendonly", "yes")
 	e := newEstate(t, startVendors(t, people), sentinelStore(set))
 	a, b := e.start("a"), e.start("b")
@@ -93,6 +97,7 @@ func TestSoakSentinel(t *testing.T) {
 	crowd.await(people)
 	var windows []window
 	for round := range rounds {
+		set.AwaitReplica(t)
 		w := window{from: time.Now()}
 		old := set.Current()
 		old.Kill()
@@ -111,7 +116,7 @@ func TestSoakSentinel(t *testing.T) {
 	finish()
 	sum := crowd.judge(windows)
 	t.Logf("%d failovers (R6): %s", rounds, sum)
-	if sum.wrong+sum.outside > 0 {
+	if sum.misled()+sum.outside > 0 {
 		t.Errorf("%s\n%s", sum, strings.Join(sum.words, "\n"))
 	}
 }
@@ -134,7 +139,7 @@ func said(sentinels []*storetest.Redis) string {
 // ends with the fault.
 func TestSoakSlowRedis(t *testing.T) {
 	long(t)
-	const people = 100
+	const people = manyPeople
 	redis := storetest.StartRedis(t)
 	var late atomic.Int64
 	proxy := storetest.StartProxy(t, redis.Addr, func([]byte, []byte) storetest.Fate {
@@ -170,7 +175,7 @@ func TestSoakSlowRedis(t *testing.T) {
 		slowest := crowd.slowest(w)
 		t.Logf("%s for 30 s: %s; p50 %v, p99 %v; the slowest refusal %v; back %v after the heal", f.name, sum,
 			at(sum.times, 0.5), at(sum.times, 0.99), slowest.Round(10*time.Millisecond), back.Round(10*time.Millisecond))
-		if sum.wrong > 0 || slowest > f.most {
+		if sum.misled() > 0 || slowest > f.most {
 			t.Errorf("%s: %s, slowest refusal %v", f.name, sum, slowest)
 		}
 	}

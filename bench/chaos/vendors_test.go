@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +37,17 @@ type vendors struct {
 	dingAddr, kingAddr        string
 	dingSecret, kingdeeSecret string
 	servers                   []*http.Server
+}
+
+// reason is why Kingdee last refused a link of one of its users: no page of its
+// own tells.
+func (v *vendors) reason(user string) string {
+	for _, entry := range slices.Backward(v.king.Log()) {
+		if entry.Kind == "link" && entry.User == user && entry.Reason != "" {
+			return entry.Reason
+		}
+	}
+	return ""
 }
 
 // hush closes the vendors' ends of connections that nobody uses.

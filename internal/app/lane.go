@@ -14,6 +14,7 @@ import (
 
 const (
 	laneLife  = 30 * time.Second // how long a lane stays ours without being kept
+	laneSpare = 10 * time.Second // how much longer the store's record lives: a failover may forget when it was kept last
 	laneEvery = 10 * time.Second // how often it is kept
 )
 
@@ -61,7 +62,7 @@ func (l *lane) renew(ctx context.Context) {
 	number, _ := l.held()
 	for i := range kingdee.OwnLanes {
 		n := (number + i) % kingdee.OwnLanes
-		asked := l.now() // the store's record cannot end before laneLife after this
+		asked := l.now() // the store's record cannot end before laneLife after this, whatever a failover forgets
 		switch err := l.take(ctx, fmt.Sprint("lane/", n)); {
 		case err == nil:
 			l.mu.Lock()
@@ -83,11 +84,11 @@ func (l *lane) take(ctx context.Context, key string) error {
 	entry, err := l.store.Get(ctx, key)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return l.store.Commit(ctx, store.Create(key, []byte(l.id)).For(laneLife))
+		return l.store.Commit(ctx, store.Create(key, []byte(l.id)).For(laneLife+laneSpare))
 	case err != nil:
 		return err
 	case string(entry.Value) != l.id:
 		return fmt.Errorf("%w: %s is held", store.ErrConflict, key)
 	}
-	return l.store.Commit(ctx, store.Replace(key, []byte(l.id), entry.Version).For(laneLife))
+	return l.store.Commit(ctx, store.Replace(key, []byte(l.id), entry.Version).For(laneLife+laneSpare))
 }

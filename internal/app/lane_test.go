@@ -49,6 +49,11 @@ func TestLanesAreHeldByOne(t *testing.T) {
 	if _, ok := replicas[0].held(); ok {
 		t.Error("a lane is held beyond its end")
 	}
+	late.renew(t.Context())
+	if _, ok := late.held(); ok {
+		t.Error("another holds a lane that would still be held, had a failover not forgotten when it was kept last")
+	}
+	now = now.Add(laneSpare)
 	if held := renew(late, replicas[1], replicas[2]); len(held) != kingdee.OwnLanes {
 		t.Errorf("%d lanes are held after one was left", len(held))
 	}

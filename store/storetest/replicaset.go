@@ -66,6 +66,17 @@ func (s *ReplicaSet) Current() *Redis {
 	return s.Master
 }
 
+// AwaitReplica returns when the master of now has a replica in step. For one that
+// was killed and started again that takes fifteen seconds and more: the sentinels
+// wait until they are sure of it, and then everything is copied. A master killed
+// before that takes with it all since the failover before, not the last moment.
+func (s *ReplicaSet) AwaitReplica(tb testing.TB) {
+	tb.Helper()
+	until(tb, "a replica is in step", func() bool {
+		return strings.Contains(s.Current().Do("INFO", "replication"), "state=online")
+	})
+}
+
 // StartSentinel starts a sentinel, alone a quorum, that watches master under
 // MasterName and takes it for dead after half a second of silence.
 func StartSentinel(tb testing.TB, master *Redis) *Redis {

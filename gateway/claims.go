@@ -49,22 +49,20 @@ func (c claim) failed() error {
 // claims keeps them in the store, shared by every replica.
 type claims struct {
 	store store.Store
-	keys  keys
 	now   func() time.Time
 	rand  io.Reader
 }
 
-// key names the claim of a code without telling the code. It is the code's alone:
-// presented at the other door, or for another organisation, it is the same code,
-// and is not sent upstream again (T1).
-func (c *claims) key(code identity.Secret) string {
-	return claimPrefix + c.keys.hex("code", code.Reveal())
-}
+// claimKey names the claim of a code without telling the code. It is the code's
+// alone: presented at the other door, or for another organisation, it is the same
+// code, and is not sent upstream again (T1).
+func claimKey(k keys, code identity.Secret) string { return claimPrefix + k.hex("code", code.Reveal()) }
 
 // take claims key for the sign-in st: the claim is created and the state is
 // used up in one commit, so one state never carries two codes. won is false
-// when somebody was first, with this code or with another in the same state.
-func (c *claims) take(ctx context.Context, key string, st signIn, states *states) (mine claim, won bool, err error) {
+// when somebody was first, with this code or with another in the same state;
+// elsewhere are the names of the same code's claim under other secrets.
+func (c *claims) take(ctx context.Context, key string, st signIn, states *states, elsewhere ...string) (mine claim, won bool, err error) {
 	random, err := newID(c.rand)
 	if err != nil {
 		return claim{}, false, err
@@ -78,7 +76,11 @@ func (c *claims) take(ctx context.Context, key string, st signIn, states *states
 	if err != nil {
 		return claim{}, false, err
 	}
-	err = c.store.Commit(ctx, store.Create(key, text).For(claimLife), used)
+	ops := []store.Op{store.Create(key, text).For(claimLife), used}
+	for _, other := range elsewhere {
+		ops = append(ops, store.CheckAbsent(other))
+	}
+	err = c.store.Commit(ctx, ops...)
 	if err == nil {
 		return mine, true, nil
 	}

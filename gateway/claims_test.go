@@ -107,7 +107,7 @@ func TestUnknownCommit(t *testing.T) {
 	if open, err = st.load(t.Context(), open.state, browserID); err != nil {
 		t.Fatal(err)
 	}
-	c := &claims{store: lossy, keys: k, now: time.Now, rand: zeros{}}
+	c := &claims{store: lossy, now: time.Now, rand: zeros{}}
 	if _, won, err := c.take(t.Context(), "code/x", open, st); err != nil || !won {
 		t.Errorf("applied, answer lost: won %v, %v", won, err)
 	}

@@ -40,7 +40,10 @@ type Config struct {
 	Pages    *web.Pages   // nil: some of its own; they are large
 
 	Secret identity.Secret // key of claims, nonces and session tokens, 32 bytes or more, the same on every replica
-	Limits Limits
+	// OldSecrets are known beside Secret while that is changed: a sign-in that
+	// another of them began, here or on another replica, is finished under it (R57).
+	OldSecrets []identity.Secret
+	Limits     Limits
 
 	// ForwardAuth lists the origins (scheme://host[:port]) of applications that
 	// ask /forward-auth and may be returned to after a sign-in; nothing else is (T58).

@@ -62,7 +62,7 @@ func (g *Gateway) conclude(w http.ResponseWriter, r *http.Request, a attempt) do
 // that the same browser gets the same session again and neither the store nor
 // another browser ever holds it (F4, T37).
 func (g *Gateway) openSession(ctx context.Context, w http.ResponseWriter, a attempt, settled claim, alongside ...store.Op) error {
-	token := identity.NewSecret(g.keys.text("session", settled.Random, a.browser.Reveal()))
+	token := identity.NewSecret(g.states.of(a.st).text("session", settled.Random, a.browser.Reveal()))
 	_, err := g.cfg.Sessions.Start(ctx, w, *settled.Who, token, alongside...)
 	return err
 }
@@ -98,7 +98,7 @@ func (g *Gateway) again(r *http.Request, a attempt, cause error) done {
 // redeem gives the settled claim of the attempt's code: exchanged now, or by
 // whoever was first (T1, F4).
 func (g *Gateway) redeem(w http.ResponseWriter, r *http.Request, a *attempt) (claim, error) {
-	key := g.claims.key(a.code)
+	key := claimKey(g.states.of(a.st), a.code)
 	if a.st.Claim == "" {
 		settled, won, err := g.redeemFirst(w, r, a, key)
 		if won || err != nil {
@@ -127,7 +127,7 @@ func (g *Gateway) redeemFirst(w http.ResponseWriter, r *http.Request, a *attempt
 	}
 	refused := false
 	defer func() { leave(refused) }()
-	mine, won, err := g.claims.take(ctx, key, a.st, g.states)
+	mine, won, err := g.claims.take(ctx, key, a.st, g.states, g.states.elsewhere(*a)...)
 	if err != nil || !won {
 		return claim{}, false, err
 	}

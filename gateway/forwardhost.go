@@ -152,7 +152,9 @@ func (g *Gateway) hostStart(w http.ResponseWriter, r *http.Request) error {
 }
 
 // bindOf names a browser on a host, to us and to nobody else.
-func (g *Gateway) bindOf(origin, id string) string { return g.keys.text("forward", origin, id) }
+func (g *Gateway) bindOf(origin, id string) string { return g.keys.text(bindPurpose, origin, id) }
+
+const bindPurpose = "forward"
 
 func setHostCookie(w http.ResponseWriter, name, value string, age int) {
 	http.SetCookie(w, &http.Cookie{
@@ -263,7 +265,7 @@ func (g *Gateway) hostTicket(r *http.Request, origin string) (ticket pass, id st
 		return pass{}, "", err
 	case ticket.Origin != origin:
 		return ticket, id, expired("ticket for another host")
-	case !sameText(ticket.Bind, g.bindOf(origin, bind)):
+	case !g.keys.knows(ticket.Bind, bindPurpose, origin, bind):
 		return ticket, id, expired("ticket of another browser")
 	case g.cfg.Now().Sub(ticket.At) > hostTicketLife:
 		return ticket, id, expired("ticket too old")

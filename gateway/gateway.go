@@ -44,7 +44,7 @@ func New(cfg Config) (*Gateway, error) {
 		}
 	}
 	g := &Gateway{
-		cfg: cfg, pages: cfg.Pages, imprints: newImprints(), keys: keys{secret: cfg.Secret}, mux: http.NewServeMux(),
+		cfg: cfg, pages: cfg.Pages, imprints: newImprints(), keys: keys{secret: cfg.Secret, old: cfg.OldSecrets}, mux: http.NewServeMux(),
 		corps: map[string]Corp{}, centres: map[string]DataCentre{}, forms: map[string]Form{},
 		limiter: newLimiter(cfg.Limits, cfg.Now), openings: newOpenings(cfg.Limits, cfg.Now), tarpit: newTarpit(cfg.Now),
 	}
@@ -56,7 +56,7 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, err
 	}
 	g.pulse = &pulse{store: cfg.Store, now: cfg.Now}
-	g.claims = &claims{store: cfg.Store, keys: g.keys, now: cfg.Now, rand: cfg.Rand}
+	g.claims = &claims{store: cfg.Store, now: cfg.Now, rand: cfg.Rand}
 	for _, corp := range cfg.Corps {
 		g.corps[corp.ID] = corp
 	}

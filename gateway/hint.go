@@ -56,7 +56,7 @@ func (g *Gateway) takeHint(r *http.Request) *sync.WaitGroup {
 	if g.cfg.Foreseer == nil || len(cookies) != 1 || len(cookies[0].Value) > maxHint {
 		return &reading
 	}
-	text, err := g.states.unbox(cookies[0].Value, hintPurpose)
+	text, _, err := g.states.unbox(cookies[0].Value, hintPurpose)
 	if err != nil {
 		return &reading
 	}

@@ -28,7 +28,7 @@ func TestImprintIsThePage(t *testing.T) {
 					words := g.pages.Catalogue().For(r)
 					got := httptest.NewRecorder()
 					g.showSignIn(got, r, browserID, st)
-					view := g.signInView(st, g.states.nonce("i", browserID))
+					view := g.signInView(st, g.states.nonce(signIn{id: "i"}, browserID))
 					want, err := g.render(page{name: "signin", data: view}, words, withoutLang(r))
 					if err != nil || !hasImprint(r, st) || !bytes.Equal(got.Body.Bytes(), want) {
 						t.Fatalf("%s %s %d: %v, got\n%s\nwant\n%s", lang, corp, restarts, err, got.Body, want)

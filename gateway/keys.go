@@ -15,8 +15,30 @@ import (
 
 const randomSize = 32 // bytes of every id, ticket and cookie (T37 asks for 16)
 
-// keys derives everything that has to be the same on every replica.
-type keys struct{ secret identity.Secret }
+// keys derives everything that has to be the same on every replica. What others
+// derived while the secret is changed is known by the old ones (R57).
+type keys struct {
+	secret identity.Secret
+	old    []identity.Secret // of the last change, or staged for the next; nothing new is derived from them
+}
+
+// ring is keys of one secret each: the one in force first.
+func (k keys) ring() []keys {
+	all := make([]keys, 0, 1+len(k.old))
+	for _, secret := range append([]identity.Secret{k.secret}, k.old...) {
+		all = append(all, keys{secret: secret})
+	}
+	return all
+}
+
+// knows reports whether text is what any of the secrets derives.
+func (k keys) knows(text, purpose string, parts ...string) bool {
+	known := false
+	for _, each := range k.ring() {
+		known = sameText(text, each.text(purpose, parts...)) || known
+	}
+	return known
+}
 
 func (k keys) hex(purpose string, parts ...string) string {
 	return hex.EncodeToString(k.secret.MAC(purpose, parts...))

@@ -250,20 +250,23 @@ func (g *Gateway) centresFor(t goal) []DataCentre {
 	return open
 }
 
-func (g *Gateway) choiceKey(who identity.Subject) string {
-	return choicePrefix + g.keys.hex("choice", who.Corp, who.UserID)
+func choiceKey(k keys, who identity.Subject) string {
+	return choicePrefix + k.hex("choice", who.Corp, who.UserID)
 }
 
 // chosen is the data centre this person chose last, empty when none (F12).
 func (g *Gateway) chosen(ctx context.Context, who identity.Subject) (string, error) {
-	entry, err := g.cfg.Store.Get(ctx, g.choiceKey(who))
-	if errors.Is(err, store.ErrNotFound) {
-		return "", nil
+	for _, k := range g.keys.ring() {
+		entry, err := g.cfg.Store.Get(ctx, choiceKey(k, who))
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return "", storeFault(err)
+		}
+		return string(entry.Value), nil
 	}
-	if err != nil {
-		return "", storeFault(err)
-	}
-	return string(entry.Value), nil
+	return "", nil
 }
 
 // chooserView is the page that asks for the data centre.
@@ -308,7 +311,7 @@ func (g *Gateway) choose(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &failure{err: err, retry: defaultGoal}
 	}
-	if err := g.cfg.Store.Commit(r.Context(), store.Put(g.choiceKey(who.Subject), []byte(centre))); err != nil {
+	if err := g.cfg.Store.Commit(r.Context(), store.Put(choiceKey(g.keys, who.Subject), []byte(centre))); err != nil {
 		return storeFault(err)
 	}
 	seeOther(w, t.path(centre))

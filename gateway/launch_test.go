@@ -295,7 +295,7 @@ func TestUnprovenTakeAsLong(t *testing.T) {
 			t.Fatal(err)
 		}
 		form := url.Values{
-			"state": {st.state}, "nonce": {h.gateway.states.nonce(st.id, browser)}, "code": {fmt.Sprintf("code-of-%s-%d", kind, i)}, "userid": {kind},
+			"state": {st.state}, "nonce": {h.gateway.states.nonce(st, browser)}, "code": {fmt.Sprintf("code-of-%s-%d", kind, i)}, "userid": {kind},
 		}
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, h.URL+"/signin/dingtalk?userid="+kind, strings.NewReader(form.Encode()))
 		r.RequestURI = "/signin/dingtalk?userid=" + kind

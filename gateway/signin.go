@@ -121,7 +121,7 @@ var cleanFailures = map[identity.Code]identity.Kind{
 func (g *Gateway) showSignIn(w http.ResponseWriter, r *http.Request, browser identity.Secret, st signIn) {
 	origin, _ := originOf(g.corps[st.Corp].JSAPI) // checked by New
 	p := page{status: http.StatusOK, name: "signin", policy: policy{script: origin, framed: true, forms: true}}
-	nonce := g.states.nonce(st.id, browser)
+	nonce := g.states.nonce(st, browser)
 	if hasImprint(r, st) {
 		words := g.pages.Catalogue().For(r)
 		body, err := g.imprinted(p, words, st, nonce)
@@ -190,7 +190,7 @@ func (g *Gateway) admitPost(r *http.Request, a *attempt) error {
 	if err := g.admit(r, a, r.PostForm.Get("state")); err != nil {
 		return err
 	}
-	if !sameText(r.PostForm.Get("nonce"), g.states.nonce(a.st.id, a.browser)) {
+	if !sameText(r.PostForm.Get("nonce"), g.states.nonce(a.st, a.browser)) {
 		return expired("nonce is not of this page")
 	}
 	a.st.Wanted = a.st.Wanted.withFragment(r.PostForm.Get("fragment"))

@@ -40,6 +40,7 @@ type signIn struct {
 	Restarts int           `json:"restarts,omitempty"` // automatic restarts so far (R25)
 	Claim    string        `json:"claim,omitempty"`    // the claim that used it; empty: still open
 
+	by    int    // which of the secrets sealed it, and derives what belongs to it
 	id    string // the same however often its state is sealed anew; the store knows its hash only
 	state string // what the browser carries
 }
@@ -47,29 +48,51 @@ type signIn struct {
 // states seals sign-ins and opens them again, and keeps those that were used.
 type states struct {
 	store store.Store
-	keys  keys
 	now   func() time.Time
 	rand  io.Reader
-	seal  cipher.AEAD
+	boxes []box // the one that seals first
 	spent *spent
 }
 
+// box seals and opens under one secret.
+type box struct {
+	keys keys
+	cipher.AEAD
+}
+
 func newStates(kept store.Store, k keys, now func() time.Time, random io.Reader) (*states, error) {
-	seal, err := chacha20poly1305.NewX(k.secret.MAC("sign-in state"))
-	if err != nil {
-		return nil, fmt.Errorf("gateway: key of states: %w", err)
+	s := &states{store: kept, now: now, rand: random, spent: newSpent()}
+	for _, each := range k.ring() {
+		seal, err := chacha20poly1305.NewX(each.secret.MAC("sign-in state"))
+		if err != nil {
+			return nil, fmt.Errorf("gateway: key of states: %w", err)
+		}
+		s.boxes = append(s.boxes, box{each, seal})
 	}
-	return &states{store: kept, keys: k, now: now, rand: random, seal: seal, spent: newSpent()}, nil
+	return s, nil
+}
+
+// of are the keys of one sign-in: those of the secret that sealed its state, on
+// whichever replica, so that it ends as it began while the secret is changed.
+func (s *states) of(st signIn) keys { return s.boxes[st.by].keys }
+
+// elsewhere names the claim of an attempt's code under the other secrets.
+func (s *states) elsewhere(a attempt) []string {
+	var names []string
+	for by, other := range s.boxes {
+		if by != a.st.by {
+			names = append(names, claimKey(other.keys, a.code))
+		}
+	}
+	return names
 }
 
 // browserHash is how a record names the browser it belongs to.
-func (s *states) browserHash(browser identity.Secret) string {
-	return s.keys.hex("browser", browser.Reveal())
-}
+func browserHash(k keys, browser identity.Secret) string { return k.hex("browser", browser.Reveal()) }
 
 // nonce is bound to the page of one sign-in in one browser; nothing is stored for it.
-func (s *states) nonce(id string, browser identity.Secret) string {
-	return s.keys.text("nonce", id, browser.Reveal())
+func (s *states) nonce(st signIn, browser identity.Secret) string {
+	return s.of(st).text("nonce", st.id, browser.Reveal())
 }
 
 // create makes a new open sign-in, with its id and its state.
@@ -78,7 +101,7 @@ func (s *states) create(browser identity.Secret, fresh signIn) (signIn, error) {
 	if err != nil {
 		return signIn{}, err
 	}
-	fresh.id, fresh.Browser, fresh.At, fresh.Claim = id, s.browserHash(browser), s.now().UTC().Truncate(time.Microsecond), ""
+	fresh.id, fresh.by, fresh.Browser, fresh.At, fresh.Claim = id, 0, browserHash(s.boxes[0].keys, browser), s.now().UTC().Truncate(time.Microsecond), ""
 	return s.sealed(fresh)
 }
 
@@ -94,7 +117,7 @@ type carried struct {
 	Restarts int           `json:"r,omitempty"`
 }
 
-// sealed gives st with its state: encrypted, because it passes DingTalk and lies
+// sealed gives st, which the secret in force began, with its state: encrypted, because it passes DingTalk and lies
 // in histories, and names what somebody wanted to open.
 func (s *states) sealed(st signIn) (signIn, error) {
 	browser, err := hex.DecodeString(st.Browser)
@@ -116,25 +139,30 @@ const statePurpose = "state"
 
 // box seals text for one purpose, as a text for addresses and cookies.
 func (s *states) box(text []byte, purpose string) (string, error) {
-	box := make([]byte, s.seal.NonceSize(), s.seal.NonceSize()+len(text)+s.seal.Overhead())
+	seal := s.boxes[0]
+	box := make([]byte, seal.NonceSize(), seal.NonceSize()+len(text)+seal.Overhead())
 	if _, err := io.ReadFull(s.rand, box); err != nil {
 		return "", fmt.Errorf("gateway: random: %w", err)
 	}
-	return encoded.EncodeToString(s.seal.Seal(box, box, text, []byte(purpose))), nil
+	return encoded.EncodeToString(seal.Seal(box, box, text, []byte(purpose))), nil
 }
 
-// unbox opens what box sealed for the same purpose.
-func (s *states) unbox(sealed, purpose string) ([]byte, error) {
-	box, err := encoded.DecodeString(sealed)
-	if err != nil || len(box) < s.seal.NonceSize() {
-		return nil, errBox
-	}
-	nonce, box := box[:s.seal.NonceSize()], box[s.seal.NonceSize():]
-	text, err := s.seal.Open(box[:0], nonce, box, []byte(purpose))
+// unbox opens what box sealed for the same purpose, and says under which secret.
+func (s *states) unbox(sealed, purpose string) (text []byte, by int, err error) {
+	raw, err := encoded.DecodeString(sealed)
 	if err != nil {
-		return nil, errBox
+		return nil, 0, errBox
 	}
-	return text, nil
+	for by, seal := range s.boxes {
+		if len(raw) < seal.NonceSize() {
+			break
+		}
+		text, err := seal.Open(nil, raw[:seal.NonceSize()], raw[seal.NonceSize():], []byte(purpose))
+		if err == nil {
+			return text, by, nil
+		}
+	}
+	return nil, 0, errBox
 }
 
 // encoded is how sealed bytes stand in addresses and cookies: any other spelling
@@ -149,7 +177,7 @@ func (s *states) open(state string) (signIn, error) {
 	if len(state) > maxState {
 		return signIn{}, expired("malformed state")
 	}
-	text, err := s.unbox(state, statePurpose)
+	text, by, err := s.unbox(state, statePurpose)
 	if err != nil {
 		return signIn{}, expired("state that we did not seal")
 	}
@@ -159,7 +187,7 @@ func (s *states) open(state string) (signIn, error) {
 	}
 	return signIn{
 		Corp: c.Corp, Browser: hex.EncodeToString(c.Browser), Wanted: c.Wanted, At: time.UnixMicro(c.At).UTC(),
-		Failed: c.Failed, Kind: c.Kind, Restarts: c.Restarts, id: c.ID, state: state,
+		Failed: c.Failed, Kind: c.Kind, Restarts: c.Restarts, by: by, id: c.ID, state: state,
 	}, nil
 }
 
@@ -183,7 +211,7 @@ func (s *states) loadWithin(ctx context.Context, state string, browser identity.
 	if err != nil {
 		return signIn{}, err
 	}
-	age, foreign := s.now().Sub(st.At), browser.IsZero() || !sameText(st.Browser, s.browserHash(browser))
+	age, foreign := s.now().Sub(st.At), browser.IsZero() || !sameText(st.Browser, browserHash(s.of(st), browser))
 	switch {
 	case age > 2*stateLife || age > stateLife && foreign:
 		return signIn{}, expired("state too old")
@@ -215,7 +243,7 @@ func (s *states) used(ctx context.Context, st signIn) (signIn, error) {
 	if err := strictjson.Decode(entry.Value, &found); err != nil {
 		return signIn{}, fmt.Errorf("gateway: sign-in record: %w", err)
 	}
-	found.id, found.state = st.id, st.state
+	found.id, found.by, found.state = st.id, st.by, st.state
 	return found, nil
 }
 

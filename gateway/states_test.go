@@ -141,7 +141,7 @@ func TestStatesEnd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := &claims{store: m, keys: k, now: time.Now, rand: rand.Reader}
+		c := &claims{store: m, now: time.Now, rand: rand.Reader}
 		browser := identity.NewSecret(strings.Repeat("A", 43))
 		left, _ := states.create(browser, signIn{Corp: corpOne})
 		used, _ := states.create(browser, signIn{Corp: corpOne})

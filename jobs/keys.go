@@ -8,9 +8,12 @@ import (
 	"time"
 )
 
+// ItemPrefix begins the keys under which items are stored, each as JSON.
+const ItemPrefix = "job/item/"
+
 // The keys of the domain; doc.go lists them.
 const (
-	prefixItem  = "job/item/"
+	prefixItem  = ItemPrefix
 	prefixAt    = "job/at/"
 	prefixKnown = "job/known/"
 	prefixPause = "job/pause/"

@@ -83,6 +83,9 @@ func (k sealKey) verifies(b []byte) bool {
 	return hmac.Equal(st.mac.Sum(st.sum[:0]), b[len(b)-macSize:])
 }
 
+// sealed reports whether the envelope b names this key.
+func (k sealKey) sealed(b []byte) bool { return len(b) >= headSize && [4]byte(b[1:5]) == k.id }
+
 // keyring is the list of keys in force: the first signs, all verify.
 type keyring []sealKey
 

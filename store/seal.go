@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -37,7 +38,7 @@ const applyTries = 32
 // Sealed is a Store over a Driver. Build it with Seal.
 type Sealed struct {
 	driver   Driver
-	ring     keyring
+	rings    atomic.Pointer[keyring]
 	floors   *floors
 	now      func() time.Time
 	onTamper func(key string, err error)
@@ -68,14 +69,15 @@ func Seal(driver Driver, cfg SealConfig) (*Sealed, error) {
 	if cfg.Remember <= 0 {
 		cfg.Remember = 1 << 16
 	}
-	return &Sealed{
+	s := &Sealed{
 		driver:   driver,
-		ring:     ring,
 		floors:   newFloors(cfg.Remember),
 		now:      cfg.Now,
 		onTamper: cfg.OnTamper,
 		edition:  cfg.Edition,
-	}, nil
+	}
+	s.rings.Store(&ring)
+	return s, nil
 }
 
 // Get implements Store.
@@ -224,7 +226,7 @@ func (s *Sealed) sealPut(w *Write, base Version, now time.Time) {
 	if w.Lifetime > 0 {
 		w.ExpiresAt = endTime(endMicros(now.Add(w.Lifetime)))
 	}
-	w.Value = s.ring[0].seal(w.Key, w.Value, w.Version, w.ExpiresAt)
+	w.Value = s.ring()[0].seal(w.Key, w.Value, w.Version, w.ExpiresAt)
 }
 
 // remember raises the floors of what was written, and tells who asked to know.
@@ -253,7 +255,7 @@ func (s *Sealed) count(key string, v Version, value []byte) {
 
 // open verifies one raw entry and holds it against what was seen before.
 func (s *Sealed) open(raw Entry, mark uint64) (Entry, error) {
-	entry, err := s.ring.open(raw)
+	entry, err := s.ring().open(raw)
 	if err != nil {
 		return Entry{}, s.tampered(raw.Key, err)
 	}

@@ -62,7 +62,7 @@ func (s *Sealed) ScanSealed(ctx context.Context, prefix, after string, limit int
 // and returns it with its plain value. ErrTampered when it was not sealed as
 // what it says it is by a key in force.
 func (s *Sealed) Unseal(sealed Entry) (Entry, error) {
-	entry, err := s.ring.open(sealed)
+	entry, err := s.ring().open(sealed)
 	if err != nil {
 		return Entry{}, s.tampered(sealed.Key, err)
 	}
@@ -121,7 +121,7 @@ func (s *Sealed) applySealed(ctx context.Context, batch Batch, plain []Op) error
 				s.sealPut(w, stale.Floor, batch.Now)
 				if !ends.IsZero() {
 					w.Lifetime, w.ExpiresAt = ends.Sub(batch.Now), ends
-					w.Value = s.ring[0].seal(w.Key, plain[i].Value, w.Version, ends)
+					w.Value = s.ring()[0].seal(w.Key, plain[i].Value, w.Version, ends)
 				}
 			}
 		}

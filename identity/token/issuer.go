@@ -29,8 +29,12 @@ const (
 
 // Config describes an issuer. Issuer and Secret are required.
 type Config struct {
-	Issuer   string           // iss of every token: our public origin
-	Secret   identity.Secret  // at least 32 bytes, the same on every replica
+	Issuer string          // iss of every token: our public origin
+	Secret identity.Secret // at least 32 bytes, the same on every replica
+	// Others are secrets that do not sign here and whose keys are published all the
+	// same, while the secret is changed: those of replicas before or after it, and
+	// of tokens that were signed a moment ago (R57).
+	Others   []identity.Secret
 	Lifetime time.Duration    // of a token; 0 means 60 s, at most an hour
 	Rotate   time.Duration    // life of a signing key; 0 means 30 days, at least 24 h. A change replaces all keys at once
 	Now      func() time.Time // nil means the machine's clock
@@ -41,8 +45,10 @@ func (c Config) validate() error {
 	if c.Issuer == "" || !utf8.ValidString(c.Issuer) {
 		all = append(all, errors.New("the issuer must be named"))
 	}
-	if len(c.Secret.Reveal()) < minSecret {
-		all = append(all, fmt.Errorf("the secret must have at least %d bytes", minSecret))
+	for _, secret := range append([]identity.Secret{c.Secret}, c.Others...) {
+		if len(secret.Reveal()) < minSecret {
+			all = append(all, fmt.Errorf("the secret must have at least %d bytes", minSecret))
+		}
 	}
 	if c.Lifetime < time.Second || c.Lifetime > maxLifetime {
 		all = append(all, fmt.Errorf("the lifetime must be between 1s and %v", maxLifetime))
@@ -75,7 +81,8 @@ type Issuer struct {
 	now      func() time.Time
 	// derive holds the secret, because fmt looks into unexported fields and would
 	// print a Secret there; it cannot look into a function.
-	derive func(epoch int64) (signingKey, error)
+	derive func(secret int, epoch int64) (signingKey, error)
+	others int // secrets after the first
 	ring   atomic.Pointer[ring]
 }
 
@@ -97,8 +104,10 @@ func New(cfg Config) (*Issuer, error) {
 	}
 	i := &Issuer{
 		name: cfg.Issuer, lifetime: cfg.Lifetime, rotate: cfg.Rotate, now: cfg.Now,
-		derive: func(epoch int64) (signingKey, error) { return derive(cfg.Secret, cfg.Issuer, epoch) },
+		others: len(cfg.Others),
 	}
+	secrets := append([]identity.Secret{cfg.Secret}, cfg.Others...)
+	i.derive = func(secret int, epoch int64) (signingKey, error) { return derive(secrets[secret], cfg.Issuer, epoch) }
 	first, err := i.forge(i.epoch())
 	if err != nil {
 		return nil, err
@@ -133,25 +142,27 @@ func (i *Issuer) keys() (*ring, error) {
 }
 
 func (i *Issuer) forge(epoch int64) (*ring, error) {
-	var three [3]signingKey
+	var all []signingKey // three of each secret: previous, current, next
 	public := KeySet{}
-	for n := range three {
-		key, err := i.derive(epoch + int64(n) - 1)
-		if err != nil {
-			return nil, err
+	for secret := range 1 + i.others {
+		for n := range int64(3) {
+			key, err := i.derive(secret, epoch+n-1)
+			if err != nil {
+				return nil, err
+			}
+			all, public[key.id] = append(all, key), key.public
 		}
-		three[n], public[key.id] = key, key.public
 	}
-	set, err := encodeKeys(three[:]...)
+	set, err := encodeKeys(all...)
 	if err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256(set)
 	tag := `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
-	return &ring{epoch: epoch, current: three[1], public: public, jwks: set, tag: tag}, nil
+	return &ring{epoch: epoch, current: all[1], public: public, jwks: set, tag: tag}, nil
 }
 
-// Key finds one of the three published keys, for VerifierConfig.Keys.
+// Key finds one of the published keys, for VerifierConfig.Keys.
 func (i *Issuer) Key(kid string) (ed25519.PublicKey, bool) {
 	ring, err := i.keys()
 	if err != nil {
@@ -160,8 +171,8 @@ func (i *Issuer) Key(kid string) (ed25519.PublicKey, bool) {
 	return ring.public.Key(kid)
 }
 
-// JWKS is the set of the previous, the current and the next public key (RFC
-// 7517). It is nil only when keys cannot be derived at all, which New refuses.
+// JWKS is the set of the previous, the current and the next public key of each
+// secret (RFC 7517). It is nil only when keys cannot be derived at all, which New refuses.
 func (i *Issuer) JWKS() []byte {
 	ring, err := i.keys()
 	if err != nil {

@@ -20,14 +20,17 @@ const (
 )
 
 // newIssuer makes the signer of assertions. Its keys derive from the gateway's
-// secret, so every replica has the same and none is stored.
-func (s *Server) newIssuer(public *url.URL) (*token.Issuer, error) {
-	secret, err := deriveSecret([]byte(s.secret.Reveal()), "kdgate assertions")
-	if err != nil {
-		return nil, err
+// secrets, so every replica has the same and none is stored.
+func (s *Server) newIssuer(public *url.URL, r ring) (*token.Issuer, error) {
+	secrets := make([]identity.Secret, len(r.gateway))
+	for i, secret := range r.gateway {
+		var err error
+		if secrets[i], err = deriveSecret([]byte(secret.Reveal()), "kdgate assertions"); err != nil {
+			return nil, err
+		}
 	}
 	return token.New(token.Config{
-		Issuer: public.Scheme + "://" + public.Host, Secret: secret, Lifetime: assertionLife, Now: s.options.Now,
+		Issuer: public.Scheme + "://" + public.Host, Secret: secrets[0], Others: secrets[1:], Lifetime: assertionLife, Now: s.options.Now,
 	})
 }
 

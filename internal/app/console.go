@@ -81,7 +81,7 @@ func (s *Server) handConsole(r *rooms, front *gateway.Gateway) error {
 	}
 	made, err := admin.New(admin.Config{
 		Store: s.store, Sessions: s.sessions, SignIn: front.SignIn, Recorder: recorder{s.log, s.metrics},
-		Logger: s.options.Logger, Pages: s.pages, Admins: consoleAdmins(cfg), Barred: barred(r), Allow: allow, Secret: s.secret,
+		Logger: s.options.Logger, Pages: s.pages, Admins: consoleAdmins(cfg), Barred: barred(r), Allow: allow, Secret: r.ring.gateway[0],
 		BreakGlass: cfg.Console.BreakGlass, SecretFile: SecretFile(cfg),
 		Idle: cfg.Sessions.Idle, Absolute: cfg.Sessions.Absolute, Now: s.options.Now,
 	}, s.consolePages(r)...)

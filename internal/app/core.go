@@ -74,7 +74,6 @@ type Core struct {
 	index    *mapping.Index        // of the mapping table, for searches
 	egress   *dingtalk.Egress      // outlives a reload: a ban does too
 	rooms    atomic.Pointer[rooms] // vendors and table, as configured now
-	secret   identity.Secret       // of the gateway's derivations
 	rowsBack atomic.Bool           // rows were met that are older than they were
 	closers  []func() error        // in the order of opening
 }
@@ -111,11 +110,6 @@ func (c *Core) open(ctx context.Context) error {
 	if err := c.openAudit(ctx, keys); err != nil {
 		return err
 	}
-	// The oldest listed key, so that sign-ins under way outlive a restart with
-	// a new key in front (R57).
-	if c.secret, err = deriveSecret(keys[len(keys)-1], "kdgate gateway"); err != nil {
-		return err
-	}
 	c.openBook()
 	if err := c.openConsents(); err != nil {
 		return err
@@ -124,7 +118,11 @@ func (c *Core) open(ctx context.Context) error {
 		return err
 	}
 	c.openRules(ctx)
-	furnished, err := c.furnish(c.options.Config, &rooms{})
+	ring, err := newRing(keys)
+	if err != nil {
+		return err
+	}
+	furnished, err := c.furnish(c.options.Config, &rooms{}, ring)
 	if err != nil {
 		return err
 	}
@@ -139,15 +137,11 @@ func (c *Core) openStore(ctx context.Context, keys [][]byte) error {
 	}
 	c.driver = driver
 	c.closers = append(c.closers, driver.Close)
-	sealing := make([][]byte, 0, len(keys))
-	for _, key := range keys {
-		secret, err := deriveSecret(key, "kdgate store seal")
-		if err != nil {
-			return err
-		}
-		sealing = append(sealing, []byte(secret.Reveal()))
+	ring, err := newRing(keys)
+	if err != nil {
+		return err
 	}
-	c.sealing = store.SealConfig{Keys: sealing, Now: c.options.Now, OnTamper: c.tampered, Edition: mapping.Edition}
+	c.sealing = store.SealConfig{Keys: ring.sealing, Now: c.options.Now, OnTamper: c.tampered, Edition: mapping.Edition}
 	sealed, err := store.Seal(driver, c.sealing)
 	if err != nil {
 		return fmt.Errorf("seal: %w", err)
@@ -198,12 +192,13 @@ type rooms struct {
 	keeper  *directory.Keeper           // nil: the directory is off
 	bookers map[string]*approval.Booker // of organisations whose approvals become bills
 	notices notices                     // ways to people
+	ring    ring                        // what the sealing keys open
 	left    chan struct{}               // closed when other rooms are in force
 }
 
 // furnish builds the rooms for a configuration, touching nothing that runs.
 // What the configuration leaves as it was is taken over from old.
-func (c *Core) furnish(cfg *config.Config, old *rooms) (*rooms, error) {
+func (c *Core) furnish(cfg *config.Config, old *rooms, ring ring) (*rooms, error) {
 	v, err := c.newVendors(cfg, old.vendors)
 	if err != nil {
 		return nil, err
@@ -232,7 +227,7 @@ func (c *Core) furnish(cfg *config.Config, old *rooms) (*rooms, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rooms{config: cfg, vendors: v, table: table, keeper: keeper, bookers: bookers, notices: told, left: make(chan struct{})}
+	r := &rooms{config: cfg, vendors: v, table: table, keeper: keeper, bookers: bookers, notices: told, ring: ring, left: make(chan struct{})}
 	return r, c.force(r)
 }
 

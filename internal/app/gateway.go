@@ -30,7 +30,7 @@ func (s *Server) newGateway(r *rooms) (fronts, error) {
 	if err != nil {
 		return fronts{}, err
 	}
-	issuer, err := s.newIssuer(public)
+	issuer, err := s.newIssuer(public, r.ring)
 	if err != nil {
 		return fronts{}, err
 	}
@@ -43,7 +43,7 @@ func (s *Server) newGateway(r *rooms) (fronts, error) {
 		TrustedProxies: proxies, Store: s.store, Sessions: s.sessions, Handles: s.sessions, Resolver: r.table, Foreseer: r.table, Access: accessDoor{s.book}, Consents: s.consentDoor(r),
 		Own:      ownDoor{s.sessions, s.log},
 		Recorder: recorder{s.log, s.metrics}, Observer: s.metrics, Logger: s.options.Logger, Pages: s.pages,
-		Secret: s.secret, Limits: gatewayLimits(cfg.Limits), ForwardAuth: cfg.ForwardAuth.Origins,
+		Secret: r.ring.gateway[0], OldSecrets: r.ring.gateway[1:], Limits: gatewayLimits(cfg.Limits), ForwardAuth: cfg.ForwardAuth.Origins,
 		Asserter: asserter{issuer: issuer, audience: cfg.PublicURL + forwardAudience, now: s.options.Now}, Now: s.options.Now,
 		ForwardHosts: cfg.ForwardAuth.HostOrigins(),
 		HostAsserter: func(origin string) gateway.Asserter {

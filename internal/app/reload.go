@@ -13,7 +13,7 @@ import (
 )
 
 // fixed are the sections that listeners, files and sessions were opened with.
-var fixed = [...]string{"listen", "ops", "console", "store", "seal", "audit", "outbound", "sessions"}
+var fixed = [...]string{"listen", "ops", "console", "store", "audit", "outbound", "sessions"}
 
 // Reload reads a configuration and puts it in force without dropping a
 // connection. One that cannot be read, or that changes what cannot change while
@@ -31,6 +31,9 @@ func (s *Server) Reload(ctx context.Context, load func() (*config.Config, error)
 	if err := s.record(ctx, audit.Event{
 		Action: audit.ActionConfigLoad, Outcome: audit.OK, Detail: map[string]string{"changed": strings.Join(next.changed, ",")},
 	}); err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	if err := s.rekey(next.rooms.ring); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
 	old := s.rooms.Swap(next.rooms)
@@ -73,7 +76,14 @@ func (s *Server) judge(load func() (*config.Config, error)) (*successor, error) 
 	if len(refused) > 0 {
 		return nil, fmt.Errorf("%s changed; that needs a restart", strings.Join(refused, ", "))
 	}
-	if next.rooms, err = s.furnish(cfg, old); err != nil {
+	ring, err := s.nextRing(cfg, old.ring)
+	if err != nil {
+		return nil, err
+	}
+	if !ring.same(old.ring) && !slices.Contains(next.changed, "seal") {
+		next.changed = append(next.changed, "seal") // the same file, another key in it
+	}
+	if next.rooms, err = s.furnish(cfg, old, ring); err != nil {
 		return nil, err
 	}
 	if next.fronts, err = s.newGateway(next.rooms); err != nil {

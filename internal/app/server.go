@@ -51,7 +51,8 @@ type Server struct {
 	began    time.Time
 	token    identity.Secret // opens the local API
 
-	reloading sync.Mutex // one reload at a time
+	reloading sync.Mutex    // one reload at a time
+	rekeyed   chan struct{} // other sealing keys are in force
 }
 
 // NewServer opens everything and takes both ports. Run serves until its context
@@ -61,7 +62,7 @@ func NewServer(ctx context.Context, options Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Core: core}
+	s := &Server{Core: core, rekeyed: make(chan struct{}, 1)}
 	s.serving, s.began = true, core.options.Now()
 	feeds, err := s.newFeeds()
 	if err != nil {
@@ -251,7 +252,7 @@ func (s *Server) background() []func(context.Context) {
 	work := []func(context.Context){
 		func(ctx context.Context) { _ = s.sessions.Run(ctx) }, // it has no error to give
 		s.health.watch, s.repair, s.countSessions, s.retain, s.prepareConsole, s.index.Run, s.console.imports.Run, s.console.verifier.Run, s.checkups.Run,
-		s.console.traffic.Run, s.keepQuotaDays, s.rulebook.Run, s.bills.Run, s.canary,
+		s.console.traffic.Run, s.keepQuotaDays, s.rulebook.Run, s.bills.Run, s.canary, s.keepSealed,
 	}
 	if s.options.Config.Store.Driver != "sqlite" {
 		work = append(work, s.lane.keep, s.keepPresence, s.recoverLost)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"strings"
 	"testing"
@@ -135,3 +136,52 @@ func (l *lossyStore) Commit(ctx context.Context, ops ...store.Op) error {
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// TestCodeIsUsedOnceUnderAnySecret proves T1 while the secret is changed (R57): a
+// code that was claimed under one secret is claimed, on a replica that signs with
+// the other and in a sign-in that began there.
+func TestCodeIsUsedOnceUnderAnySecret(t *testing.T) {
+	m := newMemory(time.Now)
+	first, second := identity.NewSecret(strings.Repeat("k", 32)), identity.NewSecret(strings.Repeat("n", 32))
+	browser, code := identity.NewSecret(strings.Repeat("A", 43)), identity.NewSecret("the-code")
+	replica := func(secrets ...identity.Secret) func(began *states) (used bool, st signIn) {
+		here, err := newStates(m, keys{secret: secrets[0], old: secrets[1:]}, time.Now, rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &claims{store: m, now: time.Now, rand: rand.Reader}
+		return func(began *states) (bool, signIn) {
+			if began == nil {
+				began = here
+			}
+			made, err := began.create(browser, signIn{Corp: corpOne})
+			if err != nil {
+				t.Fatal(err)
+			}
+			st, err := here.load(t.Context(), made.state, browser)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := attempt{st: st, browser: browser, code: code}
+			_, won, err := c.take(t.Context(), claimKey(here.of(st), code), st, here, here.elsewhere(a)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return won, st
+		}
+	}
+	before, err := newStates(m, keys{secret: first, old: []identity.Secret{second}}, time.Now, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if won, st := replica(first, second)(nil); !won || st.by != 0 {
+		t.Fatalf("the first use: %t", won)
+	}
+	after := replica(second, first)
+	if won, st := after(nil); won || st.by != 0 {
+		t.Error("used again in a sign-in of the new secret")
+	}
+	if won, st := after(before); won || st.by != 1 {
+		t.Error("used again in a sign-in of the old secret")
+	}
+}

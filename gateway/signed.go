@@ -42,6 +42,7 @@ var ErrSignedContent = errors.New("gateway: the content is refused")
 type Signed struct {
 	Receiver SignedReceiver
 	Secret   identity.Secret
+	Old      identity.Secret // accepted too while the secret is changed (R57); zero: none
 	Now      func() time.Time
 }
 
@@ -76,6 +77,9 @@ func (s *Signed) proven(header http.Header, body []byte) bool {
 	}
 	stamp := header.Get(identity.HeaderTimestamp)
 	good := sameText(s.Secret.SignMessage(stamp, body), header.Get(identity.HeaderSignature))
+	if !s.Old.IsZero() {
+		good = sameText(s.Old.SignMessage(stamp, body), header.Get(identity.HeaderSignature)) || good
+	}
 	seconds, err := strconv.ParseInt(stamp, 10, 64)
 	if err != nil || len(stamp) != 10 {
 		return false

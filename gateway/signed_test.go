@@ -80,3 +80,33 @@ func TestSigned(t *testing.T) {
 		}
 	}
 }
+
+// TestSignedWithTwoSecrets proves R57 for HR's secret: while it is changed both
+// are heard, and no third.
+func TestSignedWithTwoSecrets(t *testing.T) {
+	now := time.Unix(1_790_000_000, 0)
+	secrets := map[string]int{
+		"the new secret of more than 32 bytes": http.StatusAccepted, "the old secret of more than 32 bytes": http.StatusAccepted,
+		"some other one of more than 32 bytes": http.StatusForbidden, "": http.StatusForbidden,
+	}
+	for _, old := range []string{"the old secret of more than 32 bytes", ""} {
+		door := &Signed{
+			Receiver: &signedTaker{}, Secret: identity.NewSecret("the new secret of more than 32 bytes"), Old: identity.NewSecret(old),
+			Now: func() time.Time { return now },
+		}
+		for secret, want := range secrets {
+			if old == "" && strings.HasPrefix(secret, "the old") {
+				want = http.StatusForbidden
+			}
+			stamp := strconv.FormatInt(now.Unix(), 10)
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/hr/dingcorp1", strings.NewReader("{}"))
+			r.Header.Set(identity.HeaderTimestamp, stamp)
+			r.Header.Set(identity.HeaderSignature, identity.NewSecret(secret).SignMessage(stamp, []byte("{}")))
+			w := httptest.NewRecorder()
+			door.ServeHTTP(w, r)
+			if w.Code != want {
+				t.Errorf("old %q, signed with %q: %d, want %d", old, secret, w.Code, want)
+			}
+		}
+	}
+}

@@ -66,7 +66,9 @@ type house struct {
 	dingtalk    *httptest.Server
 	kingdee     *httptest.Server
 	gate        *holdable // in front of DingTalk
-	text        string    // of kdgate.yaml
+	ding        *dingtalksim.Server
+	king        *kingdeesim.Server
+	text        string // of kdgate.yaml
 }
 
 // holdable lets a test hold the calls to a vendor, to have requests in flight.
@@ -122,12 +124,12 @@ func newHouse(t *testing.T) *house {
 	}
 	ding, err := dingtalksim.New(people(h.public, h.secrets["dingtalk.secret"]))
 	must(t, err)
-	h.gate = &holdable{next: ding}
+	h.ding, h.gate = ding, &holdable{next: ding}
 	h.dingtalk = httptest.NewServer(h.gate)
 	t.Cleanup(h.dingtalk.Close)
 	king, err := kingdeesim.New(centre(h.secrets["kingdee.secret"]))
 	must(t, err)
-	h.kingdee = httptest.NewServer(king)
+	h.king, h.kingdee = king, httptest.NewServer(king)
 	t.Cleanup(h.kingdee.Close)
 	d, k := h.dingtalk.URL, h.kingdee.URL
 	h.write(fmt.Sprintf(template, h.public, h.public, h.ops, corpID, appKey, agentID, d, d, d, d, centreID, k, dbID, appID, integrator))
@@ -185,7 +187,10 @@ func centre(secret string) kingdeesim.Config {
 	}
 	return kingdeesim.Config{DataCentres: []kingdeesim.DataCentre{{
 		ID: dbID, Number: "001", Name: "演示账套", Tables: tables,
-		Rows: []kingdeesim.Row{{AppID: appID, Secret: secret, IntegrationUser: integrator}},
+		Rows: []kingdeesim.Row{
+			{AppID: appID, Secret: secret, IntegrationUser: integrator},
+			{AppID: nextAppID, Secret: nextSecret, IntegrationUser: integrator},
+		},
 	}}}
 }
 

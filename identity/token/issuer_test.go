@@ -308,3 +308,38 @@ func TestParseKeys(t *testing.T) {
 		}
 	}
 }
+
+// TestOtherSecrets proves R57: while the secret is changed, the tokens of each
+// replica verify at the others, whichever of the secrets it signs with, and a key
+// set that was fetched before the change knows the key that signs after it.
+func TestOtherSecrets(t *testing.T) {
+	now := noon()
+	first, second := testSecret(), identity.NewSecret(strings.Repeat("y", 32))
+	made := func(secret identity.Secret, others ...identity.Secret) *Issuer {
+		t.Helper()
+		i, err := New(Config{Issuer: gate, Secret: secret, Others: others, Now: now.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return i
+	}
+	before, listed, after := made(first), made(first, second), made(second, first)
+	for _, pair := range [][2]*Issuer{{before, listed}, {listed, before}, {listed, after}, {after, listed}} {
+		if _, err := verifier(t, pair[1], now).Verify(sign(t, pair[0])); err != nil {
+			t.Error(err)
+		}
+	}
+	fetched, err := ParseKeys(listed.JWKS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kid := published(t, after.JWKS())[1]; fetched[kid] == nil {
+		t.Error("the set of before the change does not know the key of after it")
+	}
+	if n := len(published(t, listed.JWKS())); n != 6 {
+		t.Errorf("%d keys of two secrets", n)
+	}
+	if _, err := New(Config{Issuer: gate, Secret: first, Others: []identity.Secret{identity.NewSecret("short")}}); err == nil {
+		t.Error("a short secret is taken")
+	}
+}

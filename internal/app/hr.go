@@ -72,7 +72,7 @@ func (s *Server) mountHR(r *rooms, front *gateway.Gateway) {
 		return
 	}
 	front.Handle("POST /hr/"+r.config.HR.Corp, &gateway.Signed{
-		Receiver: hrDoor{s.hrDesk(r), s.store}, Secret: r.config.HR.Secret, Now: s.options.Now,
+		Receiver: hrDoor{s.hrDesk(r), s.store}, Secret: r.config.HR.Secret, Old: r.config.HR.OldSecret, Now: s.options.Now,
 	})
 }
 

@@ -105,7 +105,7 @@ func (c *Core) Backup(ctx context.Context, by mapping.Actor, w io.Writer) error 
 }
 
 func (c *Core) writeArchive(ctx context.Context, at time.Time, w io.Writer) error {
-	keys, err := c.options.Config.SealKeys()
+	keys, err := c.rooms.Load().config.SealKeys()
 	if err == nil {
 		keys, err = archiveKeys(keys)
 	}
@@ -174,7 +174,7 @@ func (c *Core) Restore(ctx context.Context, by mapping.Actor, body io.Reader, o 
 		return moving.Restored{}, err
 	}
 	defer func() { _, _ = file.Close(), os.Remove(file.Name()) }()
-	keys, err := ArchiveKeys(c.options.Config)
+	keys, err := ArchiveKeys(c.rooms.Load().config)
 	if err != nil {
 		return moving.Restored{}, err
 	}

@@ -115,13 +115,11 @@ func TestPanicStaysInItsRequest(t *testing.T) {
 func TestReloadRefusesWhatNeedsARestart(t *testing.T) {
 	r := newRig(t)
 	s := r.serve(r.load())
-	r.put("old.key", strings.Repeat("o", 32))
 	inForce := s.rooms.Load()
 	for section, change := range map[string][2]string{
 		"listen":   {`listen: {address: "localhost:0"}`, `listen: {address: "127.0.0.1:0"}`},
 		"ops":      {`ops: {address: "127.0.0.1:0"}`, `ops: {address: "localhost:0"}`},
 		"store":    {"{driver: sqlite, ", "{driver: sqlite, tenant: other, "},
-		"seal":     {"old_key_files: []", "old_key_files: [old.key]"},
 		"audit":    {"dir: data/audit", "dir: data/audit, retain: 200d"},
 		"sessions": {"idle: 30m", "idle: 29m"},
 		"outbound": {"sessions: {", "outbound: {private: [10.0.0.0/8]}\nsessions: {"},
@@ -142,7 +140,7 @@ func TestReloadRefusesWhatNeedsARestart(t *testing.T) {
 	}
 	records, err := s.log.Search(t.Context(), audit.Query{Action: audit.ActionConfigLoad})
 	must(t, err)
-	if len(records) != 9 || records[0].Detail["changed"] != "mapping" || records[1].Outcome != audit.Refused {
+	if len(records) != 8 || records[0].Detail["changed"] != "mapping" || records[1].Outcome != audit.Refused {
 		t.Errorf("%d records, the newest %+v", len(records), records[0].Event)
 	}
 }

@@ -54,7 +54,7 @@ func AppendAlone(ctx context.Context, options Options, event audit.Event) (err e
 
 // verifyAudit proves this gateway's log beside the gateway.
 func (c *Core) verifyAudit(ctx context.Context, progress func(done, total uint64)) (audit.Report, error) {
-	verify, err := VerifyConfig(c.options.Config)
+	verify, err := VerifyConfig(c.rooms.Load().config)
 	if err != nil {
 		return audit.Report{}, err
 	}

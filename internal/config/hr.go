@@ -9,11 +9,13 @@ import (
 // HR lets a house's HR system be the master of the people at DingTalk (F57). It
 // is one way: nothing is written back to it.
 type HR struct {
-	Corp       string          `mapstructure:"corp" doc:"whose people; the first organisation when empty"`
-	Secret     identity.Secret `mapstructure:"secret" secret:"true" doc:"shared secret of POST /hr/CORP; the endpoint is closed without one"`
-	SecretFile string          `mapstructure:"secret_file" doc:"file that holds the secret"`
-	Drop       string          `mapstructure:"drop" doc:"folder that CSV files are dropped into; none is looked at without one"`
-	Breaker    Breaker         `mapstructure:"breaker" doc:"how many leavers one batch may have"`
+	Corp          string          `mapstructure:"corp" doc:"whose people; the first organisation when empty"`
+	Secret        identity.Secret `mapstructure:"secret" secret:"true" doc:"shared secret of POST /hr/CORP; the endpoint is closed without one"`
+	SecretFile    string          `mapstructure:"secret_file" doc:"file that holds the secret"`
+	OldSecret     identity.Secret `mapstructure:"old_secret" secret:"true" doc:"the secret before the change, accepted too while the sender still signs with it"`
+	OldSecretFile string          `mapstructure:"old_secret_file" doc:"file that holds it"`
+	Drop          string          `mapstructure:"drop" doc:"folder that CSV files are dropped into; none is looked at without one"`
+	Breaker       Breaker         `mapstructure:"breaker" doc:"how many leavers one batch may have"`
 }
 
 // On reports whether HR says anything here.

@@ -22,7 +22,7 @@ func resolvePaths(cfg *Config, dir string) {
 	paths := []*string{
 		&cfg.Listen.Cert, &cfg.Listen.Key, &cfg.Store.Path, &cfg.Store.PasswordFile, &cfg.Store.SentinelPasswordFile,
 		&cfg.Store.TLS.CAFile, &cfg.Store.TLS.ClientCert, &cfg.Store.TLS.ClientKey,
-		&cfg.Seal.KeyFile, &cfg.Audit.Dir, &cfg.Audit.Anchor.File, &cfg.Audit.Webhook.SecretFile, &cfg.Outbound.CAFile, &cfg.HR.SecretFile, &cfg.HR.Drop,
+		&cfg.Seal.KeyFile, &cfg.Audit.Dir, &cfg.Audit.Anchor.File, &cfg.Audit.Webhook.SecretFile, &cfg.Outbound.CAFile, &cfg.HR.SecretFile, &cfg.HR.OldSecretFile, &cfg.HR.Drop,
 	}
 	for i := range cfg.Seal.OldKeyFiles {
 		paths = append(paths, &cfg.Seal.OldKeyFiles[i])
@@ -69,6 +69,7 @@ func readSecrets(cfg *Config, mistakes *Mistakes) {
 	read("store.password", &cfg.Store.Password, cfg.Store.PasswordFile)
 	read("store.sentinel_password", &cfg.Store.SentinelPassword, cfg.Store.SentinelPasswordFile)
 	read("hr.secret", &cfg.HR.Secret, cfg.HR.SecretFile)
+	read("hr.old_secret", &cfg.HR.OldSecret, cfg.HR.OldSecretFile)
 	read("audit.webhook.secret", &cfg.Audit.Webhook.Secret, cfg.Audit.Webhook.SecretFile)
 	for i := range cfg.Corps {
 		corp := &cfg.Corps[i]

@@ -127,18 +127,24 @@ func (l *leader) look(ctx context.Context, task Task) (time.Time, error) {
 	if run, running := l.active[task.Name]; running {
 		return time.Time{}, l.stopIfWished(ctx, task, run)
 	}
+	var w wish
+	wished, err := l.load(ctx, wishRun(task.Name), &w)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if !wished {
+		if paused, err := l.load(ctx, prefixPause+task.Name, new(Pause)); err != nil || paused {
+			return time.Time{}, err
+		}
+	}
+	// Read last: Resume ends the pause and moves the account at once. The account
+	// from before with the pause from after would make up for what was paused.
 	m, err := l.mark(ctx, task.Name)
 	if err != nil {
 		return time.Time{}, err
 	}
-	var w wish
-	if wished, err := l.load(ctx, wishRun(task.Name), &w); err != nil {
-		return time.Time{}, err
-	} else if wished {
+	if wished {
 		return time.Time{}, l.start(ctx, task, w, max(1, m.Again))
-	}
-	if paused, err := l.load(ctx, prefixPause+task.Name, new(Pause)); err != nil || paused {
-		return time.Time{}, err
 	}
 	return l.byTheClock(ctx, task, m)
 }

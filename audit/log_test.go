@@ -60,6 +60,26 @@ func appendMany(t testing.TB, l *Log, n int) {
 	group.Wait()
 }
 
+// awaitAnchor waits for the first checkpoint to be anchored: appends do not wait
+// for it, and a log does not verify with an anchor that is not there.
+func awaitAnchor(t testing.TB, c Config) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	late := time.After(20 * time.Second)
+	for {
+		text, err := os.ReadFile(c.AnchorFile)
+		if bytes.HasSuffix(text, []byte("\n")) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("no checkpoint is anchored: %q, %v", text, err)
+		}
+	}
+}
+
 func verifyConfig(c Config) VerifyConfig {
 	return VerifyConfig{Dir: c.Dir, Key: c.Key, Anchor: c.AnchorFile}
 }

@@ -52,6 +52,7 @@ func TestEveryReplicaAnswersForAll(t *testing.T) {
 	appendMany(t, reader, 10)
 	carry(t, writer, reader)
 	carry(t, writer, reader) // nothing twice
+	awaitAnchor(t, c)
 	report := mustVerify(t, VerifyConfig{Dir: c.Dir, Key: c.Key, Anchor: c.AnchorFile, Indexes: IndexesAlways})
 	if report.Records != 2510 || len(report.Chains) != 2 || report.Chains[0].Replica != "node1" || report.Chains[0].Sworn == 0 {
 		t.Errorf("%d records, chains %+v", report.Records, report.Chains)

@@ -14,6 +14,7 @@ func TestPingWritesAndLeavesNoTrace(t *testing.T) {
 	c := setup(t)
 	l := open(t, c)
 	appendMany(t, l, 10)
+	awaitAnchor(t, c)
 	before := mustVerify(t, verifyConfig(c)).Records
 	for range 20 {
 		if err := l.Ping(t.Context()); err != nil {

@@ -268,6 +268,7 @@ func TestVerifyWhileWriting(t *testing.T) { // F42: needs neither the gateway st
 	c := setup(t)
 	l := open(t, c)
 	appendMany(t, l, 100)
+	awaitAnchor(t, c)
 	ctx, stop := context.WithCancel(t.Context())
 	done, begun := make(chan struct{}), make(chan struct{})
 	go func() {

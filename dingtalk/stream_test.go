@@ -47,7 +47,7 @@ func (s *sink) wait(t *testing.T) dingtalk.Event {
 	select {
 	case e := <-s.came:
 		return e
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Fatal("no event came")
 		return dingtalk.Event{}
 	}
@@ -237,7 +237,8 @@ func TestStreamNoPing(t *testing.T) {
 // TestStreamPongs proves SIM-D85 from our side: pings are answered with their
 // own opaque while every hand is busy with events.
 func TestStreamPongs(t *testing.T) {
-	u := newTown(t, func(c *dingtalksim.Config) { c.StreamPing, c.StreamPong = 5*time.Millisecond, 100*time.Millisecond })
+	t.Parallel()
+	u := newTown(t, func(c *dingtalksim.Config) { c.StreamPing, c.StreamPong = 5*time.Millisecond, time.Second })
 	free := make(chan struct{})
 	s := u.Stream(dingtalk.StreamConfig{Workers: 1, AckWithin: 50 * time.Millisecond})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -254,7 +255,7 @@ func TestStreamPongs(t *testing.T) {
 		d := u.state(second).Deliveries
 		return len(d) > 0 && d[0].Outcome == "later"
 	})
-	<-time.After(300 * time.Millisecond) // many pings
+	<-time.After(2500 * time.Millisecond) // a ping without its pong would have cut the connection twice
 	if st := s.Status(); st.Opened != 1 || st.Connections != 1 {
 		t.Errorf("status %+v", st)
 	}

@@ -218,7 +218,7 @@ func TestReadsAreRepeated(t *testing.T) {
 // TestBudget proves R18: a person is not asked to wait longer than the budget,
 // and waits that do not fit into it are not begun.
 func TestBudget(t *testing.T) {
-	b := newBench(t, func(c *Config) { c.Budget = 50 * time.Millisecond })
+	b := newBench(t, func(c *Config) { c.Budget = 500 * time.Millisecond })
 	b.fake.on(pathToken, 200, `{"accessToken":"x","expireIn":7200}`)
 	if _, err := b.tokens.get(context.Background()); err != nil {
 		t.Fatal(err)

@@ -1,5 +1,7 @@
 # The one set of commands: a person, the hook and CI run the same.
 GOLANGCI := v2.15.0
+VULN     := v1.8.0
+DB       ?= https://vuln.go.dev
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 BIN      ?= bin/kdgate
 # Templates find methods by name, so the linker keeps the methods that nobody calls, and
@@ -11,13 +13,19 @@ COLD     := github.com/redis/go-redis/v9 google.golang.org/protobuf/... github.c
 SMALL    := $(foreach library,$(COLD),-gcflags=$(library)=-l)
 export CGO_ENABLED ?= 0
 
-.PHONY: demo test check bench chaos soak build tools docs
+.PHONY: demo test check bench chaos soak build sbom vuln tools docs
 
 demo: ## the trial: both simulators and the gateway on loopback
 	go run ./cmd/kdgate-demo
 
-build: ## the static production binary
-	go build -trimpath $(SMALL) -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/kdgate
+build: ## the static production binary: the same bytes from the same files, whichever folder they lie in
+	go build -trimpath -buildvcs=false $(SMALL) -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/kdgate
+
+sbom: build ## what the binary is made of, as CycloneDX JSON beside it
+	$(BIN) version --sbom > $(BIN).cdx.json
+
+vuln: ## known holes in what the program calls; DB=file:///path where vuln.go.dev cannot be reached
+	./.ci/vulncheck $(VULN) $(DB)
 
 tools: ## what the tests need beside Go: redis-server and a Chromium
 	@./.ci/tools

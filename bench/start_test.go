@@ -1,14 +1,18 @@
 package bench
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -67,6 +71,72 @@ func TestSize(t *testing.T) {
 	}
 	if size := size(t, build(t)); size > mostBytes {
 		t.Errorf("the production binary has %d bytes, at most %d are allowed", size, mostBytes)
+	}
+}
+
+// TestReproducible proves T125: the same files give the same binary, whichever
+// folder they lie in and whether or not they come with their history.
+func TestReproducible(t *testing.T) {
+	if testing.Short() {
+		t.Skip("links the production binary twice")
+	}
+	files, err := exec.CommandContext(t.Context(), "git", "-C", "..", "ls-files", "-z").Output()
+	if err != nil {
+		t.Skipf("not a checkout: %v", err) // a tarball builds with `make build` alone
+	}
+	var sums [][sha256.Size]byte
+	for _, place := range []string{"a", "elsewhere/and/deeper"} {
+		folder := filepath.Join(t.TempDir(), place)
+		for name := range strings.SplitSeq(strings.TrimSuffix(string(files), "\x00"), "\x00") {
+			copyFile(t, filepath.Join("..", name), filepath.Join(folder, name))
+		}
+		if place == "a" { // as a checkout has it
+			for _, args := range [][]string{{"init", "-q"}, {"add", "."}, {"-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-q", "-m", "a"}} {
+				if out, err := exec.CommandContext(t.Context(), "git", append([]string{"-C", folder}, args...)...).CombinedOutput(); err != nil {
+					t.Fatalf("git %s: %v\n%s", args[0], err, out)
+				}
+			}
+		}
+		binary := filepath.Join(folder, "out", "kdgate")
+		build := exec.CommandContext(t.Context(), "make", "-C", folder, "build", "VERSION=v1.2.3", "BIN="+binary)
+		build.Env = append(os.Environ(), "GOFLAGS=-buildvcs=auto") // whatever this machine's own flags are
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("make build: %v\n%s", err, out)
+		}
+		content, err := os.ReadFile(binary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(content, []byte(folder)) {
+			t.Errorf("the binary names the folder %s", folder)
+		}
+		sums = append(sums, sha256.Sum256(content))
+	}
+	if sums[0] != sums[1] {
+		t.Errorf("two folders, two binaries: %x and %x", sums[0], sums[1])
+	}
+}
+
+// copyFile copies one file of the tree with its mode; one that was removed and
+// not yet committed is left out.
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	info, err := os.Lstat(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, content, info.Mode().Perm()); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -212,9 +212,13 @@ func code(text string) string {
 }
 
 func (p *program) version() *cobra.Command {
-	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+	var made bool
+	cmd := &cobra.Command{
+		Use: "version", Short: "Print the version, or what the binary is made of", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if made {
+				return p.printBill()
+			}
 			if p.json {
 				return p.printJSON(map[string]string{"version": version})
 			}
@@ -222,4 +226,6 @@ func (p *program) version() *cobra.Command {
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&made, "sbom", false, "print the modules it is built from, as CycloneDX JSON")
+	return cmd
 }

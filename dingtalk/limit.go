@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"kdgate/internal/sleep"
 )
 
 // Limits bound our own calls, so that DingTalk need not. Zero values take the
@@ -172,7 +174,7 @@ func (p *pauses) rest(ctx context.Context, key string) error {
 		if !fits(ctx, left) {
 			return errPaused
 		}
-		if err := sleep(ctx, left); err != nil {
+		if err := sleep.For(ctx, left); err != nil {
 			return err
 		}
 	}
@@ -185,15 +187,4 @@ var errPaused = errors.New("DingTalk has told us to pause this API")
 func fits(ctx context.Context, wait time.Duration) bool {
 	deadline, bounded := ctx.Deadline()
 	return !bounded || wait < time.Until(deadline)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/coder/websocket"
 
 	"kdgate/identity"
+	"kdgate/internal/sleep"
 )
 
 var opStream = operation{
@@ -139,7 +140,7 @@ func (s *Stream) Run(ctx context.Context, handle EventHandler) error {
 		}
 		failures++
 		s.failed(ctx, failures, err)
-		_ = sleep(ctx, s.backOff(failures, err)) // the loop looks at the context
+		_ = sleep.For(ctx, s.backOff(failures, err)) // the loop looks at the context
 	}
 	return ctx.Err()
 }

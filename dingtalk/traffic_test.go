@@ -15,6 +15,7 @@ import (
 
 	"kdgate/identity"
 	"kdgate/internal/peer"
+	"kdgate/internal/sleep"
 )
 
 // TestTokenIsSharedAtExpiry proves R24: a hundred logins at the moment of
@@ -271,7 +272,7 @@ func TestBreakerProbesOnce(t *testing.T) {
 			if b.TryAcquirePermit() {
 				t.Fatalf("%s: open at once", name)
 			}
-			if err := sleep(context.Background(), b.RemainingDelay()); err != nil {
+			if err := sleep.For(t.Context(), b.RemainingDelay()); err != nil {
 				t.Fatal(err)
 			}
 			if !b.TryAcquirePermit() || b.TryAcquirePermit() {

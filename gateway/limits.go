@@ -9,6 +9,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"kdgate/identity"
+	"kdgate/internal/sleep"
 )
 
 const (
@@ -142,14 +143,7 @@ func (l *limiter) share(ctx context.Context, c *caller) bool {
 		turn.CancelAt(now)
 		return false
 	}
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return sleep.For(ctx, delay) == nil
 }
 
 // meet is the memory of a browser. Past maxBrowsers all share one.

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"kdgate/internal/sleep"
 )
 
 const (
@@ -42,12 +44,7 @@ func (t *tarpit) slow(r *http.Request, status int, address netip.Addr) {
 		return
 	}
 	defer t.leave()
-	timer := time.NewTimer(errorDelay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-r.Context().Done():
-	}
+	_ = sleep.For(r.Context(), errorDelay) // whoever has left need not wait
 }
 
 // enter charges an address and says whether its answer waits.

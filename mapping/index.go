@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kdgate/identity"
+	"kdgate/internal/sleep"
 	"kdgate/store"
 )
 
@@ -82,7 +83,7 @@ func (x *Index) Run(ctx context.Context) {
 		if err := x.follow(ctx); err != nil && ctx.Err() == nil {
 			x.logger.Warn("mapping: the search index cannot follow the store; trying again", "error", err)
 			x.forget()
-			_ = pause(ctx, indexRetry) // it ends early with ctx, which ends the loop
+			_ = sleep.For(ctx, indexRetry) // it ends early with ctx, which ends the loop
 		}
 	}
 }

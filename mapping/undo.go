@@ -8,6 +8,7 @@ import (
 
 	"kdgate/audit"
 	"kdgate/identity"
+	"kdgate/internal/sleep"
 	"kdgate/store"
 )
 
@@ -218,25 +219,14 @@ func (t *Table) Recover(ctx context.Context) error {
 			return err
 		}
 		if wait := g.Until.Sub(t.now()); wait >= 0 {
-			if err := pause(ctx, wait+time.Millisecond); err != nil {
-				return err
+			if err := sleep.For(ctx, wait+time.Millisecond); err != nil {
+				return fmt.Errorf("mapping: wait for an import: %w", err)
 			}
 			continue
 		}
 		if err := t.takeOverRun(ctx, g); err != nil {
 			return err
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("mapping: wait for an import: %w", ctx.Err())
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"kdgate/internal/sleep"
 )
 
 const (
@@ -171,12 +173,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		if err := m.watch(ctx); err != nil {
 			m.logger.Warn("session: watch failed, every request asks the store", "err", err)
 		}
-		retry := time.NewTimer(watchRetry)
-		select {
-		case <-ctx.Done():
-		case <-retry.C:
-		}
-		retry.Stop()
+		_ = sleep.For(ctx, watchRetry) // it ends early with ctx, which ends the loop
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"kdgate/identity"
 	"kdgate/internal/localapi"
+	"kdgate/internal/sleep"
 	"kdgate/jobs"
 	"kdgate/jobs/directory"
 	"kdgate/jobs/schedule"
@@ -150,7 +151,7 @@ func (c *Core) wish(ctx context.Context, by jobs.Actor, k *directory.Keeper) err
 		if err == nil {
 			return nil
 		}
-		if !errors.Is(err, schedule.ErrRunning) || rest(within, orderLook) != nil {
+		if !errors.Is(err, schedule.ErrRunning) || sleep.For(within, orderLook) != nil {
 			_, _, drop := k.Placed(context.WithoutCancel(ctx))
 			return errors.Join(err, drop)
 		}
@@ -195,7 +196,7 @@ func (c *Core) follow(ctx context.Context, before string, tell directory.Progres
 		default:
 			tell(directory.Phase(runs[0].Words), int(runs[0].Done), int(runs[0].Total))
 		}
-		if err := rest(ctx, orderLook); err != nil {
+		if err := sleep.For(ctx, orderLook); err != nil {
 			return schedule.Run{}, err
 		}
 	}
@@ -215,16 +216,4 @@ func (c *Core) outcome(ctx context.Context, k *directory.Keeper, done schedule.R
 		words = fmt.Sprintf("%s %s", done.Failure.Words, done.Failure.Private)
 	}
 	return directory.Run{}, identity.Fail(identity.Unavailable, "", "the run came to no end: %s", words)
-}
-
-// rest waits, or returns early with why ctx ended.
-func rest(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"kdgate/identity"
 	"kdgate/internal/localapi"
+	"kdgate/internal/sleep"
 )
 
 // repairEvery is how long to wait before asking again for imports that died.
@@ -74,11 +75,6 @@ func (s *Server) repair(ctx context.Context) {
 		if identity.KindOf(err) != identity.Unavailable { // readiness tells that one
 			s.options.Logger.Error("an import that died cannot be taken back yet", "error", err)
 		}
-		timer := time.NewTimer(repairEvery)
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		timer.Stop()
+		_ = sleep.For(ctx, repairEvery) // it ends early with ctx, which ends the loop
 	}
 }

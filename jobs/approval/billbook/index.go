@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kdgate/identity"
+	"kdgate/internal/sleep"
 	"kdgate/jobs"
 	"kdgate/jobs/approval"
 	"kdgate/store"
@@ -78,12 +79,7 @@ func (x *Index) Run(ctx context.Context) {
 		if err := x.follow(ctx); err != nil && ctx.Err() == nil {
 			x.cfg.Logger.Warn("changes of bills are not heard; every look reads all of them", "error", err)
 		}
-		timer := time.NewTimer(followAgain)
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		timer.Stop()
+		_ = sleep.For(ctx, followAgain) // it ends early with ctx, which ends the loop
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"kdgate/audit"
 	"kdgate/identity"
+	"kdgate/internal/sleep"
 	"kdgate/jobs"
 	"kdgate/jobs/approval"
 	"kdgate/store"
@@ -147,12 +148,7 @@ func (b *Book) Run(ctx context.Context) {
 		if err := b.follow(ctx); err != nil && ctx.Err() == nil {
 			b.cfg.Logger.Warn("rules of the console cannot be followed; the last known stay in force", "error", err)
 		}
-		timer := time.NewTimer(followAgain)
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		timer.Stop()
+		_ = sleep.For(ctx, followAgain) // it ends early with ctx, which ends the loop
 	}
 }
 

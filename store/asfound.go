@@ -17,8 +17,12 @@ type Accepting struct {
 	Store
 	// Renew is Sealed.Renew of the same store.
 	Renew func(ctx context.Context, key string) error
-	// Prefixes begin the keys of those rooms. All others stay errors (T21).
+	// Prefixes begin the keys of those rooms.
 	Prefixes []string
+	// Harmless tells of an error which is ErrOutdated, about any other key, that what
+	// is there can open nothing which the newer one had shut. nil: of none. All that
+	// neither takes stay errors (T21).
+	Harmless func(err error) bool
 }
 
 // mostPutBack bounds the entries of one page that are taken as found: a failover
@@ -54,9 +58,14 @@ func (a Accepting) Scan(ctx context.Context, prefix, after string, limit int) ([
 // any more.
 func (a Accepting) renewed(ctx context.Context, err error) bool {
 	key, outdated := OutdatedKey(err)
-	if !outdated || !slices.ContainsFunc(a.Prefixes, func(p string) bool { return strings.HasPrefix(key, p) }) {
+	if !outdated || !a.takes(key, err) {
 		return false
 	}
 	renewErr := a.Renew(ctx, key)
 	return renewErr == nil || errors.Is(renewErr, ErrConflict) || errors.Is(renewErr, ErrNotFound) // by somebody else, or gone
+}
+
+func (a Accepting) takes(key string, err error) bool {
+	return slices.ContainsFunc(a.Prefixes, func(p string) bool { return strings.HasPrefix(key, p) }) ||
+		a.Harmless != nil && a.Harmless(err)
 }

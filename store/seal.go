@@ -24,9 +24,9 @@ type SealConfig struct {
 	// 65536 by default (about 10 MB).
 	Remember int
 	// Edition gives, for the keys whose room counts what it decides, the count of a
-	// value; zero for all others. An error of an outdated value tells both counts
-	// (OutdatedEditions): whoever has another witness can put right what a failover
-	// put back. nil: nobody counts.
+	// value, or which way it decides; zero for all others. An error of an outdated
+	// value tells both of them (OutdatedEditions): whoever has another witness can put
+	// right what a failover put back. nil: nobody counts.
 	Edition func(key string, value []byte) uint64
 }
 

@@ -309,60 +309,6 @@ func TestMigrate(t *testing.T) {
 	h.run("audit", "verify").want(t, 0, "No fault found")
 }
 
-// TestLostSuspension proves R14 without wait_replicas: a Redis that comes back
-// without its last writes, as the replica that a failover promotes, opens no
-// door to who was suspended in them, within a minute, and also where the
-// gateway was started anew and remembers nothing.
-func TestLostSuspension(t *testing.T) {
-	for name, restart := range map[string]bool{"gateway goes on": false, "gateway starts anew": true} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			redis := storetest.StartRedis(t)
-			h := onRedis(t, redis, "")
-			h.run("mapping", "import", h.put("rows.csv", threeRows)).want(t, 0)
-			g := h.start()
-			g.wantSignIn("lisi", "李四（财务）")
-			redis.Do("SAVE") // all that the new master will know
-			h.run("mapping", "suspend", "lisi", "--reason", "left").want(t, 0)
-			if restart {
-				g.stop()
-			}
-			redis.Kill()
-			redis.Start()
-			if restart {
-				g = h.start()
-			}
-			g.logged("the store forgot a suspension", "lisi")
-			h.run("mapping", "get", "lisi").want(t, 1, "KD-206")
-			g.visitor().refused("lisi", "KD-206")
-			g.stop()
-			h.run("audit", "verify").want(t, 0, "No fault found")
-		})
-	}
-}
-
-// TestRowPutBack proves R6 and R14 at the door: who was bound to their row in the
-// moment that a failover forgot clicks again and is in, bound as before, and the
-// list of rows can be read.
-func TestRowPutBack(t *testing.T) {
-	t.Parallel()
-	redis := storetest.StartRedis(t)
-	h := onRedis(t, redis, "")
-	h.run("mapping", "import", h.put("rows.csv", threeRows)).want(t, 0)
-	g := h.start()
-	redis.Do("SAVE") // all that the new master will know
-	g.wantSignIn("lisi", "李四（财务）")
-	g.wantSignIn("zhangsan", "zhangsan")
-	redis.Kill()
-	redis.Start()
-	g.wantSignIn("lisi", "李四（财务）")
-	g.logged("they are mended", "rows") // the row of who did not click
-	h.run("mapping", "list").want(t, 0, "zhangsan")
-	h.run("mapping", "get", "lisi", "--json").want(t, 0, `"unionid"`)
-	g.stop()
-	h.run("audit", "verify").want(t, 0, "No fault found")
-}
-
 // TestMigrateIsKilled proves F95 and R68 by kill -9 at many moments: whatever is
 // half done is nobody's store, and the next run ends it.
 func TestMigrateIsKilled(t *testing.T) {

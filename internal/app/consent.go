@@ -20,6 +20,7 @@ import (
 func (c *Core) openConsents() (err error) {
 	c.consents, err = consent.New(consent.Config{
 		Store: c.store, Recorder: recorder{c.log, c.metrics}, Changed: c.consentChanged, Now: c.options.Now,
+		AsFound: c.sealed.AsFound(),
 	})
 	return err
 }

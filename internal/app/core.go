@@ -141,7 +141,7 @@ func (c *Core) openStore(ctx context.Context, keys [][]byte) error {
 	if err != nil {
 		return err
 	}
-	c.sealing = store.SealConfig{Keys: ring.sealing, Now: c.options.Now, OnTamper: c.tampered, Edition: mapping.Edition}
+	c.sealing = store.SealConfig{Keys: ring.sealing, Now: c.options.Now, OnTamper: c.tampered, Edition: edition}
 	sealed, err := store.Seal(driver, c.sealing)
 	if err != nil {
 		return fmt.Errorf("seal: %w", err)
@@ -150,7 +150,7 @@ func (c *Core) openStore(ctx context.Context, keys [][]byte) error {
 	c.bound = store.Bind(sealed, store.BoundConfig{
 		Memory: storeMemory{c.options.Config.Audit.Dir}, Now: c.options.Now, OnLost: c.storeLost,
 	})
-	accepting := store.Accepting{Store: c.bound, Renew: sealed.Renew, Prefixes: rightAtAnyAge()}
+	accepting := store.Accepting{Store: c.bound, Renew: sealed.Renew, Prefixes: rightAtAnyAge(), Harmless: consent.Harmless}
 	c.store = timedStore{Store: accepting, driver: c.options.Config.Store.Driver, metrics: c.metrics, now: c.options.Now}
 	return nil
 }

@@ -2,10 +2,13 @@ package app
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"kdgate/audit"
+	"kdgate/jobs/approval/rulebook"
 	"kdgate/mapping"
+	"kdgate/mapping/consent"
 	"kdgate/store"
 )
 
@@ -23,24 +26,37 @@ func rightAtAnyAge() []string {
 	return []string{
 		"job/", "lease/", "schedule/", "directory/", "approval/bill/", "approval/seen/", "approval/version/", "approval/versions/",
 		"notice/", "check/", "quota/", "quotaday/", "lane/", presencePrefix,
-		"access/",     // wishes: what comes of one is a row, which has its own rules
-		"session-of/", // only says which sessions there are to end; each is judged by its own record
+		"access/",         // wishes: what comes of one is a row, which has its own rules
+		"approval/tried/", // that a version came out well once stays so
+		"session-of/",     // only says which sessions there are to end; each is judged by its own record
 	}
 }
 
-// recoverLost puts back in force the suspensions that a shared store forgot: a
-// failover promotes a replica that lacks the last moment, and who was shut out
-// in it would come in again. The audit log has them, each replica those of all,
-// and it is no part of Redis (R14).
+// edition is store.SealConfig.Edition of all rooms that have one.
+func edition(key string, value []byte) uint64 {
+	return max(mapping.Edition(key, value), consent.Edition(key, value)) // each knows its own keys
+}
+
+// recoverLost puts back in force what shuts somebody or something out and a shared
+// store forgot: a failover promotes a replica that lacks the last moment, and who
+// was suspended in it would come in again. The audit log has it, each replica that
+// of all, and it is no part of Redis (R14).
 func (s *Server) recoverLost(ctx context.Context) {
 	ticker := time.NewTicker(lostEvery)
 	defer ticker.Stop()
 	for {
-		if err := s.recoverSuspensions(ctx); err != nil && ctx.Err() == nil {
-			s.options.Logger.Warn("suspensions could not be compared with the audit log; tried again", "error", err)
-		}
-		if err := s.mendRows(ctx); err != nil && ctx.Err() == nil {
-			s.options.Logger.Warn("a row that the store put back could not be mended; tried again when it is asked for", "error", err)
+		for _, pass := range []struct {
+			run    func(context.Context) error
+			failed string
+		}{
+			{s.recoverSuspensions, "suspensions could not be compared with the audit log; tried again"},
+			{s.mendRows, "a row that the store put back could not be mended; tried again when it is asked for"},
+			{s.recoverWithdrawals, "consents could not be compared with the audit log; tried again"},
+			{s.recoverRules, "rules of approvals could not be compared with the audit log; tried again"},
+		} {
+			if err := pass.run(ctx); err != nil && ctx.Err() == nil {
+				s.options.Logger.Warn(pass.failed, "error", err)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -50,17 +66,61 @@ func (s *Server) recoverLost(ctx context.Context) {
 	}
 }
 
+// recent are the records of some acts of late, the oldest first.
+func (c *Core) recent(ctx context.Context, actions ...audit.Action) ([]audit.Record, error) {
+	var all []audit.Record
+	for _, action := range actions {
+		records, err := c.log.Search(ctx, audit.Query{Action: action, From: c.options.Now().Add(-lostBack), Limit: 1000})
+		if err != nil {
+			return nil, err
+		}
+		slices.Reverse(records)
+		all = append(all, records...)
+	}
+	slices.SortStableFunc(all, func(a, b audit.Record) int { return a.At.Compare(b.At) })
+	return all, nil
+}
+
+// recoverWithdrawals is one pass over the consents that were taken back.
+func (c *Core) recoverWithdrawals(ctx context.Context) error {
+	records, err := c.recent(ctx, consent.ActionWithdraw)
+	if err != nil {
+		return err
+	}
+	for _, r := range records {
+		changed, err := c.consents.Reassert(ctx, r)
+		if err != nil {
+			return err
+		}
+		if changed {
+			c.options.Logger.Warn("the store forgot that a consent was withdrawn, as a failover does; it is withdrawn again", "person", r.Target, "withdrawn_at", r.At)
+		}
+	}
+	return nil
+}
+
+// recoverRules is one pass over the decisions about rules of approvals.
+func (c *Core) recoverRules(ctx context.Context) error {
+	records, err := c.recent(ctx, rulebook.Actions()...)
+	if err != nil {
+		return err
+	}
+	changed, err := c.rulebook.Reassert(ctx, records)
+	if changed > 0 {
+		c.options.Logger.Warn("the store put decisions about rules of approvals back, as a failover does; what the audit log does not say is off", "entries", changed)
+	}
+	return err
+}
+
 // recoverSuspensions is one pass.
 func (c *Core) recoverSuspensions(ctx context.Context) error {
-	records, err := c.log.Search(ctx, audit.Query{
-		Action: audit.ActionMappingSuspend, From: c.options.Now().Add(-lostBack), Limit: 1000,
-	})
+	records, err := c.recent(ctx, audit.ActionMappingSuspend)
 	if err != nil {
 		return err
 	}
 	j := mapping.NewJournal()
-	for i := len(records) - 1; i >= 0; i-- { // oldest first
-		_ = j.Take(records[i]) // has no error to give
+	for _, r := range records {
+		_ = j.Take(r) // has no error to give
 	}
 	for _, row := range j.Rows() {
 		changed, err := c.reapply(ctx, row)

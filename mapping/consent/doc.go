@@ -6,7 +6,8 @@
 // before. It refuses to change a row before that is on record in the audit log,
 // to take a word about another version of the text for one about this, to take
 // a register that could not be asked for a "no", and to decide what is sent:
-// jobs/directory asks it.
+// jobs/directory asks it. A withdrawal that a failover forgot is put back in force
+// from the audit log (Reassert); a consent never is.
 //
 //	            give (self, import, paper)
 //	(none) ───────────────────────────────► given, version V

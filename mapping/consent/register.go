@@ -96,6 +96,9 @@ type Config struct {
 	// or goes no longer. It must not block. nil: nobody is told.
 	Changed func(ctx context.Context, who identity.Subject)
 	Now     func() time.Time
+	// AsFound is the store without its doubts (store.Sealed.AsFound), for Reassert.
+	// nil: a withdrawal that a failover put back stays an error.
+	AsFound store.Store
 }
 
 const (
@@ -126,7 +129,11 @@ func key(who identity.Subject) string {
 
 // Of is a person's row; false when they said nothing.
 func (g *Register) Of(ctx context.Context, who identity.Subject) (Row, bool, error) {
-	entry, err := g.cfg.Store.Get(ctx, key(who))
+	return g.of(ctx, g.cfg.Store, who)
+}
+
+func (g *Register) of(ctx context.Context, in store.Store, who identity.Subject) (Row, bool, error) {
+	entry, err := in.Get(ctx, key(who))
 	if errors.Is(err, store.ErrNotFound) {
 		return Row{Corp: who.Corp, UserID: who.UserID}, false, nil
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"golang.org/x/sync/errgroup"
+
 	"kdgate/audit"
 	"kdgate/identity"
 	"kdgate/store"
@@ -60,8 +62,8 @@ type line struct {
 }
 
 // Import reads a CSV file of an HR process and writes all of its lines, or none
-// when one is wrong. One record names the run, its digest and its counts; each
-// row keeps who brought it. A dry run only reports.
+// when one is wrong. One record names the run, its digest and its counts, and one
+// more each withdrawal; each row keeps who brought it. A dry run only reports.
 func (g *Register) Import(ctx context.Context, by Actor, file io.Reader, usual Usual, dry bool) (Report, error) {
 	text, err := io.ReadAll(io.LimitReader(file, maxSheet+1))
 	if err != nil {
@@ -88,10 +90,29 @@ func (g *Register) Import(ctx context.Context, by Actor, file io.Reader, usual U
 		Action: ActionImport, Outcome: audit.OK, Actor: by.Name, Door: by.Door, Source: by.Source, RequestID: by.RequestID,
 		Detail: map[string]string{"rows": strconv.Itoa(report.Rows), "changed": strconv.Itoa(report.Changed), "digest": report.Digest},
 	})
+	if err == nil {
+		err = g.recordWithdrawals(ctx, by, rows)
+	}
 	if err != nil {
 		return report, err
 	}
 	return report, g.writeAll(ctx, rows)
+}
+
+// recordsAtOnce is how many records are under way together: they share the log's
+// commits.
+const recordsAtOnce = 64
+
+// recordWithdrawals records what no failover may forget, see Reassert.
+func (g *Register) recordWithdrawals(ctx context.Context, by Actor, rows []Row) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(recordsAtOnce)
+	for _, row := range rows {
+		if row.State == Withdrawn {
+			group.Go(func() error { return g.cfg.Recorder.Append(ctx, by.event(row.Subject(), row.Word)) })
+		}
+	}
+	return group.Wait()
 }
 
 // changes are the rows that the lines make, without those that say nothing new.

@@ -93,6 +93,9 @@ type Config struct {
 	Recorder approval.Recorder
 	Now      func() time.Time
 	Logger   *slog.Logger
+	// AsFound is the store without its doubts (store.Sealed.AsFound), for Reassert.
+	// nil: what a failover put back stays an error.
+	AsFound store.Store
 	// Changed is told, after it is so, that what people decided has changed, on
 	// whichever replica. It must not block for long.
 	Changed func(*Snapshot)

@@ -16,8 +16,9 @@
 //	console              ──tried──► switched on, that version ─► acts; a newer text waits until it is switched on
 //	console, whose form the file names too ───────────────────► never acts: the file wins
 //
-// What is missing in the store reads as "off", so a store that lost writes makes
-// fewer bills, never more.
+// What is missing in the store reads as "off", and what a failover put back becomes
+// so from the audit log (Reassert): a store that lost writes makes fewer bills,
+// never more.
 //
 // # Keys
 //

@@ -27,6 +27,7 @@ func (c *Core) newKeeper(cfg *config.Config, v vendors, table *mapping.Table) (*
 	keeper, err := directory.New(directory.Config{
 		Corp: d.Corp, DataCentre: d.DataCentre, Store: c.store, Recorder: recorder{c.log, c.metrics},
 		Source: v.dingtalk[d.Corp].api.Background(), Target: v.kingdee[d.DataCentre].api.Background(),
+		Accounts: v.kingdee[d.DataCentre].api.Background(), Spared: cfg.Mapping.PrivilegedUsers,
 		Consents: c.directoryConsents(d), Minimum: d.Consent.Without == "minimum",
 		Numbers: numbers{table, d.Corp, d.DataCentre}, Rules: directoryRules(d), Breaker: directory.Breaker{Share: d.Breaker.Share, Least: d.Breaker.Least},
 		Now: c.options.Now, Logger: c.options.Logger, Release: c.options.Version,

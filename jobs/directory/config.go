@@ -72,6 +72,11 @@ type Config struct {
 	Recorder   Recorder
 	Rules      Rules
 
+	// Accounts are the login users that Kingdee makes beside new records, which
+	// Undo forbids with them, all but Spared; nil: they are left.
+	Accounts Accounts
+	Spared   []string
+
 	Numbers Numbers // nil: the rule alone counts
 	// Consents hold back the data of whoever has not agreed; nil: none is asked.
 	Consents Consents

@@ -85,18 +85,11 @@ func (f *Forbid) forbidIn(ctx context.Context, centre, number string, names []st
 		return err
 	}
 	for _, record := range staff {
-		users, err := accounts.UsersOfStaff(ctx, record)
+		users, err := forbidUsers(ctx, accounts, record, f.Spared)
 		if err != nil {
 			return err
 		}
-		for _, user := range users {
-			names = append(names, user.Name)
-			if !user.Forbidden && !slices.Contains(f.Spared, user.Name) {
-				if err := done(accounts.ForbidUser(ctx, user.ID)); err != nil {
-					return err
-				}
-			}
-		}
+		names = append(names, users...)
 		if !record.Forbidden {
 			if err := done(accounts.ForbidStaff(ctx, record.ID)); err != nil {
 				return err
@@ -104,6 +97,24 @@ func (f *Forbid) forbidIn(ctx context.Context, centre, number string, names []st
 		}
 	}
 	return signOut(ctx, accounts, names)
+}
+
+// forbidUsers forbids the login users of a staff record and names them. Those
+// that are spared are named only.
+func forbidUsers(ctx context.Context, accounts Accounts, record kingdee.Staff, spared []string) (names []string, err error) {
+	users, err := accounts.UsersOfStaff(ctx, record)
+	if err != nil {
+		return nil, err
+	}
+	for _, user := range users {
+		names = append(names, user.Name)
+		if !user.Forbidden && !slices.Contains(spared, user.Name) {
+			if err := done(accounts.ForbidUser(ctx, user.ID)); err != nil {
+				return names, err
+			}
+		}
+	}
+	return names, nil
 }
 
 // signOut ends what is open in Kingdee; after the user is forbidden, so that

@@ -145,7 +145,7 @@ func (r *rig) connect(ding, king string) {
 func (r *rig) keep(change func(*directory.Config)) {
 	r.t.Helper()
 	r.config = directory.Config{
-		Corp: corp, DataCentre: "live", Source: r.client, Target: r.kingdee.Background(), Store: r.store, Recorder: r.log,
+		Corp: corp, DataCentre: "live", Source: r.client, Target: r.kingdee.Background(), Accounts: r.kingdee.Background(), Store: r.store, Recorder: r.log,
 		Rules: directory.Rules{MakeDepartments: true, DefaultPosition: "GW0001"},
 	}
 	if change != nil {

@@ -207,6 +207,37 @@ func TestUndo(t *testing.T) {
 	}
 }
 
+// TestUndoForbidsTheUsersThatWereMade proves F55: the login user that Kingdee made
+// beside a record goes with it. One that is spared, and one whose record was
+// there before, stay.
+func TestUndoForbidsTheUsersThatWereMade(t *testing.T) {
+	r := start(t, []dingtalksim.Person{person("z1", "张三", 10)}, func(c *directory.Config) {
+		c.Rules.CreateUser, c.Spared = true, []string{"值班"}
+	})
+	r.run(directory.Order{})
+	for userid, name := range map[string]string{"n1": "新来的", "n2": "值班"} {
+		_, err := r.ding.AddPerson(corp, person(userid, name, 10))
+		r.must(err)
+	}
+	_, err := r.ding.ChangePerson(corp, "z1", func(p *dingtalksim.Person) error { p.Mobile = "13900000077"; return nil })
+	r.must(err)
+	run := r.run(directory.Order{})
+	_, err = r.Undo(t.Context(), cli, run.ID)
+	r.must(err)
+	got := map[string]string{}
+	for _, user := range r.king.Users() {
+		got[user.Name] = user.ForbidStatus
+	}
+	if got["新来的"] != "B" || got["值班"] != "A" || got["张三"] != "A" {
+		t.Errorf("login users after the undo: %v", got)
+	}
+	for _, userid := range []string{"n1", "n2"} {
+		if r.staff(userid).ForbidStatus != "B" {
+			t.Errorf("the record %s is in use", userid)
+		}
+	}
+}
+
 // TestUndoOfAMove proves F55 where only the post changed, and that nobody
 // without a department is written again and again for a position.
 func TestUndoOfAMove(t *testing.T) {

@@ -38,7 +38,8 @@ func noRun(id string, err error) error {
 }
 
 // Undo puts back what a run wrote: changed fields get the text they had, and
-// records it made are forbidden, because Kingdee keeps what bills may stand on.
+// records it made are forbidden with the login users that Kingdee made beside
+// them, because Kingdee keeps what bills may stand on.
 // Leavers stay out: taking one back is Agree's. Until the rules or DingTalk
 // differ, the next run would do the same again, so the schedule should stand
 // still meanwhile. What Kingdee refused is given back: staff number and words.
@@ -91,9 +92,10 @@ func (k *Keeper) undoable(ctx context.Context, id string) (Run, error) {
 // back is what undoes a run: what was there before, the records that it made,
 // and the people whom all of it is about.
 type back struct {
-	drafts       []kingdee.StaffDraft
-	posts        []placing
-	made, people []string
+	drafts []kingdee.StaffDraft
+	posts  []placing
+	made   []kingdee.Staff
+	people []string
 }
 
 func (k *Keeper) backwards(ctx context.Context, id string) (back back, err error) {
@@ -102,7 +104,7 @@ func (k *Keeper) backwards(ctx context.Context, id string) (back back, err error
 		case c.Refused != "" || c.Staff == "":
 			return nil
 		case c.Kind == Created:
-			back.made = append(back.made, c.Staff)
+			back.made = append(back.made, kingdee.Staff{ID: c.Staff, Number: c.Number})
 		default:
 			draft, post, err := k.before(ctx, c)
 			if err != nil {
@@ -138,12 +140,38 @@ func (k *Keeper) putBack(ctx context.Context, b back) (refused []string, err err
 	if err != nil {
 		return refused, err
 	}
-	if len(b.made) > 0 {
-		if _, err := k.cfg.Target.Operate(ctx, k.cfg.Forms.Staff, kingdee.OpForbid, b.made...); err != nil {
-			return refused, fmt.Errorf("directory: forbid what the run made: %w", err)
-		}
+	if err := k.forbidMade(ctx, b.made); err != nil {
+		return refused, fmt.Errorf("directory: forbid what the run made: %w", err)
 	}
 	return refused, nil
+}
+
+// forbidMade forbids the records that a run made, and the login users that came
+// into being with them: a user whose record is forbidden can still sign in.
+func (k *Keeper) forbidMade(ctx context.Context, made []kingdee.Staff) error {
+	if len(made) == 0 {
+		return nil
+	}
+	ids := make([]string, len(made))
+	for i, record := range made {
+		ids[i] = record.ID
+	}
+	if _, err := k.cfg.Target.Operate(ctx, k.cfg.Forms.Staff, kingdee.OpForbid, ids...); err != nil {
+		return err
+	}
+	if !k.cfg.Rules.CreateUser || k.cfg.Accounts == nil {
+		return nil
+	}
+	for _, record := range made {
+		names, err := forbidUsers(ctx, k.cfg.Accounts, record, k.cfg.Spared)
+		if err == nil {
+			err = signOut(ctx, k.cfg.Accounts, names)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", record.Number, err)
+		}
+	}
+	return nil
 }
 
 // before is the draft that puts the changed fields back, and the post where it is

@@ -108,10 +108,13 @@ func TestBreakerAtTheCommandLine(t *testing.T) {
 		}
 		stopped := h.run("directory", "run").want(t, 1, "stopped", "2 left", "--allow 2")
 		h.run("directory", "show", ran(t, stopped)).want(t, 0, "left\tlisi", "left\tzhaoliu")
-		h.run("directory", "run", "--allow", "1").want(t, 1, "stopped")
+		for _, other := range []string{"1", "3", "1000"} { // another number than was stopped at is nobody's word
+			h.run("directory", "run", "--allow", other).want(t, 1, "KD-605", "2 leavers, not "+other)
+		}
 		h.run("directory", "run", "--allow", "-1").want(t, 2, "--allow")
 		h.run("directory", "run", "--allow", "2").want(t, 0, "complete", "work list")
 		h.run("audit", "export").want(t, 0, `"allowed":"2"`)
+		h.run("directory", "run", "--allow", "2").want(t, 1, "KD-605", "nothing to allow")
 	})
 }
 

@@ -97,8 +97,8 @@ func (c *Core) order(ctx context.Context, by jobs.Actor, o directory.Order, tell
 	if keeper == nil {
 		return directory.Run{}, errDirectoryOff
 	}
-	if o.Allow < 0 {
-		return directory.Run{}, identity.Fail(identity.Invalid, identity.CodeBadRequest, "a number of leavers is wanted, not %d", o.Allow)
+	if err := allowed(ctx, keeper, o.Allow); err != nil {
+		return directory.Run{}, err
 	}
 	before, _, err := c.schedule.Runs(ctx, taskDirectory, "", 1)
 	if err != nil {
@@ -129,6 +129,33 @@ func (c *Core) order(ctx context.Context, by jobs.Actor, o directory.Order, tell
 		return directory.Run{}, err
 	}
 	return c.outcome(ctx, keeper, done)
+}
+
+// overrideLook is how many runs are looked through for the one that the breaker
+// stopped; previews may have come after it.
+const overrideLook = 20
+
+// allowed refuses a person's word for another number of leavers than the breaker
+// stopped at: whoever types a great one has not looked (F55).
+func allowed(ctx context.Context, k *directory.Keeper, leavers int) error {
+	if leavers < 0 {
+		return identity.Fail(identity.Invalid, identity.CodeBadRequest, "a number of leavers is wanted, not %d", leavers)
+	}
+	if leavers == 0 {
+		return nil
+	}
+	runs, err := k.Runs(ctx, overrideLook)
+	if err != nil {
+		return err
+	}
+	switch stopped := directory.Overridable(runs); stopped {
+	case leavers:
+		return nil
+	case 0:
+		return identity.Fail(identity.Conflict, identity.CodeChangedBetween, "there is no run that the breaker stopped: nothing to allow")
+	default:
+		return identity.Fail(identity.Conflict, identity.CodeChangedBetween, "the breaker stopped a run over %d leavers, not %d: look at who they are", stopped, leavers)
+	}
 }
 
 // abandoned reports whether a run is only written down as running: nobody holds

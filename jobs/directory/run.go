@@ -124,6 +124,21 @@ type Order struct {
 	Allow int
 }
 
+// Overridable is how many leavers the breaker stopped the last real run over;
+// runs are the newest first. A person's word counts for exactly that many (F55).
+func Overridable(runs []Run) int {
+	for _, run := range runs {
+		if run.Dry {
+			continue
+		}
+		if run.Ending == Stopped && run.Phase == PhaseJudge {
+			return run.Counts.Left
+		}
+		return 0
+	}
+	return 0
+}
+
 // Progress hears how far a run is: done of total in a phase, total 0 while it is
 // not known. It must not block.
 type Progress func(phase Phase, done, total int)

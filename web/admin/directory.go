@@ -141,7 +141,7 @@ func (d *Directory) state(ctx context.Context) (s DirectoryState, err error) {
 	if s.Runs, err = d.Runs.Runs(ctx, directoryRuns); err != nil {
 		return s, err
 	}
-	s.Override = overridable(s.Runs)
+	s.Override = directory.Overridable(s.Runs)
 	if s.Drift, err = d.Drift.Drifts(ctx, "", driftPage); err != nil {
 		return s, err
 	}
@@ -150,20 +150,6 @@ func (d *Directory) state(ctx context.Context) (s DirectoryState, err error) {
 	}
 	s.Waiting, err = d.Drift.Waiting(ctx)
 	return s, err
-}
-
-// overridable is how many leavers the breaker stopped the last real run over.
-func overridable(runs []directory.Run) int {
-	for _, run := range runs {
-		if run.Dry {
-			continue
-		}
-		if run.Ending == directory.Stopped && run.Phase == directory.PhaseJudge {
-			return run.Counts.Left
-		}
-		return 0
-	}
-	return 0
 }
 
 // order places an order and asks the schedule to take it up at once. An order
@@ -189,7 +175,7 @@ func (d *Directory) override(v *Visit, leavers int) error {
 	if err != nil {
 		return err
 	}
-	if stopped := overridable(runs); stopped == 0 || leavers != stopped {
+	if stopped := directory.Overridable(runs); stopped == 0 || leavers != stopped {
 		return identity.Fail(identity.Conflict, identity.CodeChangedBetween, "admin: %d leavers typed, %d stopped", leavers, stopped)
 	}
 	return d.order(v, directory.Order{Allow: leavers})

@@ -469,6 +469,7 @@ func openSocket(t *testing.T, g *rig, b *browser) (*websocket.Conn, <-chan struc
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = conn.Close() }) // and is not collected before, which would close it too
 	_ = conn.SetReadDeadline(time.Now().Add(2 * patience))
 	return conn, gone
 }

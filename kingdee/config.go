@@ -34,7 +34,8 @@ type Config struct {
 	NoLogoutNotice bool
 
 	// Claim and Lane, where replicas share a store, keep the links of all of them
-	// apart: see LaneFunc. Nil: this process is the only one that mints.
+	// apart: see LaneFunc. Claim nil: this process is the only one that mints, and
+	// its lane keeps its links from those of the process before it.
 	Claim ClaimFunc
 	Lane  LaneFunc
 

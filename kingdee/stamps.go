@@ -86,7 +86,7 @@ func (s *stamps) sweep(second int64) {
 
 // claimed is the moment to sign for user that no replica has signed before.
 func (c *Client) claimed(ctx context.Context, user string, now time.Time) (int64, error) {
-	if c.cfg.Claim == nil || c.cfg.Link.Permitcount != "1" {
+	if c.cfg.Link.Permitcount != "1" {
 		return c.stamps.next(user, now), nil
 	}
 	if c.cfg.Lane != nil {
@@ -95,6 +95,9 @@ func (c *Client) claimed(ctx context.Context, user string, now time.Time) (int64
 				return stamp, nil
 			}
 		}
+	}
+	if c.cfg.Claim == nil { // nobody else mints
+		return c.stamps.next(user, now), nil
 	}
 	for range claimTries {
 		stamp, _ := c.stamps.pick(user, now, OwnLanes, lanes) // is marked here too, so the next try is another

@@ -73,6 +73,33 @@ func TestReplicasMintDifferentLinks(t *testing.T) {
 	}
 }
 
+// TestLaneOfTheOnlyOne: who mints alone dates its links to its lane, so that a
+// process before it with another lane gave none of them, and has every second when
+// that is used up.
+func TestLaneOfTheOnlyOne(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	process := func(lane int) *Client {
+		return linkClient(t, func(cfg *Config) {
+			cfg.Now, cfg.Lane = func() time.Time { return now }, func() (int, bool) { return lane, true }
+		})
+	}
+	seen := map[string]bool{}
+	mint := func(c *Client, times int) {
+		t.Helper()
+		for range times {
+			link, err := c.MintSharedLink(t.Context(), "zhangsan", Place{})
+			if err != nil || seen[link.Reveal()] {
+				t.Fatalf("link %d: minted before, or %v", len(seen), err)
+			}
+			seen[link.Reveal()] = true
+		}
+	}
+	mint(process(1), 5)
+	mint(process(2), 5)
+	clear(seen)
+	mint(process(2), stampMemory)
+}
+
 // TestLanes: replicas that hold a lane each ask nobody, and meet neither each
 // other nor one that holds none; when a lane is used up its holder claims.
 func TestLanes(t *testing.T) {

@@ -14,7 +14,8 @@ import (
 
 // linkClaim keeps the single-use links of replicas apart: a link is told by its
 // user and its second, so one created record per pair is enough. The embedded
-// store has one owner, who remembers by itself.
+// store has one owner, who remembers by itself; see lane.takeTurn for the owner
+// before.
 func (c *Core) linkClaim(centre string) kingdee.ClaimFunc {
 	if c.options.Config.Store.Driver == "sqlite" {
 		return nil

@@ -66,7 +66,7 @@ func TestConsolePages(t *testing.T) {
 			"overview": "/admin/?", "mapping": "/admin/mapping?", "row": "/admin/mapping/row" + row + "zhangsan&", "row-broken": "/admin/mapping/row" + row + "zhaoliu&",
 			"row-privileged": "/admin/mapping/row" + row + "qianyi&", "new": "/admin/mapping/new?", "conflicts": "/admin/mapping/conflicts?",
 			"import": "/admin/mapping/import?", "suggestions": "/admin/mapping/suggestions?data_centre=" + centreID + "&", "confirm": "/admin/confirm?", "not-found": "/admin/nothing?",
-			"audit": "/admin/audit?", "proof": "/admin/audit/proof?", "review": "/admin/review?", "connections": "/admin/connections?", "setup": "/admin/setup?",
+			"audit": "/admin/audit?", "proof": "/admin/audit/proof?", "review": "/admin/review?", "connections": "/admin/connections?", "setup": "/admin/setup?", "settings": "/admin/settings?all=1&",
 			"personal": "/admin/personal?person=zhangsan&",
 		} {
 			for view, size := range map[string][2]int64{"": {1280, 900}, "-phone": {390, 844}} {

@@ -150,6 +150,7 @@ func (s *Server) consolePages(r *rooms) []admin.Page {
 		&admin.Personal{Holders: s.holders(r), Log: s.log, Corps: corps, Now: s.options.Now},
 		&admin.Connections{Book: s.checkups, Peers: s.peerNames, Facts: s.facts},
 		&admin.SetupPage{Book: s.checkups, Log: s.log, Began: s.began},
+		s.settingsPage(r),
 	}
 	return slices.Concat(people, s.directoryPages(r), s.billPages(r), work, record)
 }
@@ -161,6 +162,16 @@ func (s *Server) overviewPage(r *rooms) *admin.Overview {
 		Requests: s.book.Waiting, Work: s.queue.Counts, Checkups: s.checkups,
 		Quotas: func(ctx context.Context) []admin.QuotaInfo { return quotas(ctx, r) },
 	}
+}
+
+// settingsPage shows the configuration that these rooms were made from.
+func (s *Server) settingsPage(r *rooms) *admin.Settings {
+	values := r.config.InForce()
+	settings := make([]admin.Setting, 0, len(values))
+	for _, v := range values {
+		settings = append(settings, admin.Setting{Key: v.Name, Value: v.Text, Default: v.Default, About: v.Doc, Secret: v.Secret, Own: v.Own})
+	}
+	return &admin.Settings{InForce: func() []admin.Setting { return settings }, Warnings: r.config.Warnings, Since: s.options.Now()}
 }
 
 func consoleCentres(cfg *config.Config) []admin.Centre {

@@ -204,6 +204,7 @@ func newHouse(tb testing.TB, adjust ...func(*admin.Config)) *house {
 		&admin.Connections{Book: tests, Peers: func() []string { return []string{"dingtalk/" + corp, "host"} }, Facts: openFacts},
 		&admin.ConsentPage{Register: h.consents, Corp: corp, Version: "2", Required: true, Known: func(context.Context) (int, error) { return 40, nil }},
 		&admin.SetupPage{Book: tests, Log: h.log, Began: h.clock.Now()},
+		&admin.Settings{InForce: inForce, Warnings: []string{"listen.min_version: 1.2 is for old webviews"}, Since: h.clock.Now()},
 		&admin.Review{Reviewer: &review.Reviewer{Log: h.log, Rows: h.table, Now: h.clock.Now, Administrators: []review.Administrator{{Person: corp + "/manager01", Role: "admin"}}}, Now: h.clock.Now}, &admin.Mapping{
 			Table: h.table, Index: h.index, Imports: imports, Centres: []admin.Centre{{ID: live, Name: "正式账套"}}, Corps: []string{corp}, Suggest: suggested,
 		},

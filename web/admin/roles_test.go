@@ -159,7 +159,7 @@ func TestPagesAreStrict(t *testing.T) {
 }
 
 // leftover is a key that no catalogue has: it shows itself.
-var leftover = regexp.MustCompile(`>\s*(?:nav|audit|proof|review|hold|doctor|word|mapping|rules|bills|row|plan|import|overview|console|conflicts|suggestions|enter|confirm|password|sessions|people|directory|jobs|notices|requests|quota|audit|proof|review|hold|doctor|checkup)\.[a-z][a-z.-]+\s*<`)
+var leftover = regexp.MustCompile(`>\s*(?:nav|audit|proof|review|hold|doctor|word|mapping|rules|bills|row|plan|import|overview|console|conflicts|suggestions|enter|confirm|password|sessions|people|directory|jobs|notices|requests|quota|audit|proof|review|hold|doctor|checkup|settings)\.[a-z][a-z.-]+\s*<`)
 
 func checkPage(t *testing.T, path, lang, body string) {
 	t.Helper()

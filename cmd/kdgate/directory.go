@@ -117,8 +117,10 @@ func (p *program) directoryRun() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "run", Short: "Compare both sides now; exit 1 when the run failed or was stopped", Args: cobra.NoArgs,
 		Long: "Interrupting this command does not stop a run that a gateway does: kdgate jobs stop directory does.\n" +
-			"Without a gateway this command does the run itself; interrupted, the next run goes on where it was.",
+			"Without a gateway this command does the run itself; interrupted, the next run goes on where it was.\n" +
+			"The first run is a dry run; --dry-run=false has it write all the same.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			order.Real = cmd.Flags().Changed("dry-run") && !order.Dry
 			return p.withTable(cmd.Context(), func(c *localapi.Client, _ *config.Config) error { return p.compare(cmd.Context(), c, order) })
 		},
 	}
@@ -158,6 +160,9 @@ func (p *program) printAfter(run directory.Run, order localapi.Order) {
 		fmt.Fprintf(p.stdout, "look at who left: kdgate directory show %s; when that is right: kdgate directory run --allow %d\n", run.ID, run.Counts.Left)
 	case run.Dry:
 		fmt.Fprintf(p.stdout, "person by person: kdgate directory show %s\n", run.ID)
+		if run.First {
+			fmt.Fprintln(p.stdout, "the first run only shows what it would do; the next one is for real, also by the clock: kdgate jobs pause-task directory holds it")
+		}
 	case run.Counts.Created+run.Counts.Changed > 0:
 		fmt.Fprintf(p.stdout, "to take back what it wrote: kdgate directory undo %s\n", run.ID)
 	}

@@ -65,7 +65,7 @@ func inBothWaysSynced(t *testing.T, test func(t *testing.T, h *house)) {
 func TestDirectoryRound(t *testing.T) {
 	inBothWaysSynced(t, func(t *testing.T, h *house) {
 		h.run("directory", "status").want(t, 0, "live is kept like dingcorp1", "no run yet", "0 hired again")
-		dry := h.run("directory", "run", "--dry-run").want(t, 0, "dry run, complete", "3 created", "nothing was changed")
+		dry := h.run("directory", "run").want(t, 0, "dry run, complete", "3 created", "nothing was changed", "the first run only shows")
 		if dry.stderr != "" {
 			t.Errorf("piped, so no bar: %q", dry.stderr)
 		}
@@ -74,6 +74,7 @@ func TestDirectoryRound(t *testing.T) {
 		if staff := h.sim(http.MethodGet, h.kingdee.URL+"/sim/staff", ""); strings.Contains(staff, `"lisi"`) {
 			t.Error("a dry run wrote")
 		}
+		h.run("directory", "run", "--dry-run").want(t, 0, "dry run, complete", "3 created")
 		h.run("directory", "run").want(t, 0, "complete", "3 created", "kdgate directory undo")
 		h.sim(http.MethodPatch, h.dingtalk.URL+"/sim/people/lisi", `{"name":"李四四"}`)
 		changed := h.run("directory", "run").want(t, 0, "1 changed", "3 the same")
@@ -90,7 +91,7 @@ func TestDirectoryRound(t *testing.T) {
 		}
 		said := h.run("directory", "runs", "--json").want(t, 0)
 		must(t, json.Unmarshal([]byte(said.stdout), &runs))
-		if len(runs) != 3 || !runs[2].Dry || runs[0].Ending != "complete" || !strings.HasPrefix(runs[0].By, "cli:") {
+		if len(runs) != 4 || !runs[2].Dry || !runs[3].Dry || runs[0].Ending != "complete" || !strings.HasPrefix(runs[0].By, "cli:") {
 			t.Errorf("%+v", runs)
 		}
 		h.run("directory", "runs").want(t, 0, "undone", "dry complete")
@@ -102,7 +103,7 @@ func TestDirectoryRound(t *testing.T) {
 // the command says who they are and how to agree, and only that number passes.
 func TestBreakerAtTheCommandLine(t *testing.T) {
 	inBothWaysSynced(t, func(t *testing.T, h *house) {
-		h.run("directory", "run").want(t, 0)
+		h.run("directory", "run", "--dry-run=false").want(t, 0)
 		for _, userid := range []string{"lisi", "zhaoliu"} {
 			h.sim(http.MethodDelete, h.dingtalk.URL+"/sim/people/"+userid, "")
 		}
@@ -124,7 +125,7 @@ func TestDriftAndRehire(t *testing.T) {
 	h := withDirectory(newHouse(t))
 	g := h.start()
 	defer g.stop()
-	h.run("directory", "run").want(t, 0)
+	h.run("directory", "run", "--dry-run=false").want(t, 0)
 	h.sim(http.MethodDelete, h.dingtalk.URL+"/sim/people/lisi?event=1", "")
 	eventually(t, "the leaver is cut off", func() bool {
 		return strings.Contains(h.run("audit", "tail").want(t, 0).stdout, "directory.leave")

@@ -196,6 +196,9 @@ func (c *Core) compare(ctx context.Context, p *schedule.Progress) error {
 		return err
 	}
 	order.Dry = order.Dry || r.config.Directory.Mode == "preview"
+	if order, err = r.keeper.Cautious(ctx, order); err != nil {
+		return err
+	}
 	run, err := r.keeper.Run(ctx, order, teller(p))
 	p.Say(runWords(run))
 	n := run.Counts
@@ -238,7 +241,7 @@ func (c *Core) orderOf(ctx context.Context, keeper *directory.Keeper, run schedu
 	if !there || under.By != run.By {
 		return order, jobs.Explain(errors.New("app: the order of a run is gone"), "这次运行的要求已过期,未执行;请重新下达")
 	}
-	order.Dry, order.Allow = under.Dry, under.Allowed
+	order.Dry, order.Real, order.First, order.Allow = under.Dry, !under.Dry, under.First, under.Allowed
 	return order, nil
 }
 

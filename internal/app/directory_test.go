@@ -45,8 +45,9 @@ func (r *rig) sim(method, address string) {
 func (r *rig) leaves(s *running) {
 	r.t.Helper()
 	ctx := r.t.Context()
-	must(r.t, s.schedule.RunNow(ctx, jobs.Actor{Name: "cli:test"}, taskDirectory))
-	keeper := s.rooms.Load().keeper
+	keeper, by := s.rooms.Load().keeper, jobs.Actor{Name: "cli:test"}
+	must(r.t, keeper.Place(ctx, directory.Order{By: by, Real: true}))
+	must(r.t, s.schedule.RunFor(ctx, by, taskDirectory, directory.Ordered))
 	eventually(r.t, "the run is over", func() bool {
 		runs, err := keeper.Runs(ctx, 1)
 		must(r.t, err)
@@ -240,6 +241,42 @@ func TestBanMeansSilence(t *testing.T) {
 	}
 	if more := ended(t, s, taskDirectory) - runs; more != 0 {
 		t.Errorf("%d comparisons began while the address is banned", more)
+	}
+}
+
+// TestFirstRunIsAPreview proves F55: with mode on, whoever asks and the clock get a
+// dry run first, also after one that failed; the one after it writes.
+func TestFirstRunIsAPreview(t *testing.T) {
+	r := newRig(t)
+	s := r.serve(r.load(r.withDirectory("")...))
+	by := jobs.Actor{Name: "cli:test"}
+	ordered := func(o directory.Order) directory.Run {
+		t.Helper()
+		o.By = by
+		run, err := s.order(t.Context(), by, o, func(directory.Phase, int, int) {})
+		must(t, err)
+		return run
+	}
+	fault, err := r.ding.AddFault(dingtalksim.Fault{Match: "/topapi/v2/user/list", Kind: "garbage", Times: 100})
+	must(t, err)
+	if run := ordered(directory.Order{}); run.Ending != directory.Failed || !run.First {
+		t.Errorf("the first: %+v", run)
+	}
+	r.ding.ClearFaults(fault)
+	must(t, s.schedule.RunNow(t.Context(), by, taskDirectory)) // as the clock does
+	keeper := s.rooms.Load().keeper
+	eventually(t, "the second is over", func() bool {
+		runs, err := keeper.Runs(t.Context(), 10)
+		must(t, err)
+		return len(runs) == 2
+	})
+	runs, err := keeper.Runs(t.Context(), 1)
+	must(t, err)
+	if run := runs[0]; run.Ending != directory.Complete || !run.Dry || !run.First || run.Counts.Changed != 1 || r.calls(r.kingdee, "BatchSave") != 0 {
+		t.Errorf("the second: %+v", run)
+	}
+	if run := ordered(directory.Order{}); run.Dry || run.First || run.Counts.Changed != 1 || r.calls(r.kingdee, "BatchSave") == 0 {
+		t.Errorf("the third: %+v", run)
 	}
 }
 

@@ -109,6 +109,7 @@ type DirectoryAct struct {
 // Order is what somebody wants of a run.
 type Order struct {
 	Dry   bool `json:"dry,omitzero"`
+	Real  bool `json:"real,omitzero"` // for real, also when it is the first run
 	Allow int  `json:"allow,omitzero"`
 }
 
@@ -281,7 +282,7 @@ func (h handler) compare(w http.ResponseWriter, r *http.Request, _ *directory.Ke
 	}
 	noDeadline(w)
 	s := newStream(w)
-	run, err := h.Workshop.Compare(r.Context(), workActor(r), directory.Order{By: workActor(r), Dry: o.Dry, Allow: o.Allow},
+	run, err := h.Workshop.Compare(r.Context(), workActor(r), directory.Order{By: workActor(r), Dry: o.Dry, Real: o.Real, Allow: o.Allow},
 		func(phase directory.Phase, done, total int) { s.write(line{Phase: phase, Done: done, Total: total}) })
 	s.finish(line{Run: &run}, err)
 }

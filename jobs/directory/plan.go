@@ -71,6 +71,7 @@ func (r Run) calls() int {
 type order struct {
 	By    string    `json:"by"`
 	Dry   bool      `json:"dry,omitzero"`
+	Real  bool      `json:"real,omitzero"`
 	Allow int       `json:"allow,omitzero"`
 	At    time.Time `json:"at"`
 }
@@ -89,7 +90,7 @@ func (k *Keeper) orderKey() string { return orderPrefix + k.cfg.Corp }
 // preview must never get a run for real because somebody else asked at the same
 // moment and took theirs back.
 func (k *Keeper) Place(ctx context.Context, o Order) error {
-	text, err := json.Marshal(order{o.By.Name, o.Dry, o.Allow, k.cfg.Now()})
+	text, err := json.Marshal(order{o.By.Name, o.Dry, o.Real, o.Allow, k.cfg.Now()})
 	if err != nil {
 		return wrap(err)
 	}
@@ -116,5 +117,5 @@ func (k *Keeper) Placed(ctx context.Context) (Order, bool, error) {
 	if err := k.cfg.Store.Commit(ctx, store.DeleteAt(k.orderKey(), entry.Version)); err != nil {
 		return Order{}, false, wrap(err)
 	}
-	return Order{By: jobs.Actor{Name: o.By}, Dry: o.Dry, Allow: o.Allow}, true, nil
+	return Order{By: jobs.Actor{Name: o.By}, Dry: o.Dry, Real: o.Real, Allow: o.Allow}, true, nil
 }

@@ -95,6 +95,7 @@ type Run struct {
 	ID      string         `json:"id"` // sorts by time
 	Corp    string         `json:"corp"`
 	Dry     bool           `json:"dry,omitzero"`
+	First   bool           `json:"first,omitzero"` // dry because it was the first
 	By      string         `json:"by"`
 	Began   time.Time      `json:"began"`
 	Ended   time.Time      `json:"ended,omitzero"`
@@ -119,10 +120,40 @@ func (r *Run) note(who, words string) {
 type Order struct {
 	By  jobs.Actor
 	Dry bool
+	// Real asks for a run that writes even where it is the first. First is set on
+	// a dry one that nobody asked to be dry.
+	Real, First bool
 	// Allow is the number of leavers that a person has agreed to, after the
 	// breaker stopped a run over exactly that many.
 	Allow int
 }
+
+// Cautious makes the first run a dry one (F55), unless the order says otherwise:
+// until one has come to its end nobody can have seen what runs would do. A run
+// that a crash left goes on as what it was.
+func (k *Keeper) Cautious(ctx context.Context, o Order) (Order, error) {
+	if o.Dry || o.Real || o.Allow > 0 {
+		return o, nil
+	}
+	under, there, err := k.Under(ctx)
+	if err != nil || there && !under.Dry {
+		return o, err
+	}
+	runs, err := k.Runs(ctx, firstLook)
+	if err != nil {
+		return o, err
+	}
+	for _, run := range runs {
+		if !run.Dry || run.Ending == Complete || run.Ending == Partial {
+			return o, nil
+		}
+	}
+	o.Dry, o.First = true, true
+	return o, nil
+}
+
+// firstLook is how many runs are looked through for one that came to its end.
+const firstLook = 200
 
 // Overridable is how many leavers the breaker stopped the last real run over;
 // runs are the newest first. A person's word counts for exactly that many (F55).
@@ -203,7 +234,7 @@ func (k *Keeper) take(ctx context.Context, o Order) (Run, error) {
 	}
 	now := k.cfg.Now()
 	run := Run{
-		ID: runIDOf(now), Corp: k.cfg.Corp, Dry: o.Dry, By: o.By.Name,
+		ID: runIDOf(now), Corp: k.cfg.Corp, Dry: o.Dry, First: o.First, By: o.By.Name,
 		Began: now, Phase: PhaseRead, Allowed: o.Allow,
 	}
 	if err := k.record(ctx, run, o.By, "begin"); err != nil {

@@ -226,7 +226,7 @@ func (d *Directory) orderForm(v *Visit) error {
 	if form["mode"] != "preview" && form["mode"] != "real" {
 		return badRequest("neither preview nor real")
 	}
-	if err := d.order(v, directory.Order{Dry: form["mode"] == "preview"}); err != nil {
+	if err := d.order(v, directory.Order{Dry: form["mode"] == "preview", Real: form["mode"] == "real"}); err != nil {
 		return err
 	}
 	return v.SeeOther(pathDirectory)

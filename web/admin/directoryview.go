@@ -196,9 +196,14 @@ type RunDetail struct {
 	Next    string             `json:"next,omitempty"`
 }
 
-// RunOrder is the body that orders a comparison.
+// RunOrder is the body that orders a comparison. Left out, the first one is a
+// preview and the others are for real.
 type RunOrder struct {
-	Preview bool `json:"preview"`
+	Preview *bool `json:"preview,omitempty"`
+}
+
+func (o RunOrder) order() directory.Order {
+	return directory.Order{Dry: o.Preview != nil && *o.Preview, Real: o.Preview != nil && !*o.Preview}
 }
 
 // RunOverride is the body that lets a run go on past the breaker.
@@ -239,8 +244,8 @@ func (d *Directory) mountAPI(rt *Router) {
 	rt.Add(
 		Route{Pattern: "GET " + apiDirectory, Access: ToAdmin, Summary: "The directory as it stands.", Answer: DirectoryState{}, Serve: d.stateJSON},
 		Route{Pattern: "GET " + apiDirectory + "/runs/{run}", Access: ToAdmin, Summary: "What one run did.", Query: changeParams, Answer: RunDetail{}, Serve: d.runJSON},
-		post("/run", "Compare now, as a preview or for real.", false, RunOrder{}, bodied(func(v *Visit, b RunOrder) error {
-			return d.order(v, directory.Order{Dry: b.Preview})
+		post("/run", "Compare now, as a preview or for real; the first one is a preview unless it says otherwise.", false, RunOrder{}, bodied(func(v *Visit, b RunOrder) error {
+			return d.order(v, b.order())
 		})),
 		post("/stop", "Stop the run under way.", false, struct{}{}, bodied(func(v *Visit, _ struct{}) error {
 			return d.Clock.Stop(v.R.Context(), v.worker(), d.Task)

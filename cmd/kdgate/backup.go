@@ -126,8 +126,8 @@ func (p *program) putBack(ctx context.Context, path string, over bool) error {
 		case p.json:
 			return p.printJSON(done)
 		}
-		_, err = fmt.Fprintf(p.stdout, "restored %d entries of %s; %d row(s) put right that changed after it; everybody signs in anew\n",
-			done.Entries, done.Backup.In(china).Format("2006-01-02 15:04:05 UTC+8"), done.Rows)
+		_, err = fmt.Fprintf(p.stdout, "restored %d entries of %s; %d row(s) put right that changed after it, %d consent(s) and rule(s) closed again; everybody signs in anew\n",
+			done.Entries, done.Backup.In(china).Format("2006-01-02 15:04:05 UTC+8"), done.Rows, done.Closed)
 		return err
 	})
 }

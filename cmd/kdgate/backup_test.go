@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"kdgate/mapping/consent"
 	"kdgate/store/storetest"
 )
 
@@ -176,6 +177,28 @@ func TestRestoreBringsNobodyBack(t *testing.T) {
 			h.run("audit", "verify").want(t, 0, "No fault found")
 		})
 	}
+}
+
+// TestRestoreOpensNothing proves R64 and F44 for what is not a row: a consent that
+// was withdrawn and a rule that was removed after the backup stay so.
+func TestRestoreOpensNothing(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.write(h.text + "directory: {mode: on, every: '@every 24h', default_position: GW0001, consent: {mode: required, version: '2026-03'}}\n")
+	for _, name := range []string{"borrow", "travel"} {
+		h.run("approvals", "save", h.put(name+".yaml", "name: "+name+"\nprocess: PROC-"+name+"\nsince: 2026-01-01\ntemplate: expense-reimbursement\n")).want(t, 0)
+	}
+	h.run("consent", "import", h.put("yes.csv", "userid,state\nlisi,given\nzhangsan,given\n")).want(t, 0)
+	h.run("backup", h.path("old")).want(t, 0)
+	h.run("approvals", "remove", "borrow").want(t, 0)
+	h.run("consent", "import", h.put("no.csv", "userid,state\nlisi,withdrawn\n")).want(t, 0)
+	h.run("restore", h.path("old"), "--over").want(t, 0, "restored")
+	if rows := consents(t, h); rows["lisi"].State != consent.Withdrawn || rows["zhangsan"].State != consent.Given {
+		t.Errorf("%+v", rows)
+	}
+	h.run("approvals", "show", "borrow").want(t, 1, "no rule")
+	h.run("approvals", "show", "travel").want(t, 0, "PROC-travel")
+	h.run("audit", "verify").want(t, 0, "No fault found")
 }
 
 // dismiss takes somebody out of DingTalk.

@@ -19,7 +19,9 @@ import (
 	"kdgate/identity/session"
 	"kdgate/internal/config"
 	"kdgate/internal/moving"
+	"kdgate/jobs/approval/rulebook"
 	"kdgate/mapping"
+	"kdgate/mapping/consent"
 	"kdgate/store"
 	"kdgate/store/archive"
 	"kdgate/web/admin"
@@ -202,13 +204,14 @@ func (c *Core) restore(
 		return moving.Restored{}, err
 	}
 	done, err := moving.Restore{
-		Store: c.sealed, Table: table, LeftOut: leftOut(), Options: o, By: by, Now: c.options.Now, Journal: c.journal,
+		Store: c.sealed, Table: table, LeftOut: leftOut(), Options: o, By: by, Now: c.options.Now, Journal: c.journal, Closed: c.closed,
 	}.Run(ctx, file, key)
 	event.Reason = "done"
 	if err != nil {
 		event.Outcome, event.Reason = audit.Failed, "not complete: to be run again"
 	} else {
 		event.Detail["entries"], event.Detail["reapplied"] = strconv.Itoa(done.Entries), strconv.Itoa(done.Rows)
+		event.Detail["closed"] = strconv.Itoa(done.Closed)
 		err = storeMemory{c.options.Config.Audit.Dir}.Keep(done.StoreID)
 	}
 	if errors.Is(err, moving.ErrOccupied) {
@@ -260,6 +263,40 @@ func (c *Core) journal(ctx context.Context, since time.Time) ([]mapping.Entry, e
 		return nil, err
 	}
 	return j.Rows(), nil
+}
+
+// closed closes again the consents and rules of approvals that a backup does not
+// know to be closed, as the audit log has them since a moment. It works on what is
+// not anybody's store yet, so it has rooms of its own.
+func (c *Core) closed(ctx context.Context, since time.Time) (changed int, err error) {
+	register, err := consent.New(consent.Config{Store: c.sealed, Recorder: recorder{c.log, c.metrics}, Now: c.options.Now})
+	if err != nil {
+		return 0, err
+	}
+	err = c.log.Each(ctx, audit.Query{Action: consent.ActionWithdraw, From: since}, func(r audit.Record) error {
+		did, err := register.Reassert(ctx, r)
+		if did {
+			changed++
+		}
+		return err
+	})
+	if err != nil {
+		return changed, err
+	}
+	var records []audit.Record
+	for _, action := range rulebook.Actions() {
+		err := c.log.Each(ctx, audit.Query{Action: action, From: since}, func(r audit.Record) error {
+			records = append(records, r)
+			return nil
+		})
+		if err != nil {
+			return changed, err
+		}
+	}
+	slices.SortStableFunc(records, func(a, b audit.Record) int { return a.At.Compare(b.At) })
+	book := rulebook.New(rulebook.Config{Store: c.sealed, Recorder: recorder{c.log, c.metrics}, Now: c.options.Now})
+	n, err := book.Reassert(ctx, records)
+	return changed + n, err
 }
 
 // note records what somebody did with the state as a whole.

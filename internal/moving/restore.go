@@ -36,6 +36,9 @@ type Restore struct {
 	Now func() time.Time
 	// Journal gives the rows as the audit log of this host left them since a moment.
 	Journal func(ctx context.Context, since time.Time) ([]mapping.Entry, error)
+	// Closed closes again what other rooms shut since a moment, by the same log, and
+	// gives how many entries it put right. nil: there are none.
+	Closed func(ctx context.Context, since time.Time) (int, error)
 }
 
 // Options are the choices of whoever restores.
@@ -50,6 +53,7 @@ type Restored struct {
 	Backup  time.Time      `json:"backup"`    // when the backup was begun
 	Entries int            `json:"entries"`   // written
 	Rows    int            `json:"reapplied"` // rows put right after the audit log and the store as it was
+	Closed  int            `json:"closed"`    // entries of other rooms that were closed again after the audit log
 	Counts  archive.Counts `json:"archive"`
 }
 
@@ -80,6 +84,11 @@ func (r Restore) Run(ctx context.Context, file io.Reader, key []byte) (Restored,
 	done := Restored{Backup: header.At, Entries: l.done, Counts: counts}
 	if done.Rows, err = r.reapply(ctx, header.At); err != nil {
 		return done, err
+	}
+	if r.Closed != nil {
+		if done.Closed, err = r.Closed(ctx, header.At.Add(-slack)); err != nil {
+			return done, fmt.Errorf("what was closed after the backup: %w", err)
+		}
 	}
 	done.StoreID, err = r.finish(ctx, l.birth, header.At)
 	return done, err

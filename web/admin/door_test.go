@@ -300,12 +300,22 @@ func TestOneTimeSecretIsPrivate(t *testing.T) {
 }
 
 // T8, T127: a wrong name is refused like a wrong password, in words and in time:
-// the password is hashed all the same.
+// the password is hashed all the same. The fastest try of each counts, of as many as
+// a busy machine needs to give each of them a good one: without hashing a refusal
+// takes a fiftieth, however often it is tried.
 func TestBreakGlassTellsNoName(t *testing.T) {
 	h, _ := owned(t)
 	tries := map[string][2]string{"wrong password": {"breakglass", "wrong"}, "wrong name": {"root", "wrong"}, "nothing": {"", ""}, "long": {"breakglass", strings.Repeat("x", 5000)}}
 	fastest, pages := map[string]time.Duration{}, map[string]string{}
-	for range 5 {
+	alike := func() bool {
+		for _, took := range fastest {
+			if took < fastest["wrong password"]/2 {
+				return false
+			}
+		}
+		return true
+	}
+	for round := 0; round < 5 || round < 50 && !alike(); round++ {
 		for name, try := range tries {
 			h.clock.Advance(16 * time.Minute) // a window for each
 			began := time.Now()

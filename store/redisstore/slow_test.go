@@ -55,7 +55,8 @@ func TestSlowAnswers(t *testing.T) {
 	s := sealTest(t, d)
 	commit(t, s, store.Put("k", []byte("v")))
 	get := func(int) error { _, err := s.Get(t.Context(), "k"); return err }
-	crowd(t, pool, get) // connections are there
+	relay.delay.Store(int64(20 * time.Millisecond))
+	crowd(t, pool, get) // so long at once that every connection is there: a new one would cost a second reply
 	before := runtime.NumGoroutine()
 
 	relay.delay.Store(int64(800 * time.Millisecond))
@@ -98,7 +99,8 @@ func TestHalfOpenConnections(t *testing.T) {
 	t.Parallel()
 	const open = 12
 	relay := startRelay(t, storetest.StartRedis(t).Addr)
-	s := sealTest(t, openTest(t, Config{Addrs: []string{relay.addr}}))
+	// The first question has a third of its time left when it has found out: a second, on a busy machine.
+	s := sealTest(t, openTest(t, Config{Addrs: []string{relay.addr}, Timeout: 3 * time.Second}))
 	commit(t, s, store.Put("k", nil))
 	get := func(int) error { _, err := s.Get(t.Context(), "k"); return err }
 	relay.delay.Store(int64(20 * time.Millisecond)) // so that all of them are opened
@@ -121,7 +123,7 @@ func TestHalfOpenConnections(t *testing.T) {
 func TestHangingRedis(t *testing.T) {
 	t.Parallel()
 	server := storetest.StartRedis(t)
-	d := openTest(t, Config{Addrs: []string{server.Addr}})
+	d := openTest(t, Config{Addrs: []string{server.Addr}, Timeout: time.Second}) // the default, 1.8 s, leaves a busy machine little of R10's two
 	s := sealTest(t, d)
 	commit(t, s, store.Put("k", []byte("v")))
 	server.Pause()

@@ -93,7 +93,7 @@ func newWindow(t *testing.T, agent string) *window {
 	if err != nil {
 		t.Skip("no chromium on this machine")
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WSURLReadTimeout(time.Minute),
 		chromedp.Flag("disable-background-networking", true), chromedp.UserDataDir(t.TempDir()))
 	if agent != "" {
 		options = append(options, chromedp.UserAgent(agent))
@@ -102,7 +102,7 @@ func newWindow(t *testing.T, agent string) *window {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(func() { _ = chromedp.Cancel(ctx); cancel() })
-	ctx, cancel = context.WithTimeout(ctx, 40*time.Second)
+	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
 	t.Cleanup(cancel)
 	win := &window{Context: ctx}
 	collect := func(event any) {

@@ -36,7 +36,7 @@ func TestRequestReachesAnAdministrator(t *testing.T) {
 	unmapped := tr.clickInClient(t, b, "wangwu", "/launch/kingdee?corpId="+corpID)
 	meets(t, unmapped, "KD-201")
 	b.submit(unmapped, "/access", nil)
-	within(t, 10*time.Second, "the card arrives", func() bool { return len(tr.inbox(t, "mapper01")) > 0 })
+	within(t, 30*time.Second, "the card arrives", func() bool { return len(tr.inbox(t, "mapper01")) > 0 })
 	card := tr.inbox(t, "mapper01")[0]
 	if card.State != "received" || card.Title != "申请访问金蝶" || len(card.Links) != 1 || card.Links[0].URL != tr.gateway+"/admin/requests" {
 		t.Errorf("the card is %+v", card)

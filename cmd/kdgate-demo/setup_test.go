@@ -243,7 +243,7 @@ func (n *newcomer) looksBack(t *testing.T, ctx context.Context) {
 		{chromedp.WaitNotPresent("#live progress"), chromedp.Navigate(gateway + "/admin/setup")},
 		{chromedp.WaitVisible("#step-login .state.ok"), chromedp.WaitVisible("#step-dingtalk .state")},
 	} {
-		within, cancel := context.WithTimeout(ctx, 12*time.Second)
+		within, cancel := context.WithTimeout(ctx, time.Minute)
 		do(t, within, step...)
 		cancel()
 	}

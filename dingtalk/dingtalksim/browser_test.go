@@ -46,7 +46,7 @@ func chromium(t *testing.T) context.Context {
 		t.Skip("no chromium on this machine")
 	}
 	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-background-networking", true))
+		chromedp.Flag("disable-background-networking", true), chromedp.WSURLReadTimeout(time.Minute))
 	if os.Geteuid() == 0 {
 		opts = append(opts, chromedp.NoSandbox)
 	}
@@ -57,7 +57,7 @@ func chromium(t *testing.T) context.Context {
 	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop = context.WithTimeout(ctx, 60*time.Second)
+	ctx, stop = context.WithTimeout(ctx, 3*time.Minute)
 	t.Cleanup(stop)
 	return ctx
 }
@@ -118,7 +118,7 @@ func TestScriptInBrowser(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, stop := context.WithTimeout(ctx, 15*time.Second)
+		ctx, stop := context.WithTimeout(ctx, time.Minute)
 		defer stop()
 		if err := chromedp.Do(ctx, chromedp.Navigate(url)); err != nil {
 			t.Fatal(err)

@@ -48,7 +48,7 @@ func dialTLS(t *testing.T, addr string, protocols ...string) *tls.Conn {
 // TestFoyer: R58. Whoever has not sent a head yet is not handed on and gone in
 // time; whoever has, is, with every byte.
 func TestFoyer(t *testing.T) {
-	addr, out, _ := foyer(t, time.Second)
+	addr, out, _ := foyer(t, 3*time.Second) // the quick one comes out in that, on a busy machine too
 	silent, slow := dialTLS(t, addr, "http/1.1"), dialTLS(t, addr, "http/1.1")
 	_, _ = io.WriteString(slow, "GET /slow HTTP/1.1\r\nHost: a\r\n")
 	quick := dialTLS(t, addr, "http/1.1")

@@ -189,7 +189,7 @@ func TestReplicas(t *testing.T) {
 	defer func() { stop(); <-ended }()
 	<-changed
 	r.save(good, "")
-	late := time.After(5 * time.Second)
+	late := time.After(20 * time.Second)
 	for n := 0; n != 1; {
 		select {
 		case n = <-changed:

@@ -99,3 +99,22 @@ func TestLinkTwice(t *testing.T) {
 		t.Errorf("sessions stay: %+v", held)
 	}
 }
+
+// TestSeriesArePublished proves F94: the series of the published list are there
+// before anybody came, because an alarm sees no rise of a series that begins with
+// its first event. Only those of calls wait for the first call.
+func TestSeriesArePublished(t *testing.T) {
+	r := newRig(t)
+	s := r.serve(r.load())
+	for _, name := range []string{
+		"kdgate_signin_total{", "kdgate_signin_seconds_bucket{", "kdgate_launch_total{", "kdgate_proxy_seconds_bucket{",
+		"kdgate_quota_remaining{corp=", "kdgate_jobs{kind=", "kdgate_sync_lag_seconds ", "kdgate_audit_records_total ",
+		"kdgate_store_seconds_bucket{driver=", "kdgate_sessions ", `kdgate_canary_success{data_centre="live"} NaN`,
+	} {
+		eventually(t, name, func() bool {
+			_, text, err := s.get(s.OpsAddr(), "/metrics")
+			must(t, err)
+			return strings.Contains(text, "\n"+name)
+		})
+	}
+}

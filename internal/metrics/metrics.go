@@ -4,7 +4,9 @@
 package metrics
 
 import (
+	"math"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,6 +36,9 @@ type Metrics struct {
 	canary   *prometheus.GaugeVec
 	visit    *prometheus.GaugeVec
 	work     work
+
+	mu      sync.Mutex
+	visited map[string]bool // data centres whose canary gauge has a value
 }
 
 // New registers the series.
@@ -85,12 +90,12 @@ func New() *Metrics {
 		Name: "kdgate_data_disk_used_ratio", Help: "Used share of the fullest disk that data or audit log lie on, 0 to 1.",
 	})
 	m.canary = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "kdgate_canary_success", Help: "1 when the appointed visitor's last login at Kingdee went well, by data centre.",
+		Name: "kdgate_canary_success", Help: "1 when the appointed visitor's last login at Kingdee went well, 0 when not, NaN before the first or without a visitor, by data centre.",
 	}, []string{"data_centre"})
 	m.visit = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "kdgate_canary_seconds", Help: "Time of the appointed visitor's last login, by data centre.",
 	}, []string{"data_centre"})
-	m.work = newWork()
+	m.work, m.visited = newWork(), map[string]bool{}
 	m.registry.MustRegister(m.work.collectors()...)
 	m.registry.MustRegister(m.canary, m.visit, m.lost, m.diskUsed, m.shed, m.sessions, m.signIns, m.signIn, m.launches, m.calls, m.peers, m.store, m.proxy, m.records, m.tampered, m.oldSeals,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -110,6 +115,8 @@ func (m *Metrics) SignIn(door identity.Door, result, fault string, took time.Dur
 
 // Await makes what should happen known before it does, at zero: a series that
 // begins with its first event shows no rise, and an alarm on it sees nothing.
+// Of the canary nothing is known before its first visit: NaN, because zero would
+// say that it failed.
 func (m *Metrics) Await(targets ...string) {
 	for _, door := range []identity.Door{identity.DoorInClient, identity.DoorBrowser} {
 		m.signIns.WithLabelValues(string(door), "ok", "none")
@@ -117,6 +124,15 @@ func (m *Metrics) Await(targets ...string) {
 	}
 	for _, target := range targets {
 		m.launches.WithLabelValues(target, "ok")
+		m.awaitCanary(target)
+	}
+}
+
+func (m *Metrics) awaitCanary(centre string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.visited[centre] { // a reload awaits anew and must not forget
+		m.canary.WithLabelValues(centre).Set(math.NaN())
 	}
 }
 
@@ -163,6 +179,9 @@ func (m *Metrics) Canary(centre string, well bool, took time.Duration) {
 	if well {
 		success = 1
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.visited[centre] = true
 	m.canary.WithLabelValues(centre).Set(success)
 	m.visit.WithLabelValues(centre).Set(took.Seconds())
 }

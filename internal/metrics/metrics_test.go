@@ -18,6 +18,8 @@ func TestSeriesHaveTheirNames(t *testing.T) {
 	m.Peer("dingtalk").PeerCall("getuserinfo", "ok", time.Millisecond)
 	m.Store("sqlite", "commit", time.Millisecond)
 	m.AuditRecord()
+	m.Canary("live", true, time.Second)
+	m.Await("live", "test") // the configuration was reloaded
 	m.Sessions(3)
 	m.ConnectionShed()
 	m.Connections(func() int { return 7 })
@@ -47,6 +49,7 @@ func TestSeriesHaveTheirNames(t *testing.T) {
 		"kdgate_connections_shed_total 1",
 		"kdgate_audit_records_total 1",
 		"kdgate_store_tampered_total 0",
+		`kdgate_canary_success{data_centre="test"} NaN`, `kdgate_canary_success{data_centre="live"} 1`,
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("%s is missing", want)

@@ -248,7 +248,7 @@ func (p *program) mappingImport() *cobra.Command {
 		Use: "import FILE", Short: "Import a CSV or XLSX file, all of it or nothing; --dry-run shows the difference first",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if (undo == "") == (len(args) == 0) {
+			if undo == "" && len(args) == 0 {
 				return fmt.Errorf("%w: give a FILE, or --undo RUN", errUsage)
 			}
 			if undo != "" && dryRun {
@@ -263,7 +263,7 @@ func (p *program) mappingImport() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show what would change and change nothing")
-	cmd.Flags().StringVar(&undo, "undo", "", "take this run back")
+	cmd.Flags().StringVar(&undo, "undo", "", "take this run back; a FILE beside it is not read")
 	return cmd
 }
 

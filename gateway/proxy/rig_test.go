@@ -31,7 +31,7 @@ import (
 )
 
 // patience is how long anything that happens at once may take on a busy machine.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // kingdee is an upstream that keeps sessions and shows what it received.
 type kingdee struct {

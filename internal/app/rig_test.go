@@ -23,7 +23,7 @@ import (
 )
 
 // patience is how long anything that happens at once may take on a busy machine.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // rig is a configuration on disk with both vendors simulated.
 type rig struct {

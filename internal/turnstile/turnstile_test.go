@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // gate is a server behind a turnstile.
 type gate struct {

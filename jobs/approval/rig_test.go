@@ -332,12 +332,12 @@ func (r *rig) until(what string, so func() bool) {
 	r.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	late := time.After(60 * time.Second)
+	late := time.After(3 * time.Minute)
 	for !so() {
 		select {
 		case <-tick.C:
 		case <-late:
-			r.t.Fatalf("not within 60 s: %s", what)
+			r.t.Fatalf("not within three minutes: %s", what)
 		}
 	}
 }

@@ -219,12 +219,12 @@ func (r *rig) until(what string, so func() bool) {
 	r.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	late := time.After(30 * time.Second)
+	late := time.After(5 * time.Minute)
 	for !so() {
 		select {
 		case <-tick.C:
 		case <-late:
-			r.t.Fatalf("not within 30 s: %s", what)
+			r.t.Fatalf("not within five minutes: %s", what)
 		}
 	}
 }

@@ -112,7 +112,7 @@ func (o *office) ended(t *testing.T, n int) directory.Run {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	late := time.After(20 * time.Second)
+	late := time.After(2 * time.Minute)
 	for {
 		runs, err := o.keeper.Runs(t.Context(), 50)
 		must(t, err)

@@ -16,7 +16,7 @@ import (
 )
 
 // patience is how long what happens at once may take on a busy machine.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // visit is one connection to the origin: the script reads requests from in and
 // writes what it likes.

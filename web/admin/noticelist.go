@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kdgate/jobs/notice"
+	"kdgate/web"
 )
 
 const (
@@ -188,6 +189,9 @@ type noticesView struct {
 
 // When is a time for the page.
 func (noticesView) When(t time.Time) string { return When(t) }
+
+// Rhythm is when a rule looks.
+func (noticesView) Rhythm(w web.Words, spec string) string { return rhythm(w, spec) }
 
 // At is where a message is looked at.
 func (noticesView) At(d notice.Delivery) string {

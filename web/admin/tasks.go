@@ -10,6 +10,7 @@ import (
 	"kdgate/identity"
 	"kdgate/jobs"
 	"kdgate/jobs/schedule"
+	"kdgate/web"
 )
 
 const (
@@ -174,6 +175,9 @@ type taskView struct {
 
 // When is a time for the page.
 func (taskView) When(t time.Time) string { return When(t) }
+
+// Task is its name for people.
+func (taskView) Task(w web.Words, name string) string { return taskName(w, name) }
 
 // Counts are the numbers of a run in order.
 func (taskView) Counts(r schedule.Run) []namedCount { return countsOf(r.Counts) }

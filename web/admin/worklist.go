@@ -13,6 +13,7 @@ import (
 	"kdgate/identity"
 	"kdgate/jobs"
 	"kdgate/store"
+	"kdgate/web"
 )
 
 const (
@@ -185,6 +186,12 @@ type jobsView struct {
 
 // When is a time for the page.
 func (jobsView) When(t time.Time) string { return When(t) }
+
+// Task is a task's name for people.
+func (jobsView) Task(w web.Words, name string) string { return taskName(w, name) }
+
+// Rhythm is when it comes.
+func (jobsView) Rhythm(w web.Words, spec string) string { return rhythm(w, spec) }
 
 // At is where an item is.
 func (jobsView) At(i jobs.Item) string { return pathJobs + "/item/" + i.String() }

@@ -183,10 +183,10 @@ func TestAcknowledgedInTime(t *testing.T) {
 		}
 	}
 	r.late.Store(0)
-	if got := r.all("on time", r.modified(10*people, "q")); got != 10*people {
+	if got := r.all("on time", r.modified(3*people, "q")); got != 3*people {
 		t.Errorf("on time: %d replies awaited", got)
 	}
-	for kind, want := range map[string]int{directory.KindPerson: 11 * people, kindArrival: people} {
+	for kind, want := range map[string]int{directory.KindPerson: 4 * people, kindArrival: people} {
 		if got := r.waiting(kind); got != want {
 			t.Errorf("%d items of %s, want %d", got, kind, want)
 		}

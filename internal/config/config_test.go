@@ -238,7 +238,10 @@ func TestSecretFileOpenToAll(t *testing.T) {
 func TestPrivateKeyOpenToAll(t *testing.T) {
 	dir := install(t, "")
 	for _, name := range []string{"dc.crt", "dc.key", "gate.crt", "gate.key", "redis.crt", "redis.key"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(filepath.Join(dir, name), 0o644); err != nil { // whatever the umask
 			t.Fatal(err)
 		}
 	}
@@ -322,6 +325,9 @@ func TestSealIsChecked(t *testing.T) {
 	write := func(name string, size int, mode os.FileMode) {
 		t.Helper()
 		if err := os.WriteFile(filepath.Join(dir, name), make([]byte, size), mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(filepath.Join(dir, name), mode); err != nil { // whatever the umask
 			t.Fatal(err)
 		}
 	}

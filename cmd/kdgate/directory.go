@@ -110,6 +110,9 @@ func (p *program) printRun(run directory.Run) {
 	if run.Dry {
 		fmt.Fprintln(p.stdout, "  nothing was changed")
 	}
+	if run.First {
+		fmt.Fprintln(p.stdout, "  the first run only shows what it would do; the next one is for real, also by the clock: kdgate jobs pause-task directory holds it")
+	}
 }
 
 func (p *program) directoryRun() *cobra.Command {
@@ -160,9 +163,6 @@ func (p *program) printAfter(run directory.Run, order localapi.Order) {
 		fmt.Fprintf(p.stdout, "look at who left: kdgate directory show %s; when that is right: kdgate directory run --allow %d\n", run.ID, run.Counts.Left)
 	case run.Dry:
 		fmt.Fprintf(p.stdout, "person by person: kdgate directory show %s\n", run.ID)
-		if run.First {
-			fmt.Fprintln(p.stdout, "the first run only shows what it would do; the next one is for real, also by the clock: kdgate jobs pause-task directory holds it")
-		}
 	case run.Counts.Created+run.Counts.Changed > 0:
 		fmt.Fprintf(p.stdout, "to take back what it wrote: kdgate directory undo %s\n", run.ID)
 	}

@@ -319,12 +319,13 @@ func (c *Core) askDirectory(ctx context.Context) error {
 }
 
 // lagEvery is how often the lag of the comparison is shown.
-const lagEvery = 15 * time.Second
+const lagEvery = 5 * time.Second
 
 // showLag keeps kdgate_sync_lag_seconds and kdgate_quota_remaining near the truth.
 func (s *Server) showLag(ctx context.Context) {
 	ticker := time.NewTicker(lagEvery)
 	defer ticker.Stop()
+	var whole time.Time
 	for {
 		r := s.rooms.Load()
 		for corp, client := range r.vendors.dingtalk {
@@ -333,8 +334,8 @@ func (s *Server) showLag(ctx context.Context) {
 			s.metrics.QuotaLeft(corp, "events", quota.Events.Left)
 		}
 		if r.keeper != nil {
-			if runs, err := r.keeper.Runs(ctx, 1); err == nil && len(runs) > 0 && runs[0].Ending != directory.Failed {
-				s.metrics.SyncLag(s.options.Now().Sub(runs[0].Ended))
+			if whole = lastWhole(ctx, r.keeper, whole); !whole.IsZero() {
+				s.metrics.SyncLag(s.options.Now().Sub(whole))
 			}
 		}
 		select {
@@ -343,4 +344,26 @@ func (s *Server) showLag(ctx context.Context) {
 		case <-ticker.C:
 		}
 	}
+}
+
+// wholeLook is how many runs are looked through for a whole one after a start.
+const wholeLook = 200
+
+// lastWhole is when the newest run that came to its end did so; known is what the
+// look before found, which stands while runs fail or are stopped.
+func lastWhole(ctx context.Context, k *directory.Keeper, known time.Time) time.Time {
+	limit := 1
+	if known.IsZero() {
+		limit = wholeLook
+	}
+	runs, err := k.Runs(ctx, limit)
+	if err != nil {
+		return known
+	}
+	for _, run := range runs {
+		if (run.Ending == directory.Complete || run.Ending == directory.Partial) && run.Ended.After(known) {
+			return run.Ended
+		}
+	}
+	return known
 }

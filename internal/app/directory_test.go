@@ -280,6 +280,34 @@ func TestFirstRunIsAPreview(t *testing.T) {
 	}
 }
 
+// TestLagGrowsWhileRunsFail proves F51 and R70: the lag is counted from the last
+// run that came to its end, remembered or looked up, however many failed since.
+func TestLagGrowsWhileRunsFail(t *testing.T) {
+	r := newRig(t)
+	s := r.serve(r.load(r.withDirectory("")...))
+	keeper, by := s.rooms.Load().keeper, jobs.Actor{Name: "cli:test"}
+	if at := lastWhole(t.Context(), keeper, time.Time{}); !at.IsZero() {
+		t.Errorf("before any run: %s", at)
+	}
+	whole, err := keeper.Run(t.Context(), directory.Order{By: by}, nil)
+	must(t, err)
+	if at := lastWhole(t.Context(), keeper, time.Time{}); !at.Equal(whole.Ended) {
+		t.Errorf("after a whole run of %s: %s", whole.Ended, at)
+	}
+	_, err = r.ding.AddFault(dingtalksim.Fault{Match: "/topapi/v2/user/list", Kind: "garbage", Times: 100})
+	must(t, err)
+	for range 2 {
+		if run, _ := keeper.Run(t.Context(), directory.Order{By: by}, nil); run.Ending != directory.Failed {
+			t.Fatalf("%+v", run)
+		}
+	}
+	for _, known := range []time.Time{{}, whole.Ended} {
+		if at := lastWhole(t.Context(), keeper, known); !at.Equal(whole.Ended) {
+			t.Errorf("after failed runs, %s known: %s, want %s", known, at, whole.Ended)
+		}
+	}
+}
+
 // TestAnExpiredOrderIsNotGuessed proves F55: a preview that a person ordered while
 // nobody ran the tasks, and whose order has ended when somebody does, is not run
 // at all: least of all for real. The next one that is ordered in time is.

@@ -37,7 +37,7 @@ func (c *Client) MintSharedLink(ctx context.Context, user string, place Place) (
 // mint builds the link once stamp has said of which second it is.
 func (c *Client) mint(user string, place Place, stamp func(now time.Time) (int64, error)) (identity.Secret, error) {
 	if place.Entry == "" {
-		place.Entry = c.cfg.Link.Entry
+		place.Entry = c.usualEntry(place)
 	}
 	if err := c.checkUser(user); err != nil {
 		return identity.Secret{}, err
@@ -61,6 +61,15 @@ func (c *Client) mint(user string, place Place, stamp func(now time.Time) (int64
 		return identity.Secret{}, err
 	}
 	return identity.NewSecret(c.entryURL(place.Entry, base64.StdEncoding.EncodeToString(text))), nil
+}
+
+// usualEntry is where a place opens that says nothing of it. The light page shows
+// one form alone, so whoever clicks the icon itself comes to the console.
+func (c *Client) usualEntry(place Place) Entry {
+	if c.cfg.Link.Entry == EntryLight && place.FormID == "" {
+		return EntryHTML5
+	}
+	return c.cfg.Link.Entry
 }
 
 // checkUser refuses a name that cannot be signed faithfully.

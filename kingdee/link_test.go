@@ -31,6 +31,21 @@ func linkClient(t testing.TB, change func(*Config)) *Client {
 	return c
 }
 
+// TestLightCentre proves F6, F7: where single forms are the rule, a link to a form
+// opens it alone, and the icon on the workbench, which names none, the console.
+func TestLightCentre(t *testing.T) {
+	c := linkClient(t, func(cfg *Config) { cfg.Link.Entry = EntryLight })
+	for want, place := range map[string]Place{
+		"https://erp.example.com/K3Cloud/html5/index.aspx?ud=":         {},
+		"https://erp.example.com/K3Cloud/html5/lightstartapp.aspx?ud=": {FormID: "ER_ExpReimbursement", FormType: "bill", PK: "1"},
+	} {
+		link, err := c.MintLink("zhangsan", place)
+		if err != nil || !strings.HasPrefix(link.Reveal(), want) {
+			t.Errorf("%+v: %.70s, %v, want %s", place, link.Reveal(), err, want)
+		}
+	}
+}
+
 // TestPlaces proves T31's second lock: whatever reaches MintLink, only clean
 // places are written.
 func TestPlaces(t *testing.T) {

@@ -286,7 +286,7 @@ type Link struct {
 	Hash        string        `mapstructure:"hash" doc:"sha1 or sha256; by version when empty"`
 	Permitcount string        `mapstructure:"permitcount" default:"1" doc:"1 single use, 0 reusable, none to leave it out"`
 	Window      time.Duration `mapstructure:"window" default:"10m" doc:"链接有效时间 of the row"`
-	Entry       string        `mapstructure:"entry" default:"html5" doc:"html5, light or wpf"`
+	Entry       string        `mapstructure:"entry" default:"html5" doc:"html5, wpf, or light: links to a form open it alone, the icon the console"`
 	MobileEntry bool          `mapstructure:"mobile_entry" doc:"offer the mobile page"`
 	Characters  string        `mapstructure:"characters" default:"ascii" doc:"of the link's payload: ascii (decodes everywhere), utf-8 or gbk"`
 	UDEncoding  bool          `mapstructure:"udencoding" default:"true" doc:"append udencoding=utf-8"`

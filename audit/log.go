@@ -82,7 +82,7 @@ func Open(ctx context.Context, c Config) (*Log, error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("audit: make the folder: %w", err)
 	}
-	lock, err := takeLock(c.Dir)
+	lock, err := takeLock(ctx, c.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -123,10 +123,19 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-func takeLock(dir string) (*flock.Flock, error) {
+// A process that was killed holds its lock until the system has taken it apart;
+// whoever starts the next one at once waits for that, and no longer.
+const (
+	lockPatience = time.Second
+	lockRetry    = 50 * time.Millisecond
+)
+
+func takeLock(ctx context.Context, dir string) (*flock.Flock, error) {
+	within, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
 	lock := flock.New(filepath.Join(dir, lockName))
-	held, err := lock.TryLock()
-	if err != nil {
+	held, err := lock.TryLockContext(within, lockRetry)
+	if err != nil && (ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
 		return nil, fmt.Errorf("audit: lock the folder: %w", err)
 	}
 	if !held {

@@ -173,6 +173,21 @@ func TestSecondGatewayIsRefused(t *testing.T) {
 	}
 }
 
+// TestNextGatewayWaits: whoever starts while the one before is on its way out gets
+// the folder a moment later.
+func TestNextGatewayWaits(t *testing.T) {
+	c := setup(t)
+	first := open(t, c)
+	defer time.AfterFunc(4*lockRetry, func() { _ = first.Close() }).Stop()
+	next, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := next.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestOpenRefusesWrongConfiguration(t *testing.T) {
 	for name, spoil := range map[string]func(*Config){
 		"no folder":   func(c *Config) { c.Dir = "" },

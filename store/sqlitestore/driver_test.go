@@ -39,6 +39,20 @@ func TestSecondOwnerIsRefused(t *testing.T) {
 	}
 }
 
+// TestNextOwnerWaits: whoever starts while the one before is on its way out gets
+// the file a moment later.
+func TestNextOwnerWaits(t *testing.T) {
+	d := openTest(t, Config{})
+	defer time.AfterFunc(4*lockRetry, func() { _ = d.Close() }).Stop()
+	next, err := Open(t.Context(), Config{Path: d.path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := next.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestCloseReleasesTheFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new", "kdgate.db")
 	for round := range 3 {

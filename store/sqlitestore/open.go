@@ -64,7 +64,7 @@ func Open(ctx context.Context, cfg Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	lock, err := own(path)
+	lock, err := own(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -104,12 +104,22 @@ func prepareFile(path string) (string, error) {
 	return filepath.EvalSymlinks(path)
 }
 
+const (
+	lockPatience = time.Second
+	lockRetry    = 50 * time.Millisecond
+)
+
 // own takes the lock beside the file. SQLite alone would let two processes take
 // turns, each with its own memory of what it has told its watchers.
-func own(path string) (*flock.Flock, error) {
+//
+// A process that was killed holds it until the system has taken it apart;
+// whoever starts the next one at once waits for that, and no longer.
+func own(ctx context.Context, path string) (*flock.Flock, error) {
+	within, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
 	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
-	held, err := lock.TryLock()
-	if err != nil {
+	held, err := lock.TryLockContext(within, lockRetry)
+	if err != nil && (ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
 		return nil, fmt.Errorf("sqlitestore: lock %s: %w", lock.Path(), err)
 	}
 	if !held {

@@ -118,7 +118,7 @@ func TestAuditWhileItRuns(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	g := h.start()
-	follow := exec.Command(binary, "audit", "tail", "--follow", "--config", h.path("kdgate.yaml"))
+	follow := exec.CommandContext(t.Context(), binary, "audit", "tail", "--follow", "--config", h.path("kdgate.yaml")) // ends with a test that fails, too
 	stdout, err := follow.StdoutPipe()
 	must(t, err)
 	must(t, follow.Start())

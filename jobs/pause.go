@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/identity"
 	"kdgate/store"
@@ -17,6 +18,8 @@ type Pause struct {
 	Until time.Time `json:"until"`
 	Why   string    `json:"why,omitzero"` // public words
 	By    string    `json:"by,omitzero"`  // a person, or the replica whose peer asked for silence
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 // Paused gives the pause of a kind, zero when there is none.
@@ -49,6 +52,7 @@ func (q *Queue) hush(ctx context.Context, pause Pause) error {
 		if err != nil || !pause.Until.After(before.Until) || !pause.Until.After(q.now()) {
 			return err
 		}
+		pause.Unknown = before.Unknown
 		err = q.setPause(ctx, pause, version)
 		if !errors.Is(err, store.ErrConflict) {
 			return err

@@ -123,13 +123,14 @@ func (q *Queue) setPauseRecorded(ctx context.Context, by Actor, action audit.Act
 		return err
 	}
 	for range changeTries {
-		_, version, err := q.pause(ctx, pause.Kind)
+		before, version, err := q.pause(ctx, pause.Kind)
 		switch {
 		case err != nil:
 			return err
 		case pause.Until.IsZero():
 			err = q.cfg.Store.Commit(ctx, store.Delete(pauseKey(pause.Kind)))
 		default:
+			pause.Unknown = before.Unknown
 			err = q.setPause(ctx, pause, version)
 		}
 		if err == nil {

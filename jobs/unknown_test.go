@@ -2,6 +2,7 @@ package jobs_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -51,5 +52,18 @@ func TestHolderKeepsUnknownMembers(t *testing.T) {
 		if len(after.Future.Kept) != 2 {
 			t.Errorf("the item is %s", entry.Value)
 		}
+	})
+}
+
+// TestUnknownMembersOfPauses proves R54 for a pause that is set over another one.
+func TestUnknownMembersOfPauses(t *testing.T) {
+	eachStore(t, func(t *testing.T, s store.Store) {
+		r := newRig(t, s)
+		pause := jobs.Pause{Kind: "bill", Until: r.clock.Now().Add(time.Hour), Why: "stock-taking"}
+		must(t, r.PauseKind(t.Context(), admin, pause))
+		kept := storetest.Future(t, s, "job/pause/bill")
+		pause.Until = pause.Until.Add(time.Hour)
+		must(t, r.PauseKind(t.Context(), admin, pause))
+		kept()
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"kdgate/identity"
 	"kdgate/store"
@@ -52,11 +53,15 @@ func (c caller) own() string {
 type tries struct {
 	Count int       `json:"count"`
 	Until time.Time `json:"until"` // the window's end; it does not move with further tries
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 // brake is the account's pace, as GCRA keeps it.
 type brake struct {
 	Full time.Time `json:"full"` // when every try that was let through is paid for
+
+	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 // tooMany is the private half of a refusal, with how long it holds.
@@ -117,7 +122,7 @@ func (l limiter) step(ctx context.Context, key string) (store.Op, error) {
 	}
 	now := l.cfg.Now()
 	if !now.Before(t.Until) {
-		t = tries{Until: now.Add(triesWindow)}
+		t.Count, t.Until = 0, now.Add(triesWindow)
 	}
 	left := t.Until.Sub(now)
 	if t.Count >= triesEach {

@@ -83,10 +83,17 @@ func again(attempt int) int {
 }
 
 // mark reads the account of a task.
-func (l *leader) mark(ctx context.Context, name string) (mark, error) {
+func (s *Schedule) mark(ctx context.Context, name string) (mark, error) {
 	var m mark
-	_, err := l.load(ctx, prefixTask+name, &m)
+	_, err := s.load(ctx, prefixTask+name, &m)
 	return m, err
+}
+
+// begin is the account from upTo on: of what it was only what this release does
+// not know is left (R54).
+func (s *Schedule) begin(ctx context.Context, name string, upTo time.Time) (mark, error) {
+	m, err := s.mark(ctx, name)
+	return mark{UpTo: upTo, Unknown: m.Unknown}, err
 }
 
 // commit writes values under keys, given in pairs, while the lease is held.
@@ -219,7 +226,11 @@ func (l *leader) start(ctx context.Context, task Task, by wish, attempt int) err
 		Task: task.Name, ID: runID(now), State: Running, By: by.By, For: by.For, Replica: l.cfg.Lease.Owner(),
 		Token: l.term.Token(), Attempt: attempt, Began: now, Updated: now,
 	}
-	account, err := put(prefixTask+task.Name, mark{UpTo: now})
+	m, err := l.begin(ctx, task.Name, now)
+	if err != nil {
+		return err
+	}
+	account, err := put(prefixTask+task.Name, m)
 	if err != nil {
 		return err
 	}
@@ -257,7 +268,10 @@ func (l *leader) carry(ctx context.Context, task Task, run Run) {
 	run = p.end(err, context.Cause(ctx), l.now())
 	pairs := []any{runKey(run.Task, run.ID), run}
 	if cut && err != nil {
-		pairs = append(pairs, prefixTask+run.Task, mark{UpTo: run.Began, Again: again(run.Attempt), Asked: run.asked()})
+		m, err := l.begin(last, run.Task, run.Began)
+		l.report(last, err)
+		m.Again, m.Asked = again(run.Attempt), run.asked()
+		pairs = append(pairs, prefixTask+run.Task, m)
 	}
 	l.report(last, l.commit(last, pairs...))
 	l.report(last, l.prune(last, run.Task))

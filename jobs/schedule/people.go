@@ -66,8 +66,8 @@ func (s *Schedule) status(ctx context.Context, task Task) (Status, error) {
 		status.Pause = &pause
 		return status, nil
 	}
-	var m mark
-	if _, err := s.load(ctx, prefixTask+task.Name, &m); err != nil {
+	m, err := s.mark(ctx, task.Name)
+	if err != nil {
 		return status, err
 	}
 	if task.Spec.next != nil && !m.UpTo.IsZero() && (status.Last == nil || status.Last.State != Running) {
@@ -170,7 +170,11 @@ func (s *Schedule) Resume(ctx context.Context, by jobs.Actor, task string) error
 	if _, err := s.last(ctx, task); err != nil {
 		return err
 	}
-	account, err := put(prefixTask+task, mark{UpTo: s.now()})
+	m, err := s.begin(ctx, task, s.now())
+	if err != nil {
+		return err
+	}
+	account, err := put(prefixTask+task, m)
 	if err != nil {
 		return err
 	}

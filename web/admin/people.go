@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,7 +150,25 @@ func (p *People) find(v *Visit, text string) (Findings, error) {
 	if err := p.findRows(v.R.Context(), filter, &found); err != nil || filter.Text == "" {
 		return found, err
 	}
-	return found, p.findNames(v.R.Context(), text, &found)
+	if err := p.findNames(v.R.Context(), text, &found); err != nil {
+		return found, err
+	}
+	p.findInLines(&found)
+	return found, nil
+}
+
+// findInLines adds whom the records of a request are about, so that a request id
+// leads to a chain as a name does (F13).
+func (p *People) findInLines(found *Findings) {
+	for _, line := range found.Lines {
+		for _, name := range [...]string{line.Actor, line.Target} {
+			corp, userid, ok := strings.Cut(name, "/")
+			known := slices.ContainsFunc(found.People, func(f Finding) bool { return f.Corp == corp && f.UserID == userid })
+			if ok && userid != "" && !known && slices.Contains(p.Corps, corp) && len(found.People) < foundPeople {
+				found.People = append(found.People, Finding{Corp: corp, UserID: userid, DataCentre: line.DataCentre})
+			}
+		}
+	}
 }
 
 // logDown is a log that cannot be read.

@@ -39,7 +39,15 @@ func TestPeopleAreFoundByWhateverIsTold(t *testing.T) {
 	}
 	var found admin.Findings
 	decode(t, b.get("/admin/api/v1/people?text=0123456789abcdef"), &found)
-	if len(found.Lines) != 1 || found.Lines[0].Reason != "KD-203" || found.Lines[0].Action != audit.ActionMint {
+	if len(found.Lines) != 1 || found.Lines[0].Reason != "KD-203" || found.Lines[0].Action != audit.ActionMint ||
+		len(found.People) != 1 || found.People[0].Corp != corp || found.People[0].UserID != "1003" {
+		t.Errorf("%+v", found)
+	}
+	must(t, h.log.Append(t.Context(), audit.Event{ // about no person of ours, whatever it looks like
+		Action: audit.ActionMint, Outcome: audit.OK, Actor: audit.System, Target: "kingdee/live", RequestID: "fedcba9876543210",
+	}))
+	decode(t, b.get("/admin/api/v1/people?text=fedcba9876543210"), &found)
+	if len(found.Lines) != 1 || len(found.People) != 0 {
 		t.Errorf("%+v", found)
 	}
 }

@@ -2,6 +2,7 @@
 GOLANGCI := v2.15.0
 VULN     := v1.8.0
 DB       ?= https://vuln.go.dev
+STEADY   ?= 1h# of make soak's load
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 BIN      ?= bin/kdgate
 # Templates find methods by name, so the linker keeps the methods that nobody calls, and
@@ -50,11 +51,13 @@ bench: tools ## clicks per second and 100,000 people beside their floors, start,
 chaos: tools ## 1,000 people sign in while Redis is killed, failed over, starved and made to lie; four minutes, loopback only
 	go test -count=1 -v -timeout 8m -run 'TestCampaign' ./bench/chaos -args -chaos
 
-soak: tools ## the long forms: abuse for minutes, Redis under faults for minutes, 10,000 and 100,000 approvals, 2,000 crashes; over an hour, loopback only
+soak: tools ## the long forms: 200 clicks a second for an hour, abuse for minutes, Redis under faults for minutes, 10,000 and 100,000 approvals, 2,000 crashes, ten million audit records; over three hours, loopback only
+	go test -count=1 -v -timeout 90m -run 'TestSteady$$' ./bench -args -steady $(STEADY)
 	go test -count=1 -v -timeout 20m -run 'TestAbuse' ./bench/chaos -args -soak
 	go test -count=1 -v -timeout 20m -run 'TestSoak' ./bench/chaos -args -soak
 	go test -count=1 -v -timeout 60m -run 'TestTenThousand|TestAwayForHours|TestKilledReplica' ./jobs/approval -args -long
 	go test -count=1 -v -timeout 20m -run 'TestKilledAtEveryWrite' ./cmd/kdgate -args -long
+	go test -count=1 -v -timeout 3h -run 'TestScale$$' ./audit -args -scale 10000000
 
 docs: ## the generated pages
 	go run ./cmd/kdgate config-reference > docs/configuration.md

@@ -58,6 +58,9 @@ func (c *Client) Probe(ctx context.Context) (Report, error) {
 	return report, nil
 }
 
+// Skew is how far DingTalk's clock is ahead of ours, by its last answer.
+func (c *Client) Skew() time.Duration { return time.Duration(c.skew.Load()) }
+
 func (r *Report) add(name string, err error) {
 	check := Check{Name: name, Err: err}
 	if e, ok := errors.AsType[*CallError](err); ok {

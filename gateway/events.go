@@ -35,6 +35,7 @@ const MaxEvent = 1 << 20
 type Events struct {
 	Receiver EventReceiver
 	Recorder Recorder
+	Refused  func() // hears of every refusal; nil: nobody does
 
 	mu      sync.Mutex
 	records *rate.Limiter
@@ -70,6 +71,9 @@ func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (e *Events) refuse(w http.ResponseWriter, r *http.Request) {
+	if e.Refused != nil {
+		e.Refused()
+	}
 	if left, due := e.due(); due {
 		err := e.Recorder.Append(r.Context(), audit.Event{
 			Action: audit.ActionCallbackReject, Outcome: audit.Refused, Source: SourceOf(r.Context()), RequestID: RequestIDOf(r.Context()),

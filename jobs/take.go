@@ -124,6 +124,7 @@ func (q *Queue) lease(ctx context.Context, places []store.Entry) ([]*Work, error
 	now, size := q.now(), 0
 	var ops []store.Op
 	var work []*Work
+	var lost []Item // whose worker died or froze
 	for i := range items {
 		before := items[i]
 		if size += len(before.Payload); before.ID == (ID{}) || size > takeBytes && len(work) > 0 {
@@ -135,6 +136,9 @@ func (q *Queue) lease(ctx context.Context, places []store.Entry) ([]*Work, error
 		if err != nil {
 			return nil, err
 		}
+		if before.State == Leased {
+			lost = append(lost, before)
+		}
 		ops = append(ops, more...)
 		work = append(work, &Work{queue: q, id: after.ID, fence: after.Lease.Fence, since: after.Lease.Since, item: after})
 	}
@@ -145,6 +149,9 @@ func (q *Queue) lease(ctx context.Context, places []store.Entry) ([]*Work, error
 		// After a lost answer the items may be ours without our knowing: then
 		// nobody extends them, and they are taken over like a dead worker's.
 		return nil, storeError(err, "take %s", work[0].item.Kind)
+	}
+	for _, before := range lost {
+		q.cfg.Observer.JobAttempt(before.Kind, string(ResultLost), now.Sub(before.Lease.Since))
 	}
 	return work, nil
 }

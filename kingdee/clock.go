@@ -115,3 +115,11 @@ func (c *Client) ReadClock(ctx context.Context) {
 		c.clock.note(res.Header, c.cfg.Link.Window)
 	}
 }
+
+// Skew is how far Kingdee's clock is ahead of ours, by its last answer; zero
+// before the first.
+func (c *Client) Skew() time.Duration {
+	c.clock.mu.Lock()
+	defer c.clock.mu.Unlock()
+	return c.clock.skew
+}

@@ -318,26 +318,28 @@ func (c *Core) askDirectory(ctx context.Context) error {
 	return nil
 }
 
+// mostDrifts bounds the count of what waits: that it is many is all that matters.
+const mostDrifts = 1000
+
+// drifts is how many records wait for somebody's word, as far as they can be counted.
+func drifts(ctx context.Context, keeper *directory.Keeper) int {
+	list, err := keeper.Drifts(ctx, "", mostDrifts)
+	if err != nil {
+		return 0 // the store's own fault is told by its own series
+	}
+	return len(list)
+}
+
 // lagEvery is how often the lag of the comparison is shown.
 const lagEvery = 5 * time.Second
 
-// showLag keeps kdgate_sync_lag_seconds and kdgate_quota_remaining near the truth.
+// showLag keeps the series near the truth that stand for something as it is now.
 func (s *Server) showLag(ctx context.Context) {
 	ticker := time.NewTicker(lagEvery)
 	defer ticker.Stop()
 	var whole time.Time
 	for {
-		r := s.rooms.Load()
-		for corp, client := range r.vendors.dingtalk {
-			quota := client.api.Quota(ctx)
-			s.metrics.QuotaLeft(corp, "calls", quota.Calls.Left)
-			s.metrics.QuotaLeft(corp, "events", quota.Events.Left)
-		}
-		if r.keeper != nil {
-			if whole = lastWhole(ctx, r.keeper, whole); !whole.IsZero() {
-				s.metrics.SyncLag(s.options.Now().Sub(whole))
-			}
-		}
+		whole = s.show(ctx, whole)
 		select {
 		case <-ctx.Done():
 			return
@@ -366,4 +368,28 @@ func lastWhole(ctx context.Context, k *directory.Keeper, known time.Time) time.T
 		}
 	}
 	return known
+}
+
+// show sets them once: what is left of quotas, how far clocks are apart, what
+// waits for somebody's word, and how old the last whole comparison is. whole is
+// when that was, as the look before found it; it gives what this one found.
+func (s *Server) show(ctx context.Context, whole time.Time) time.Time {
+	r := s.rooms.Load()
+	for corp, client := range r.vendors.dingtalk {
+		quota := client.api.Quota(ctx)
+		s.metrics.QuotaLeft(corp, "calls", quota.Calls.Left)
+		s.metrics.QuotaLeft(corp, "events", quota.Events.Left)
+		s.metrics.Skew("dingtalk", corp, client.api.Skew())
+	}
+	for id, client := range r.vendors.kingdee {
+		s.metrics.Skew("kingdee", id, client.api.Skew())
+	}
+	if r.keeper == nil {
+		return whole
+	}
+	s.metrics.Drift(drifts(ctx, r.keeper))
+	if whole = lastWhole(ctx, r.keeper, whole); !whole.IsZero() {
+		s.metrics.SyncLag(s.options.Now().Sub(whole))
+	}
+	return whole
 }

@@ -26,13 +26,14 @@ type check struct {
 type health struct {
 	checks []check
 	logger *slog.Logger
+	told   func(check string, failed bool) // hears of every answer
 
 	mu   sync.Mutex
-	told map[string]string // check → what was wrong when last asked, empty when nothing was
+	said map[string]string // check → what was wrong when last asked, empty when nothing was
 }
 
-func newHealth(logger *slog.Logger, checks ...check) *health {
-	return &health{checks: checks, logger: logger, told: map[string]string{}}
+func newHealth(logger *slog.Logger, told func(string, bool), checks ...check) *health {
+	return &health{checks: checks, logger: logger, told: told, said: map[string]string{}}
 }
 
 // readiness is the body of /readyz.
@@ -61,6 +62,7 @@ func (h *health) ask(ctx context.Context) readiness {
 			answer.Checks[c.name] = wrong[i].Error()
 			answer.Ready = answer.Ready && c.advisory
 		}
+		h.told(c.name, wrong[i] != nil)
 		h.tell(c.name, wrong[i])
 	}
 	return answer
@@ -70,14 +72,14 @@ func (h *health) ask(ctx context.Context) readiness {
 func (h *health) tell(name string, wrong error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	was := h.told[name]
+	was := h.said[name]
 	switch {
 	case wrong != nil && was == "":
 		h.logger.Error("not ready", "check", name, "error", wrong)
-		h.told[name] = wrong.Error()
+		h.said[name] = wrong.Error()
 	case wrong == nil && was != "":
 		h.logger.Info("ready again", "check", name)
-		h.told[name] = ""
+		h.said[name] = ""
 	}
 }
 

@@ -46,6 +46,8 @@ func (m storeMemory) Keep(id string) error {
 
 // askStore is readiness' question: does the store answer, and is it ours.
 func (c *Core) askStore(ctx context.Context) error {
+	began := c.options.Now()
+	defer func() { c.metrics.StoreProbe(c.options.Now().Sub(began)) }()
 	if err := c.driver.Ping(ctx); err != nil {
 		return err
 	}

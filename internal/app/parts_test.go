@@ -29,7 +29,7 @@ func TestHealthTellsOnce(t *testing.T) {
 		var fault atomic.Pointer[error]
 		fail := func(err error) { fault.Store(&err) }
 		fail(nil)
-		h := newHealth(slog.New(slog.NewTextHandler(log, nil)),
+		h := newHealth(slog.New(slog.NewTextHandler(log, nil)), func(string, bool) {},
 			check{name: "store", ask: func(context.Context) error { return *fault.Load() }},
 			check{name: "hint", ask: func(context.Context) error { return errors.New("look at me") }, advisory: true},
 		)
@@ -64,7 +64,7 @@ func TestHealthDoesNotHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &lockedBuffer{}
 		slow := time.Duration(0)
-		h := newHealth(slog.New(slog.NewTextHandler(log, nil)), check{name: "store", ask: func(ctx context.Context) error {
+		h := newHealth(slog.New(slog.NewTextHandler(log, nil)), func(string, bool) {}, check{name: "store", ask: func(ctx context.Context) error {
 			select {
 			case <-time.After(slow):
 				return nil

@@ -69,7 +69,8 @@ func NewServer(ctx context.Context, options Options) (*Server, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.feeds, s.carriers = feeds, feeds
-	s.health = newHealth(s.options.Logger, append(feeds.checks(),
+	s.metrics.Pause(s.egress.BannedFor)
+	s.health = newHealth(s.options.Logger, s.metrics.Check, append(feeds.checks(),
 		check{name: "store", ask: s.askStore},
 		check{name: "audit", ask: s.log.Ping},
 		check{name: "disk", ask: s.askDisk, advisory: true},
@@ -198,6 +199,7 @@ func (s *Server) publicTLS(cfg config.Listen) (*tls.Config, error) {
 	if s.cert, err = newCertificate(cfg.Cert, cfg.Key, s.options.Logger, s.options.Now); err != nil {
 		return nil, err
 	}
+	s.metrics.Certificate(func() time.Time { return s.cert.pair.Load().Leaf.NotAfter })
 	oldest := uint16(tls.VersionTLS13)
 	if cfg.MinVersion == "1.2" {
 		oldest = tls.VersionTLS12

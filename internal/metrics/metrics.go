@@ -28,7 +28,7 @@ type Metrics struct {
 	proxy    prometheus.Histogram
 	records  prometheus.Counter
 	tampered prometheus.Counter
-	oldSeals prometheus.Gauge
+	faults   faults
 	sessions prometheus.Gauge
 	shed     prometheus.Counter
 	lost     prometheus.Gauge
@@ -83,9 +83,6 @@ func New() *Metrics {
 	m.lost = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "kdgate_store_lost", Help: "1 while the store is not the one that this host remembers: flushed, evicted or exchanged.",
 	})
-	m.oldSeals = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "kdgate_store_old_seals", Help: "Stored entries that another sealing key than the first has sealed, by the last look; the old key is needed until it is 0.",
-	})
 	m.diskUsed = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "kdgate_data_disk_used_ratio", Help: "Used share of the fullest disk that data or audit log lie on, 0 to 1.",
 	})
@@ -95,9 +92,10 @@ func New() *Metrics {
 	m.visit = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "kdgate_canary_seconds", Help: "Time of the appointed visitor's last login, by data centre.",
 	}, []string{"data_centre"})
-	m.work, m.visited = newWork(), map[string]bool{}
+	m.work, m.faults, m.visited = newWork(), newFaults(), map[string]bool{}
+	m.registry.MustRegister(m.faults.collectors()...)
 	m.registry.MustRegister(m.work.collectors()...)
-	m.registry.MustRegister(m.canary, m.visit, m.lost, m.diskUsed, m.shed, m.sessions, m.signIns, m.signIn, m.launches, m.calls, m.peers, m.store, m.proxy, m.records, m.tampered, m.oldSeals,
+	m.registry.MustRegister(m.canary, m.visit, m.lost, m.diskUsed, m.shed, m.sessions, m.signIns, m.signIn, m.launches, m.calls, m.peers, m.store, m.proxy, m.records, m.tampered,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -152,9 +150,6 @@ func (m *Metrics) AuditRecord() { m.records.Inc() }
 
 // StoreTampered counts one broken seal.
 func (m *Metrics) StoreTampered() { m.tampered.Inc() }
-
-// OldSeals shows how many stored entries still need an old sealing key.
-func (m *Metrics) OldSeals(n int) { m.oldSeals.Set(float64(n)) }
 
 // ConnectionShed counts one connection that had to go.
 func (m *Metrics) ConnectionShed() { m.shed.Inc() }

@@ -143,7 +143,7 @@ func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if code == identity.CodeKingdeeBusy && r.Method == http.MethodGet {
 		w.Header().Set("Refresh", retryAfter) // a short queue: the page comes again by itself
 	}
-	if wantsJSON(r) {
+	if wantsJSON(r) || isAPI(r.URL.Path) {
 		g.json(w, status, map[string]string{"code": string(code), "request_id": v.id})
 		return
 	}

@@ -28,6 +28,11 @@ func isConsole(path string) bool {
 	return strings.HasPrefix(path, ConsolePrefix)
 }
 
+// isAPI reports whether path is one that programs ask, not people.
+func isAPI(path string) bool {
+	return strings.HasPrefix(path, ConsolePrefix+"api/")
+}
+
 // FaultOf says whose fault a short code is: none, user, dingtalk, kingdee or
 // gateway (F15). For reports; the metrics are counted by the same rule.
 func FaultOf(code identity.Code) string { return faultOf(code) }

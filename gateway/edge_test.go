@@ -393,3 +393,15 @@ func TestAbortedResponse(t *testing.T) {
 		t.Errorf("log: %s", log)
 	}
 }
+
+// F35, T101: what the edge itself refuses of the console's API is told to
+// programs as the API tells it, and to people as a page.
+func TestRefusedAPIAnswersJSON(t *testing.T) {
+	b := newHouse(t).browser(t)
+	for path, want := range map[string]string{"/admin/api/v1/mappings": "application/json; charset=utf-8", "/admin/mapping/row": "text/html; charset=utf-8"} {
+		a := b.do(http.MethodPost, path, url.Values{}, "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.test")
+		if a.StatusCode != http.StatusForbidden || a.Header.Get("Content-Type") != want || !strings.Contains(a.text, "KD-300") {
+			t.Errorf("%s: %d %s\n%s", path, a.StatusCode, a.Header.Get("Content-Type"), a.text)
+		}
+	}
+}

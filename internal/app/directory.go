@@ -24,6 +24,7 @@ func (c *Core) newKeeper(cfg *config.Config, v vendors, table *mapping.Table) (*
 	if !d.On() {
 		return nil, nil
 	}
+	keys, _ := kingdeeKeys(v.kingdee[d.DataCentre].section)
 	keeper, err := directory.New(directory.Config{
 		Corp: d.Corp, DataCentre: d.DataCentre, Store: c.store, Recorder: recorder{c.log, c.metrics},
 		Source: v.dingtalk[d.Corp].api.Background(), Target: v.kingdee[d.DataCentre].api.Background(),
@@ -31,7 +32,7 @@ func (c *Core) newKeeper(cfg *config.Config, v vendors, table *mapping.Table) (*
 		Consents: c.directoryConsents(d), Minimum: d.Consent.Without == "minimum",
 		Numbers: numbers{table, d.Corp, d.DataCentre}, Rules: directoryRules(d), Breaker: directory.Breaker{Share: d.Breaker.Share, Least: d.Breaker.Least},
 		Now: c.options.Now, Logger: c.options.Logger, Release: c.options.Version,
-		Forms: directory.Forms{Post: v.kingdee[d.DataCentre].section.Users.PostForm},
+		Forms: directory.Forms{Post: v.kingdee[d.DataCentre].section.Users.PostForm, Forbid: keys.Staff.ForbidStatus},
 	}, c.queue)
 	if err != nil {
 		return nil, err

@@ -95,6 +95,7 @@ type Config struct {
 type Forms struct {
 	Staff      string // default BD_Empinfo
 	Number     string // key that look-ups of staff name; default FStaffNumber
+	Forbid     string // key that tells whether staff are forbidden; default FForbidStatus
 	Department string // default BD_Department
 	Post       string // default BD_NEWSTAFF
 	PostPerson string // key that look-ups of post records name; default FPerson.FNumber
@@ -128,6 +129,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	orText(&c.Forms.Staff, "BD_Empinfo")
 	orText(&c.Forms.Number, "FStaffNumber")
+	orText(&c.Forms.Forbid, "FForbidStatus")
 	orText(&c.Forms.Department, "BD_Department")
 	orText(&c.Forms.Post, "BD_NEWSTAFF")
 	orText(&c.Forms.PostPerson, "FPerson.FNumber")

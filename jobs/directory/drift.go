@@ -37,35 +37,47 @@ type Hold struct {
 // forbiddenInKingdee is why our doors close for somebody whom Kingdee calls a leaver.
 const forbiddenInKingdee = "forbidden in Kingdee"
 
+// forbiddenStatus is FForbidStatus of what is out of use.
+const forbiddenStatus = "B"
+
 // driftLag is how far a listing of changes reaches back over the one before, for
 // clocks that differ.
 const driftLag = 10 * time.Minute
 
 // drift looks for records that Kingdee changed since the last run: what differs
 // waits for a person, and one that was forbidden there is a leaver here (F54).
+// The forbidden ones are listed by themselves: no source says that forbidding a
+// record moves the date of its last change.
 func (w *walk) drift(ctx context.Context) error {
 	since, err := w.beforeDrift(ctx)
 	if err != nil {
 		return err
 	}
+	listings := []kingdee.Listing{{Since: since}}
+	if !since.IsZero() {
+		listings = append(listings, kingdee.Listing{Filter: kingdee.OneOf(w.cfg.Forms.Forbid, forbiddenStatus)})
+	}
 	var byNumber map[string]string
-	seen := 0
-	for record, err := range w.cfg.Target.AllStaff(ctx, kingdee.Listing{Since: since}) {
-		if err != nil {
-			return fmt.Errorf("directory: list staff: %w", err)
-		}
-		if seen++; seen%100 == 0 {
-			w.progress(PhaseDrift, seen, 0)
-		}
-		if byNumber == nil { // most runs find nothing that has changed
-			byNumber = w.known.written()
-		}
-		userid, ours := byNumber[record.Number]
-		if !ours || !w.suspect(userid, record) {
-			continue
-		}
-		if err := w.judgeAnew(ctx, userid, record); err != nil {
-			return err
+	seen, judged := 0, map[string]bool{} // by internal id
+	for _, listing := range listings {
+		for record, err := range w.cfg.Target.AllStaff(ctx, listing) {
+			if err != nil {
+				return fmt.Errorf("directory: list staff: %w", err)
+			}
+			if seen++; seen%100 == 0 {
+				w.progress(PhaseDrift, seen, 0)
+			}
+			if byNumber == nil { // most runs find nothing that has changed
+				byNumber = w.known.written()
+			}
+			userid, ours := byNumber[record.Number]
+			if !ours || judged[record.ID] || !w.suspect(userid, record) {
+				continue
+			}
+			judged[record.ID] = true
+			if err := w.judgeAnew(ctx, userid, record); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -138,6 +138,32 @@ func TestRehireWaits(t *testing.T) {
 	}
 }
 
+// TestForbiddenInKingdeeLongAgoWritten proves F54: somebody whose record is old
+// and is forbidden in Kingdee, which moves no date of change, loses our doors;
+// once, and not those who were never ours.
+func TestForbiddenInKingdeeLongAgoWritten(t *testing.T) {
+	r := start(t, []dingtalksim.Person{person("e", "戊", 10), person("f", "己", 10)}, nil)
+	for number, name := range map[string]string{"e": "戊", "f": "己", "g": "庚"} {
+		r.must(r.king.Hire(centreID, kingdeesim.Employee{Number: number, Name: name, Users: []kingdeesim.User{{Name: name, Account: number}}}))
+	}
+	r.run(directory.Order{})
+	r.run(directory.Order{})
+	forbidden := "B"
+	for _, number := range []string{"e", "g"} {
+		r.must(r.king.PatchStaff(centreID, number, kingdeesim.StaffPatch{ForbidStatus: &forbidden}))
+	}
+	if run := r.run(directory.Order{}); run.Counts.Drift != 1 {
+		t.Errorf("%+v", run.Counts)
+	}
+	r.work()
+	if !r.doors.closed("e") || r.doors.closed("f") {
+		t.Error("a leaver marked in Kingdee keeps our doors open, or somebody else's were closed")
+	}
+	if run := r.run(directory.Order{}); run.Counts.Drift != 0 {
+		t.Errorf("found again: %+v", run.Counts)
+	}
+}
+
 // TestDrift proves F53: a change made in Kingdee waits for one of three answers,
 // and a record that was forbidden there closes our doors.
 func TestDrift(t *testing.T) {

@@ -170,6 +170,9 @@ func (s *Server) PatchStaff(dataCentre, number string, p StaffPatch) error {
 			set(&staff.Mobile, p.Mobile)
 			set(&staff.ForbidStatus, p.ForbidStatus)
 			set(&staff.DocumentStatus, p.DocumentStatus)
+			if p.Number != nil || p.Name != nil || p.Mobile != nil { // forbidding is not an edit
+				staff.Modified = c.now()
+			}
 			if person, ok := c.personByID[staff.PersonID]; ok && p.Number != nil {
 				c.tables.Persons[person].Number = *p.Number
 			}

@@ -50,9 +50,10 @@ func TestLogUnderFaults(t *testing.T) {
 	v := g.visitor()
 	form, err := v.begin("zhaoliu")
 	must(t, err)
-	res, _, err := v.ask(http.MethodPost, "/signin/dingtalk", form)
+	_, _, err = v.ask(http.MethodPost, "/signin/dingtalk", form)
 	must(t, err)
-	if res, _, err = v.ask(http.MethodGet, "/launch/kingdee", nil); err != nil || res.StatusCode < 400 {
+	res, _, err := v.ask(http.MethodGet, "/launch/kingdee", nil)
+	if err != nil || res.StatusCode < 400 {
 		t.Fatalf("nobody without a login user lands: %d %v", res.StatusCode, err)
 	}
 	id := res.Header.Get("X-Request-Id")

@@ -75,6 +75,9 @@ func (w *walk) drift(ctx context.Context) error {
 				continue
 			}
 			judged[record.ID] = true
+			if record.Modified.Before(since) {
+				record.Modified = w.run.Began // when it was forbidden nobody tells
+			}
 			if err := w.judgeAnew(ctx, userid, record); err != nil {
 				return err
 			}

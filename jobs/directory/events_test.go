@@ -142,22 +142,30 @@ func TestRehireWaits(t *testing.T) {
 // and is forbidden in Kingdee, which moves no date of change, loses our doors;
 // once, and not those who were never ours.
 func TestForbiddenInKingdeeLongAgoWritten(t *testing.T) {
-	r := start(t, []dingtalksim.Person{person("e", "戊", 10), person("f", "己", 10)}, nil)
+	r := start(t, []dingtalksim.Person{person("e", "戊"), person("f", "己")}, nil)
 	for number, name := range map[string]string{"e": "戊", "f": "己", "g": "庚"} {
 		r.must(r.king.Hire(centreID, kingdeesim.Employee{Number: number, Name: name, Users: []kingdeesim.User{{Name: name, Account: number}}}))
 	}
 	r.run(directory.Order{})
-	r.run(directory.Order{})
+	if run := r.run(directory.Order{}); run.Counts.Same != 2 {
+		t.Fatalf("a record that was written is not old: %+v", run.Counts)
+	}
 	forbidden := "B"
 	for _, number := range []string{"e", "g"} {
 		r.must(r.king.PatchStaff(centreID, number, kingdeesim.StaffPatch{ForbidStatus: &forbidden}))
 	}
+	found := time.Now()
 	if run := r.run(directory.Order{}); run.Counts.Drift != 1 {
 		t.Errorf("%+v", run.Counts)
 	}
 	r.work()
 	if !r.doors.closed("e") || r.doors.closed("f") {
 		t.Error("a leaver marked in Kingdee keeps our doors open, or somebody else's were closed")
+	}
+	proof, err := r.log.Search(t.Context(), audit.Query{Action: directory.ActionLeave})
+	r.must(err)
+	if len(proof) != 1 || proof[0].Detail["happened"] < found.UTC().Format("2006-01-02T15:04") {
+		t.Errorf("the proof takes the date of the last edit for that of leaving: %+v", proof)
 	}
 	if run := r.run(directory.Order{}); run.Counts.Drift != 0 {
 		t.Errorf("found again: %+v", run.Counts)

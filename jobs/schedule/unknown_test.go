@@ -25,7 +25,7 @@ func TestUnknownMembers(t *testing.T) {
 		const account = "schedule/task/sync"
 		console := r.replica("console", task)
 		stop := r.run(r.replica("one", task))
-		time.Sleep(65 * time.Minute)
+		<-time.After(65 * time.Minute)
 		if got := states(r.runs(console, "sync")); got != "running/1" {
 			t.Fatalf("%s", got)
 		}
@@ -33,12 +33,12 @@ func TestUnknownMembers(t *testing.T) {
 		stop()
 		kept() // cut off, to be begun again
 		stop = r.run(r.replica("two", task))
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		if got := states(r.runs(console, "sync")); got != "running/2 stopped/1" {
 			t.Fatalf("%s", got)
 		}
 		kept() // begun again
-		time.Sleep(2 * time.Hour)
+		<-time.After(2 * time.Hour)
 		kept() // begun by the clock
 		must(t, console.Pause(t.Context(), admin, "sync", "month end"))
 		must(t, console.Resume(t.Context(), admin, "sync"))

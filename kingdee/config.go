@@ -34,10 +34,13 @@ type Config struct {
 	NoLogoutNotice bool
 
 	// Claim and Lane, where replicas share a store, keep the links of all of them
-	// apart: see LaneFunc. Claim nil: this process is the only one that mints, and
-	// its lane keeps its links from those of the process before it.
+	// apart: see LaneFunc. Nil: this process is the only one that mints.
 	Claim ClaimFunc
 	Lane  LaneFunc
+
+	// Since is when this client came, where it mints alone: what one before it minted
+	// it does not know, so its links are of later seconds. Zero: there was none.
+	Since time.Time
 
 	Peer   *peer.Client     // outbound door; default peer.New with its defaults
 	Now    func() time.Time // default time.Now

@@ -2,11 +2,13 @@ package kingdee
 
 import (
 	"context"
+	"math"
 	"slices"
 	"sync"
 	"time"
 
 	"kdgate/identity"
+	"kdgate/internal/sleep"
 )
 
 // ClaimFunc takes a second for links of one user and tells whether nobody had
@@ -28,6 +30,7 @@ const (
 	// ClaimMemory is longer than a link can be dated back.
 	ClaimMemory = 2 * stampMemory * time.Second
 
+	freshTries = 3  // seconds at most that somebody waits behind a start
 	claimTries = 30 // bounds how many seconds others may have taken before ours
 )
 
@@ -49,13 +52,13 @@ const (
 
 // next is the moment to sign for user: now, or the nearest free second before.
 func (s *stamps) next(user string, now time.Time) int64 {
-	stamp, _ := s.pick(user, now, 0, 1)
+	stamp, _ := s.pick(user, now, 0, 1, math.MinInt64)
 	return stamp
 }
 
-// pick is next among the seconds that are lane modulo of; false when the one
-// given out was given out before, because none is free.
-func (s *stamps) pick(user string, now time.Time, lane, of int64) (stamp int64, free bool) {
+// pick is next among the seconds behind after that are lane modulo of; false when
+// the one given out was given out before, or may have been, because none is free.
+func (s *stamps) pick(user string, now time.Time, lane, of, after int64) (stamp int64, free bool) {
 	second := now.Unix()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,7 +70,7 @@ func (s *stamps) pick(user string, now time.Time, lane, of int64) (stamp int64, 
 	for slices.Contains(recent, stamp) && second-stamp+of <= stampMemory {
 		stamp -= of
 	}
-	if free = !slices.Contains(recent, stamp); free {
+	if free = stamp > after && !slices.Contains(recent, stamp); free {
 		recent = append(recent, stamp)
 	}
 	s.given[user] = recent
@@ -84,23 +87,44 @@ func (s *stamps) sweep(second int64) {
 	}
 }
 
+// fresh is the moment to sign for user that neither this client nor one before it
+// has signed: somebody who clicks on both sides of a restart gets two links. In its
+// first second a client has none to give and waits for the next.
+func (c *Client) fresh(ctx context.Context, user string, now time.Time) (int64, error) {
+	for range freshTries {
+		age := c.now().Sub(c.cfg.Since)
+		if stamp, free := c.stamps.pick(user, now, 0, 1, now.Add(-age).Unix()); free {
+			return stamp, nil
+		}
+		if age > freshTries*time.Second {
+			break
+		}
+		wait := now.Truncate(time.Second).Add(time.Second).Sub(now)
+		if err := sleep.For(ctx, wait); err != nil {
+			return 0, identity.Fail(identity.Unavailable, identity.CodeKingdeeDown, "kingdee: wait for a second of its own: %w", err)
+		}
+		now = now.Add(wait)
+	}
+	return c.stamps.next(user, now), nil
+}
+
 // claimed is the moment to sign for user that no replica has signed before.
 func (c *Client) claimed(ctx context.Context, user string, now time.Time) (int64, error) {
-	if c.cfg.Link.Permitcount != "1" {
+	switch {
+	case c.cfg.Link.Permitcount != "1":
 		return c.stamps.next(user, now), nil
+	case c.cfg.Claim == nil:
+		return c.fresh(ctx, user, now)
 	}
 	if c.cfg.Lane != nil {
 		if lane, ok := c.cfg.Lane(); ok {
-			if stamp, free := c.stamps.pick(user, now, int64(lane), lanes); free {
+			if stamp, free := c.stamps.pick(user, now, int64(lane), lanes, math.MinInt64); free {
 				return stamp, nil
 			}
 		}
 	}
-	if c.cfg.Claim == nil { // nobody else mints
-		return c.stamps.next(user, now), nil
-	}
 	for range claimTries {
-		stamp, _ := c.stamps.pick(user, now, OwnLanes, lanes) // is marked here too, so the next try is another
+		stamp, _ := c.stamps.pick(user, now, OwnLanes, lanes, math.MinInt64) // is marked here too, so the next try is another
 		first, err := c.cfg.Claim(ctx, user, stamp)
 		if first || err != nil {
 			return stamp, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kdgate/identity"
@@ -73,33 +74,6 @@ func TestReplicasMintDifferentLinks(t *testing.T) {
 	}
 }
 
-// TestLaneOfTheOnlyOne: who mints alone dates its links to its lane, so that a
-// process before it with another lane gave none of them, and has every second when
-// that is used up.
-func TestLaneOfTheOnlyOne(t *testing.T) {
-	now := time.Unix(1_700_000_000, 0)
-	process := func(lane int) *Client {
-		return linkClient(t, func(cfg *Config) {
-			cfg.Now, cfg.Lane = func() time.Time { return now }, func() (int, bool) { return lane, true }
-		})
-	}
-	seen := map[string]bool{}
-	mint := func(c *Client, times int) {
-		t.Helper()
-		for range times {
-			link, err := c.MintSharedLink(t.Context(), "zhangsan", Place{})
-			if err != nil || seen[link.Reveal()] {
-				t.Fatalf("link %d: minted before, or %v", len(seen), err)
-			}
-			seen[link.Reveal()] = true
-		}
-	}
-	mint(process(1), 5)
-	mint(process(2), 5)
-	clear(seen)
-	mint(process(2), stampMemory)
-}
-
 // TestLanes: replicas that hold a lane each ask nobody, and meet neither each
 // other nor one that holds none; when a lane is used up its holder claims.
 func TestLanes(t *testing.T) {
@@ -143,4 +117,52 @@ func TestLanes(t *testing.T) {
 	if take(own[0]); len(shared.taken) <= before {
 		t.Error("a lane that is used up is used again")
 	}
+}
+
+// TestRestartWithinASecond: who clicks before and after a restart, or a reload,
+// gets as many links, because Kingdee takes each once; also where Kingdee's clock
+// is not ours, and somebody taps again and again.
+func TestRestartWithinASecond(t *testing.T) {
+	for name, behind := range map[string]time.Duration{"one clock": 0, "Kingdee's is behind": 90 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			seen := map[int64]bool{}
+			for range 4 {
+				began := time.Now()
+				c := linkClient(t, func(cfg *Config) { cfg.Now, cfg.Since = time.Now, began })
+				for tap := range 3 {
+					second, err := c.fresh(t.Context(), "zhangsan", time.Now().Add(-behind))
+					if err != nil || seen[second] {
+						t.Errorf("%s: tap %d: second %d was given before, or %v", name, tap, second, err)
+					}
+					seen[second] = true
+				}
+				if took := time.Since(began); took > freshTries*time.Second {
+					t.Errorf("%s: three taps took %s", name, took)
+				}
+			}
+		})
+	}
+}
+
+// TestFreshEnds: who has left is not waited for, and a client that has served for a
+// while has every second to give.
+func TestFreshEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := linkClient(t, func(cfg *Config) { cfg.Now, cfg.Since = time.Now, time.Now() })
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := c.fresh(ctx, "zhangsan", time.Now()); !errors.Is(err, context.Canceled) {
+			t.Errorf("somebody who has left: %v", err)
+		}
+		time.Sleep(time.Hour)
+		began := time.Now()
+		for range stampMemory {
+			if _, err := c.fresh(t.Context(), "zhangsan", time.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("%d links took %s", stampMemory, took)
+		}
+	})
 }

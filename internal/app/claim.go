@@ -14,8 +14,7 @@ import (
 
 // linkClaim keeps the single-use links of replicas apart: a link is told by its
 // user and its second, so one created record per pair is enough. The embedded
-// store has one owner, who remembers by itself; see lane.takeTurn for the owner
-// before.
+// store has one owner, who remembers by itself and dates its links after its start.
 func (c *Core) linkClaim(centre string) kingdee.ClaimFunc {
 	if c.options.Config.Store.Driver == "sqlite" {
 		return nil

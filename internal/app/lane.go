@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -18,10 +17,6 @@ const (
 	laneSpare = 10 * time.Second // how much longer the store's record lives: a failover may forget when it was kept last
 	laneEvery = 10 * time.Second // how often it is kept
 )
-
-// turnKey tells which lane the gateway before this one had, where the store has
-// one owner.
-const turnKey = "lane/turn"
 
 // lane is the share of seconds that this replica dates its links to, held by a
 // record in the shared store that ends by itself. It is not given back: whoever
@@ -45,27 +40,6 @@ func (l *lane) held() (int, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.number, l.now().Before(l.until)
-}
-
-// takeTurn is for the owner of a store, who shares the seconds with nobody but
-// the process before it: a gateway that starts anew remembers no link, and a
-// person who clicks on both sides of the restart within one second would get the
-// same link twice. Each start has the lane after that of the one before it, for
-// good.
-func (l *lane) takeTurn(ctx context.Context) error {
-	entry, err := l.store.Get(ctx, turnKey)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	before, _ := strconv.Atoi(string(entry.Value)) // 0 at the first start: lane 0 is that of a Redis that was left
-	number := (max(0, before) + 1) % kingdee.OwnLanes
-	if err := l.store.Commit(ctx, store.Put(turnKey, []byte(strconv.Itoa(number)))); err != nil {
-		return err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.number, l.until = number, l.now().AddDate(100, 0, 0)
-	return nil
 }
 
 // keep takes a lane and keeps it until ctx ends. Without one links are claimed

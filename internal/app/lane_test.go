@@ -63,26 +63,6 @@ func TestLanesAreHeldByOne(t *testing.T) {
 	}
 }
 
-// TestRestartWithinASecond: who clicks on both sides of a restart, or of several,
-// within one second gets as many links, because Kingdee takes each once.
-func TestRestartWithinASecond(t *testing.T) {
-	r := newRig(t)
-	now := time.Now()
-	r.now = func() time.Time { return now }
-	seen := map[string]bool{}
-	for range kingdee.OwnLanes {
-		s := r.serve(r.load())
-		for range 3 {
-			link, err := s.rooms.Load().vendors.kingdee["live"].api.MintSharedLink(t.Context(), "zhangsan", kingdee.Place{})
-			if err != nil || seen[link.Reveal()] {
-				t.Errorf("link %d: minted before, or %v", len(seen), err)
-			}
-			seen[link.Reveal()] = true
-		}
-		must(t, s.stop())
-	}
-}
-
 // TestLinksAreClaimedOnce: what one replica claimed another does not get, for
 // users of any name, until nobody can come back to it.
 func TestLinksAreClaimedOnce(t *testing.T) {

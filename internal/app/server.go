@@ -119,11 +119,6 @@ func (s *Server) assemble(ctx context.Context) error {
 	}
 	first, cancel := context.WithTimeout(ctx, prepareTime)
 	defer cancel()
-	if cfg.Store.Driver == "sqlite" {
-		if err := s.lane.takeTurn(first); err != nil {
-			s.options.Logger.Warn("links may be those of the gateway before, for a second", "error", err)
-		}
-	}
 	_ = s.console.made.Load().Prepare(first) // prepareConsole goes on where this could not
 	return nil
 }

@@ -103,6 +103,7 @@ func (c *Core) newKingdee(dc config.DataCentre) (client[*kingdee.Client, config.
 	}
 	settings := kingdeeSettings(dc)
 	settings.Claim, settings.Lane = c.linkClaim(dc.ID), held
+	settings.Since = c.options.Now() // also of a reload: this client remembers no link of the one before it
 	settings.Peer, settings.Now, settings.Logger = made.peer, c.options.Now, c.options.Logger
 	settings.Observer = c.metrics.Peer("kingdee").PeerCall
 	made.api, err = kingdee.New(settings)

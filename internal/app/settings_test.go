@@ -20,7 +20,7 @@ import (
 var byProgram = []string{
 	"dingtalk.AllowPlainHTTP", "dingtalk.Peer", "dingtalk.Egress", "dingtalk.Now", "dingtalk.Logger", "dingtalk.Observer", "dingtalk.Budget",
 	"dingtalk.Limits.Counter", "dingtalk.Limits.QueueWait",
-	"kingdee.Claim", "kingdee.Lane", "kingdee.Peer", "kingdee.Now", "kingdee.Logger", "kingdee.Observer",
+	"kingdee.Claim", "kingdee.Lane", "kingdee.Since", "kingdee.Peer", "kingdee.Now", "kingdee.Logger", "kingdee.Observer",
 }
 
 // otherwise is a configuration in which every fact of the vendors' wire differs

@@ -8,7 +8,7 @@ import (
 
 func (c *Config) checkAudit(m *Mistakes) {
 	if c.Audit.Retain < 183*24*time.Hour {
-		m.add("audit.retain: %s is less than 183d, the least that six months need", c.Audit.Retain)
+		m.add("audit.retain: %s is less than 183d, the least that six months need", writtenDuration(c.Audit.Retain))
 	}
 	if c.Audit.OnWriteFailure != "refuse" {
 		m.add("audit.on_write_failure: %q; only refuse is there: no record, no action", c.Audit.OnWriteFailure)

@@ -242,11 +242,11 @@ func untilReady(ops string) error {
 }
 
 // idle is the memory in MiB of a gateway that nobody has asked for anything for
-// two seconds.
+// four seconds; what its start needed it gives back after two.
 func idle(tb testing.TB, binary, config string) float64 {
 	tb.Helper()
 	p, stop := startServe(tb, exec.Command(binary, "serve", "--config", config), config)
 	defer stop()
-	later(tb.Context(), 2*time.Second)
+	later(tb.Context(), 4*time.Second)
 	return p.memory(tb, "VmRSS")
 }

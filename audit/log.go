@@ -12,9 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"kdgate/identity"
+	"kdgate/internal/filelock"
 )
 
 // Config opens a Log. Dir, Replica and Key are required.
@@ -43,7 +42,7 @@ type Log struct {
 	*Reader
 	config    Config
 	keys      keys
-	lock      *flock.Flock
+	lock      *filelock.Lock
 	write     *sql.DB
 	insertion *sql.Stmt // of one record, on the one connection of write
 	anchor    anchors
@@ -123,23 +122,13 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// A process that was killed holds its lock until the system has taken it apart;
-// whoever starts the next one at once waits for that, and no longer.
-const (
-	lockPatience = time.Second
-	lockRetry    = 50 * time.Millisecond
-)
-
-func takeLock(ctx context.Context, dir string) (*flock.Flock, error) {
-	within, cancel := context.WithTimeout(ctx, lockPatience)
-	defer cancel()
-	lock := flock.New(filepath.Join(dir, lockName))
-	held, err := lock.TryLockContext(within, lockRetry)
-	if err != nil && (ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
-		return nil, fmt.Errorf("audit: lock the folder: %w", err)
-	}
-	if !held {
+func takeLock(ctx context.Context, dir string) (*filelock.Lock, error) {
+	lock, err := filelock.Take(ctx, filepath.Join(dir, lockName))
+	switch {
+	case errors.Is(err, filelock.ErrHeld):
 		return nil, fmt.Errorf("audit: %s is in use by another gateway", dir)
+	case err != nil:
+		return nil, fmt.Errorf("audit: lock the folder: %w", err)
 	}
 	return lock, nil
 }
@@ -171,7 +160,7 @@ func (l *Log) release() error {
 	if l.write != nil {
 		errs = append(errs, l.write.Close())
 	}
-	return errors.Join(append(errs, l.lock.Unlock())...)
+	return errors.Join(append(errs, l.lock.Release())...)
 }
 
 // Append writes e and returns when it is on the disk. Concurrent appends share

@@ -178,7 +178,7 @@ func TestSecondGatewayIsRefused(t *testing.T) {
 func TestNextGatewayWaits(t *testing.T) {
 	c := setup(t)
 	first := open(t, c)
-	defer time.AfterFunc(4*lockRetry, func() { _ = first.Close() }).Stop()
+	defer time.AfterFunc(200*time.Millisecond, func() { _ = first.Close() }).Stop()
 	next, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)

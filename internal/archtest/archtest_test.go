@@ -60,6 +60,7 @@ var floors = []struct {
 	{"internal/lazyregexp", 0},
 	{"internal/wholefile", 0},
 	{"internal/sleep", 0},
+	{"internal/filelock", 0},
 	{"internal/loopback", 0},
 	{"internal/logbook", 0},
 	{"web/admin", 80},

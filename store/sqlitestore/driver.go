@@ -9,10 +9,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gofrs/flock"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"kdgate/internal/filelock"
 	"kdgate/store"
 	"kdgate/store/internal/feed"
 )
@@ -29,7 +29,7 @@ type Driver struct {
 	path         string
 	now          func() time.Time
 	collectEvery time.Duration
-	lock         *flock.Flock
+	lock         *filelock.Lock
 
 	writeDB, readDB *sql.DB
 	get, scan       *sql.Stmt
@@ -235,7 +235,7 @@ func (d *Driver) release() error {
 	if d.writeDB != nil {
 		errs = append(errs, d.writeDB.Close())
 	}
-	return errors.Join(append(errs, d.lock.Unlock())...)
+	return errors.Join(append(errs, d.lock.Release())...)
 }
 
 // unavailable says in words an administrator can act on why there is no answer.

@@ -43,7 +43,7 @@ func TestSecondOwnerIsRefused(t *testing.T) {
 // the file a moment later.
 func TestNextOwnerWaits(t *testing.T) {
 	d := openTest(t, Config{})
-	defer time.AfterFunc(4*lockRetry, func() { _ = d.Close() }).Stop()
+	defer time.AfterFunc(200*time.Millisecond, func() { _ = d.Close() }).Stop()
 	next, err := Open(t.Context(), Config{Path: d.path})
 	if err != nil {
 		t.Fatal(err)

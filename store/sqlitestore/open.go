@@ -13,8 +13,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gofrs/flock"
 	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
+
+	"kdgate/internal/filelock"
 )
 
 // ErrInUse says that another process owns the file.
@@ -104,27 +105,17 @@ func prepareFile(path string) (string, error) {
 	return filepath.EvalSymlinks(path)
 }
 
-const (
-	lockPatience = time.Second
-	lockRetry    = 50 * time.Millisecond
-)
-
 // own takes the lock beside the file. SQLite alone would let two processes take
 // turns, each with its own memory of what it has told its watchers.
-//
-// A process that was killed holds it until the system has taken it apart;
-// whoever starts the next one at once waits for that, and no longer.
-func own(ctx context.Context, path string) (*flock.Flock, error) {
-	within, cancel := context.WithTimeout(ctx, lockPatience)
-	defer cancel()
-	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
-	held, err := lock.TryLockContext(within, lockRetry)
-	if err != nil && (ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
-		return nil, fmt.Errorf("sqlitestore: lock %s: %w", lock.Path(), err)
-	}
-	if !held {
+func own(ctx context.Context, path string) (*filelock.Lock, error) {
+	name := path + ".lock"
+	lock, err := filelock.Take(ctx, name)
+	switch {
+	case errors.Is(err, filelock.ErrHeld):
 		return nil, fmt.Errorf("%w: %s is open in another process, which holds %s: stop that process first, "+
-			"or reach the data through it while it runs", ErrInUse, path, lock.Path())
+			"or reach the data through it while it runs", ErrInUse, path, name)
+	case err != nil:
+		return nil, fmt.Errorf("sqlitestore: %w", err)
 	}
 	return lock, nil
 }

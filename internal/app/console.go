@@ -166,12 +166,15 @@ func (s *Server) overviewPage(r *rooms) *admin.Overview {
 
 // settingsPage shows the configuration that these rooms were made from.
 func (s *Server) settingsPage(r *rooms) *admin.Settings {
-	values := r.config.InForce()
-	settings := make([]admin.Setting, 0, len(values))
-	for _, v := range values {
-		settings = append(settings, admin.Setting{Key: v.Name, Value: v.Text, Default: v.Default, About: v.Doc, Secret: v.Secret, Own: v.Own})
+	inForce := func() []admin.Setting { // when somebody looks; nobody else pays for it
+		values := r.config.InForce()
+		settings := make([]admin.Setting, 0, len(values))
+		for _, v := range values {
+			settings = append(settings, admin.Setting{Key: v.Name, Value: v.Text, Default: v.Default, About: v.Doc, Secret: v.Secret, Own: v.Own})
+		}
+		return settings
 	}
-	return &admin.Settings{InForce: func() []admin.Setting { return settings }, Warnings: r.config.Warnings, Since: s.options.Now()}
+	return &admin.Settings{InForce: inForce, Warnings: r.config.Warnings, Since: s.options.Now()}
 }
 
 func consoleCentres(cfg *config.Config) []admin.Centre {

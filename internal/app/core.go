@@ -95,7 +95,11 @@ func (c *Core) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.openStore(ctx, keys); err != nil {
+	ring, err := newRing(keys)
+	if err != nil {
+		return err
+	}
+	if err := c.openStore(ctx, ring.sealing); err != nil {
 		return err
 	}
 	c.lane = newLane(c.store, c.options.Now)
@@ -118,10 +122,6 @@ func (c *Core) open(ctx context.Context) error {
 		return err
 	}
 	c.openRules(ctx)
-	ring, err := newRing(keys)
-	if err != nil {
-		return err
-	}
 	furnished, err := c.furnish(c.options.Config, &rooms{}, ring)
 	if err != nil {
 		return err
@@ -130,18 +130,14 @@ func (c *Core) open(ctx context.Context) error {
 	return c.openSchedule()
 }
 
-func (c *Core) openStore(ctx context.Context, keys [][]byte) error {
+func (c *Core) openStore(ctx context.Context, sealing [][]byte) error {
 	driver, err := openDriver(ctx, c.options.Config.Store, c.options.Now)
 	if err != nil {
 		return err
 	}
 	c.driver = driver
 	c.closers = append(c.closers, driver.Close)
-	ring, err := newRing(keys)
-	if err != nil {
-		return err
-	}
-	c.sealing = store.SealConfig{Keys: ring.sealing, Now: c.options.Now, OnTamper: c.tampered, Edition: edition}
+	c.sealing = store.SealConfig{Keys: sealing, Now: c.options.Now, OnTamper: c.tampered, Edition: edition}
 	sealed, err := store.Seal(driver, c.sealing)
 	if err != nil {
 		return fmt.Errorf("seal: %w", err)

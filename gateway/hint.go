@@ -40,7 +40,7 @@ func (g *Gateway) giveHint(w http.ResponseWriter, who identity.Assertion, centre
 	if err != nil {
 		return // without it the launch asks one after the other
 	}
-	box, err := g.states.box(text, hintPurpose)
+	box, err := g.states.box(0, text, hintPurpose)
 	if err != nil {
 		return
 	}

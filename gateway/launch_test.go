@@ -202,11 +202,11 @@ func TestHintedLaunch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good, err := p.here.states.box(text, hintPurpose)
+	good, err := p.here.states.box(0, text, hintPurpose)
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, err := p.here.states.box(text, statePurpose)
+	state, err := p.here.states.box(0, text, statePurpose)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ type states struct {
 	store store.Store
 	now   func() time.Time
 	rand  io.Reader
-	boxes []box // the one that seals first
+	boxes []box // the one of the secret in force first
 	spent *spent
 }
 
@@ -117,8 +117,9 @@ type carried struct {
 	Restarts int           `json:"r,omitempty"`
 }
 
-// sealed gives st, which the secret in force began, with its state: encrypted, because it passes DingTalk and lies
-// in histories, and names what somebody wanted to open.
+// sealed gives st with its state: encrypted, because it passes DingTalk and lies
+// in histories, and names what somebody wanted to open; under the secret that began
+// it, because all that belongs to it derives from that.
 func (s *states) sealed(st signIn) (signIn, error) {
 	browser, err := hex.DecodeString(st.Browser)
 	if err != nil {
@@ -128,7 +129,7 @@ func (s *states) sealed(st signIn) (signIn, error) {
 	if err != nil {
 		return signIn{}, fmt.Errorf("gateway: sign-in: %w", err)
 	}
-	if st.state, err = s.box(text, statePurpose); err != nil {
+	if st.state, err = s.box(st.by, text, statePurpose); err != nil {
 		return signIn{}, err
 	}
 	return st, nil
@@ -137,9 +138,10 @@ func (s *states) sealed(st signIn) (signIn, error) {
 // statePurpose keeps states apart from whatever else is sealed with their key.
 const statePurpose = "state"
 
-// box seals text for one purpose, as a text for addresses and cookies.
-func (s *states) box(text []byte, purpose string) (string, error) {
-	seal := s.boxes[0]
+// box seals text for one purpose under one of the secrets, 0 being the one in
+// force, as a text for addresses and cookies.
+func (s *states) box(by int, text []byte, purpose string) (string, error) {
+	seal := s.boxes[by]
 	box := make([]byte, seal.NonceSize(), seal.NonceSize()+len(text)+seal.Overhead())
 	if _, err := io.ReadFull(s.rand, box); err != nil {
 		return "", fmt.Errorf("gateway: random: %w", err)

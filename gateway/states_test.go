@@ -65,6 +65,28 @@ func TestSignInHops(t *testing.T) {
 			t.Errorf("the state without the fragment was good once more: %d, %d exchanges", a.StatusCode, len(p.dingtalk.called()))
 		}
 	})
+	t.Run("a fragment while the secret is changed", func(t *testing.T) { // R57
+		p := newTwins(t)
+		b := p.browser(t)
+		form := b.form(b.open("/launch/kingdee"), "auth-2")
+		changed := p.here.cfg
+		changed.Secret, changed.OldSecrets = identity.NewSecret(strings.Repeat("n", 32)), []identity.Secret{p.here.cfg.Secret}
+		after, err := New(changed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.turn.Store(after)
+		asked := url.Values{"state": form["state"], "fragment": {"over there"}}
+		there, err := url.Parse(b.get(oauthPath + "?" + asked.Encode()).location())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.dingtalk.give("code-1", corpOne, "zhang1")
+		back := url.Values{"code": {"code-1"}, "state": there.Query()["state"]}
+		if a := b.get(callbackPath + "?" + back.Encode()); a.StatusCode != 303 || a.location() != "/launch/kingdee#over%20there" {
+			t.Errorf("%d %q", a.StatusCode, a.location())
+		}
+	})
 	t.Run("used elsewhere", func(t *testing.T) {
 		p := newTwins(t)
 		b := p.browser(t)

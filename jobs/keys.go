@@ -13,7 +13,6 @@ const ItemPrefix = "job/item/"
 
 // The keys of the domain; doc.go lists them.
 const (
-	prefixItem  = ItemPrefix
 	prefixAt    = "job/at/"
 	prefixKnown = "job/known/"
 	prefixPause = "job/pause/"
@@ -26,7 +25,7 @@ const (
 	lastMicros = int64(1e16 - 1)
 )
 
-func itemKey(id ID) string        { return prefixItem + id.String() }
+func itemKey(id ID) string        { return ItemPrefix + id.String() }
 func knownKey(id ID) string       { return prefixKnown + id.String() }
 func pauseKey(kind string) string { return prefixPause + kind }
 

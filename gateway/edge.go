@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -65,16 +66,45 @@ func RequestIDOf(ctx context.Context) string {
 // edge wraps the routes: facts and log line outermost, so that a refused
 // request has both; then what refuses without looking at routes; then same-origin.
 func (g *Gateway) edge() http.Handler {
-	protection := http.NewCrossOriginProtection()
-	protection.SetDenyHandler(g.serve(func(_ http.ResponseWriter, r *http.Request) error {
+	deny := g.serve(func(_ http.ResponseWriter, r *http.Request) error {
 		err := identity.Fail(identity.Forbidden, identity.CodeBadRequest, "cross-origin request")
 		if r.URL.Path == clientPath {
 			g.noteSignIn(r, attempt{door: identity.DoorInClient}, err)
 		}
 		return err
-	}))
-	inner := protection.Handler(http.HandlerFunc(g.route))
+	})
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(deny)
+	own := protection.Handler(http.HandlerFunc(g.route))
+	inner := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isUnsafe(r.Method) && g.isForeign(r.Header["Origin"]) {
+			deny.ServeHTTP(w, r)
+			return
+		}
+		own.ServeHTTP(w, r)
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.observe(inner, w, r) })
+}
+
+// isUnsafe reports a method that may change something (RFC 9110, 9.2.1).
+func isUnsafe(method string) bool {
+	return method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions
+}
+
+// isForeign reports an origin that is not ours, in its scheme too:
+// CrossOriginProtection compares hosts alone, and does not look where
+// Sec-Fetch-Site is there. What says null is left to it.
+func (g *Gateway) isForeign(origins []string) bool {
+	if len(origins) == 0 || len(origins) == 1 && origins[0] == "null" {
+		return false
+	}
+	return len(origins) != 1 || !IsOrigin(g.cfg.PublicURL, origins[0])
+}
+
+// IsOrigin reports whether a browser's Origin header names the public address.
+func IsOrigin(public *url.URL, origin string) bool {
+	scheme, host, ok := strings.Cut(origin, "://")
+	return ok && scheme == public.Scheme && canonicalHost(host, scheme) == canonicalHost(public.Host, scheme)
 }
 
 // observe gives the request its id, answers panics, and writes one log line

@@ -102,6 +102,8 @@ func TestEdgeRefusals(t *testing.T) {
 		"underscore in header": {"GET / HTTP/1.1\r\nHost: HOST\r\nX_Staff_Id: admin\r\n\r\n", 400},
 		"foreign host":         {"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", 421},
 		"other port":           {"GET / HTTP/1.1\r\nHost: 127.0.0.1:1\r\n\r\n", 421},
+		"two ports":            {"GET / HTTP/1.1\r\nHost: HOST:443\r\n\r\n", 421},
+		"host with a dot":      {"GET / HTTP/1.1\r\nHost: HOST.\r\n\r\n", 421},
 		"absolute form":        {"GET https://HOST/ HTTP/1.1\r\nHost: HOST\r\n\r\n", 400},
 		"trace":                {"TRACE / HTTP/1.1\r\nHost: HOST\r\n\r\n", 405},
 		"connect":              {"CONNECT HOST HTTP/1.1\r\nHost: HOST\r\n\r\n", 405},

@@ -113,6 +113,9 @@ func TestPostRefusals(t *testing.T) {
 		"same-site":           {nil, []string{"Sec-Fetch-Site", "same-site"}, 403, identity.CodeBadRequest},
 		"foreign origin":      {nil, []string{"Sec-Fetch-Site", "", "Origin", "https://evil.example"}, 403, identity.CodeBadRequest},
 		"null origin":         {nil, []string{"Sec-Fetch-Site", "", "Origin", "null"}, 403, identity.CodeBadRequest},
+		"two foreign words":   {nil, []string{"Sec-Fetch-Site", "same-origin", "Origin", "https://evil.example"}, 403, identity.CodeBadRequest},
+		"without TLS":         {nil, []string{"Sec-Fetch-Site", "", "Origin", "http://HOST"}, 403, identity.CodeBadRequest},
+		"origin with a path":  {nil, []string{"Sec-Fetch-Site", "", "Origin", "https://HOST/x"}, 403, identity.CodeBadRequest},
 		"no nonce":            {func(v url.Values) { v.Del("nonce") }, nil, 401, identity.CodeSignInExpired},
 		"wrong nonce":         {func(v url.Values) { v.Set("nonce", strings.Repeat("A", 43)) }, nil, 401, identity.CodeSignInExpired},
 		"no state":            {func(v url.Values) { v.Del("state") }, nil, 401, identity.CodeSignInExpired},
@@ -126,6 +129,8 @@ func TestPostRefusals(t *testing.T) {
 		"code not ASCII":      {func(v url.Values) { v.Set("code", "授权码") }, nil, 400, identity.CodeBadAuthCode},
 		"no cookie":           {nil, []string{"Cookie", "x=y"}, 401, identity.CodeSignInExpired},
 		"cookie twice":        {nil, []string{"Cookie", browserCookie + "=COOKIE; " + browserCookie + "=COOKIE"}, 401, identity.CodeSignInExpired},
+		"a broken cookie too": {nil, []string{"Cookie", browserCookie + "=COOKIE; " + browserCookie + `="a\b"`}, 401, identity.CodeSignInExpired},
+		"cookie in quotes":    {nil, []string{"Cookie", browserCookie + `="COOKIE"`}, 401, identity.CodeSignInExpired},
 		"cookie cut short":    {nil, []string{"Cookie", browserCookie + "=CUT"}, 401, identity.CodeSignInExpired},
 		"cookie with padding": {nil, []string{"Cookie", browserCookie + "=COOKIE="}, 401, identity.CodeSignInExpired},
 	}
@@ -144,6 +149,9 @@ func TestPostRefusals(t *testing.T) {
 				value := b.Jar.Cookies(base)[0].Value
 				headers[1] = strings.NewReplacer("COOKIE", value, "CUT", value[:42]).Replace(headers[1])
 				b.Jar = nil
+			}
+			for i := range headers {
+				headers[i] = strings.ReplaceAll(headers[i], "HOST", strings.TrimPrefix(h.URL, "https://"))
 			}
 			a := b.post(form, headers...)
 			if a.StatusCode != test.status || !strings.Contains(a.text, string(test.code)) {

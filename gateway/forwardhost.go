@@ -101,16 +101,6 @@ func (g *Gateway) hostPrincipal(r *http.Request, origin string) (identity.Princi
 	return g.cfg.Handles.ByHandle(r.Context(), found.Who, found.Handle)
 }
 
-// cookieID reads a cookie of ours. Two of its name, or a value that we did not
-// write, is none (T39).
-func cookieID(r *http.Request, name string) (string, bool) {
-	cookies := r.CookiesNamed(name)
-	if len(cookies) != 1 || !isID(cookies[0].Value) {
-		return "", false
-	}
-	return cookies[0].Value, true
-}
-
 func (g *Gateway) loadPass(ctx context.Context, prefix, id string) (pass, error) {
 	entry, err := g.cfg.Store.Get(ctx, prefix+hashed(id))
 	if errors.Is(err, store.ErrNotFound) {

@@ -8,6 +8,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net/http"
+	"strings"
 	"sync"
 
 	"kdgate/identity"
@@ -93,6 +95,28 @@ func isID(text string) bool {
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	return err == nil && len(raw) == randomSize
+}
+
+// cookieID is the id in a cookie of ours, false where there is none, more than
+// one, or one that we did not write (T39). It reads the header itself: net/http
+// takes quotes off and drops what is malformed, which would no longer count as
+// the second one. A name inside U+2000 and its like counts but is not ours: a
+// neighbouring host could set it past the prefix.
+func cookieID(r *http.Request, cookie string) (id string, ok bool) {
+	found := 0
+	for _, line := range r.Header["Cookie"] {
+		for pair := range strings.SplitSeq(line, ";") {
+			name, value, _ := strings.Cut(pair, "=")
+			if strings.EqualFold(strings.TrimSpace(name), cookie) {
+				found++
+				id, ok = strings.Trim(value, " \t"), strings.TrimLeft(name, " \t") == cookie
+			}
+		}
+	}
+	if found != 1 || !ok || !isID(id) {
+		return "", false
+	}
+	return id, true
 }
 
 // hashed is how an id is named in the store: who reads the store cannot use it.

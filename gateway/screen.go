@@ -141,13 +141,19 @@ func (g *Gateway) ownHost(host string) bool {
 	return host == g.cfg.PublicURL.Host || canonicalHost(host, g.cfg.PublicURL.Scheme) == canonicalHost(g.cfg.PublicURL.Host, g.cfg.PublicURL.Scheme)
 }
 
-// canonicalHost folds the case and leaves out the scheme's own port.
+// canonicalHost folds the case and leaves out the scheme's own port, and no port
+// behind another one.
 func canonicalHost(host, scheme string) string {
 	host = strings.ToLower(host)
+	port := ":80"
 	if scheme == "https" {
-		return strings.TrimSuffix(host, ":443")
+		port = ":443"
 	}
-	return strings.TrimSuffix(host, ":80")
+	name, ok := strings.CutSuffix(host, port)
+	if !ok || strings.Contains(name[strings.LastIndexByte(name, ']')+1:], ":") {
+		return host
+	}
+	return name
 }
 
 // isForwarded names the headers by which a proxy, or whoever plays one, says

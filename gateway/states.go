@@ -279,14 +279,10 @@ func storeFault(err error) error {
 	return identity.Fail(identity.Unavailable, identity.CodeStoreDown, "store: %w", err)
 }
 
-// browserOf reads the browser cookie. Two of that name, or one we did not
-// write, is none (T39).
+// browserOf reads the browser cookie.
 func browserOf(r *http.Request) (identity.Secret, bool) {
-	cookies := r.CookiesNamed(browserCookie)
-	if len(cookies) != 1 || !isID(cookies[0].Value) {
-		return identity.Secret{}, false
-	}
-	return identity.NewSecret(cookies[0].Value), true
+	id, ok := cookieID(r, browserCookie)
+	return identity.NewSecret(id), ok
 }
 
 // browser reads the browser cookie, or sets a new one.

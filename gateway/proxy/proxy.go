@@ -157,7 +157,7 @@ func (p *Proxy) Serve(w http.ResponseWriter, r *http.Request) error {
 // ownOrigin is the check that a WebSocket's handshake needs most, because no
 // same-origin policy stands in front of it (T110).
 func (p *Proxy) ownOrigin(origins []string) bool {
-	return len(origins) == 1 && origins[0] == p.cfg.PublicURL.Scheme+"://"+p.cfg.PublicURL.Host
+	return len(origins) == 1 && gateway.IsOrigin(p.cfg.PublicURL, origins[0])
 }
 
 func (p *Proxy) refusePath(r *http.Request, who identity.Principal, decision verdict) error {

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"kdgate/internal/handclock"
 )
 
 var (
@@ -75,9 +77,8 @@ func fillScale(t *testing.T, c Config, n int) *Log {
 		}
 		held = int(chains[0].Last)
 	}
-	at := scaleStart.Add(time.Duration(held) * scaleStep)
-	var mu sync.Mutex
-	c.Now = func() time.Time { mu.Lock(); defer mu.Unlock(); return at }
+	clock := handclock.New(scaleStart.Add(time.Duration(held) * scaleStep))
+	c.Now = clock.Now
 	l := open(t, c)
 	if n-held >= bulkFill {
 		defer withoutIndexes(t, l)()
@@ -96,9 +97,7 @@ func fillScale(t *testing.T, c Config, n int) *Log {
 		}
 		group.Wait()
 		held += round
-		mu.Lock()
-		at = scaleStart.Add(time.Duration(held) * scaleStep)
-		mu.Unlock()
+		clock.Advance(time.Duration(round) * scaleStep)
 		if held/250_000 != (held-round)/250_000 {
 			t.Logf("%d records, %.0f/s", held, float64(held-from)/time.Since(began).Seconds())
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"kdgate/identity"
+	"kdgate/internal/handclock"
 	"kdgate/internal/peer"
 )
 
@@ -118,31 +119,13 @@ func (f *fake) sent(t *testing.T, path string, n int) map[string]string {
 	return body
 }
 
-// hand is a clock that a test turns.
-type hand struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newHand() *hand { return &hand{now: time.Unix(1_800_000_000, 0)} }
-
-func (h *hand) Now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.now
-}
-
-func (h *hand) forward(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.now = h.now.Add(d)
-}
+func newClock() *handclock.Clock { return handclock.New(time.Unix(1_800_000_000, 0)) }
 
 // bench is a client, the fake it speaks to, its clock and what it logged.
 type bench struct {
 	*Client
 	fake   *fake
-	clock  *hand
+	clock  *handclock.Clock
 	log    *syncBuffer
 	result *results
 }
@@ -185,7 +168,7 @@ func (r *results) count(key string) int {
 // newBench makes a client that speaks to a new fake, with rates out of the way.
 func newBench(t *testing.T, change ...func(*Config)) *bench {
 	t.Helper()
-	b := &bench{fake: newFake(t), clock: newHand(), log: &syncBuffer{}, result: &results{n: map[string]int{}}}
+	b := &bench{fake: newFake(t), clock: newClock(), log: &syncBuffer{}, result: &results{n: map[string]int{}}}
 	door := peer.New(peer.Config{})
 	t.Cleanup(door.CloseIdle)
 	cfg := Config{

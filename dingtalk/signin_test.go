@@ -183,14 +183,14 @@ func TestOneCodeOneExchange(t *testing.T) {
 
 // TestSpentCodesAreForgotten bounds the memory of codes.
 func TestSpentCodesAreForgotten(t *testing.T) {
-	clock := newHand()
+	clock := newClock()
 	s := newSpentCodes(clock.Now)
 	for n := range 100 {
 		if !s.spend(code(n)) || s.spend(code(n)) {
 			t.Fatal("a code was not spent exactly once")
 		}
 	}
-	clock.forward(codeLife)
+	clock.Advance(codeLife)
 	if !s.spend(code(0)) || len(s.until) != 1 {
 		t.Errorf("%d codes kept", len(s.until))
 	}
@@ -208,7 +208,7 @@ func TestUnsentCodeIsNotSpent(t *testing.T) {
 	if err == nil || b.fake.total() != 0 {
 		t.Fatalf("%v, %d calls", err, b.fake.total())
 	}
-	b.clock.forward(1 << 40)
+	b.clock.Advance(1 << 40)
 	if _, err := b.InClient(context.Background(), code(1)); err != nil {
 		t.Error(err)
 	}

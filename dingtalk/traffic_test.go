@@ -38,7 +38,7 @@ func TestTokenIsSharedAtExpiry(t *testing.T) {
 	if n := b.fake.count(pathToken); n != 1 {
 		t.Errorf("%d token calls for the first hundred", n)
 	}
-	b.clock.forward(2 * time.Hour)
+	b.clock.Advance(2 * time.Hour)
 	login(100)
 	if n := b.fake.count(pathToken); n > 3 {
 		t.Errorf("%d token calls at expiry", n-1)
@@ -53,11 +53,11 @@ func TestTokenIsRenewedEarly(t *testing.T) {
 	if _, err := b.InClient(context.Background(), code(1)); err != nil {
 		t.Fatal(err)
 	}
-	b.clock.forward(2*time.Hour - refreshEarly - time.Second)
+	b.clock.Advance(2*time.Hour - refreshEarly - time.Second)
 	if _, err := b.InClient(context.Background(), code(2)); err != nil || b.fake.count(pathToken) != 1 {
 		t.Fatalf("%v, %d token calls before it is due", err, b.fake.count(pathToken))
 	}
-	b.clock.forward(time.Second)
+	b.clock.Advance(time.Second)
 	asked, answer := make(chan struct{}), make(chan struct{})
 	b.fake.with(pathToken, func(*http.Request) (int, string) {
 		close(asked)
@@ -129,12 +129,12 @@ func TestWrongSecretBacksOff(t *testing.T) {
 	for n := range 20 {
 		ask(n)
 	}
-	b.clock.forward(time.Minute)
+	b.clock.Advance(time.Minute)
 	ask(20)
 	if n := b.fake.count(pathToken); n != 1 {
 		t.Errorf("%d token calls within a minute", n)
 	}
-	b.clock.forward(pauseLong)
+	b.clock.Advance(pauseLong)
 	ask(21)
 	if n := b.fake.count(pathToken); n != 2 {
 		t.Errorf("%d token calls after the pause", n)
@@ -340,7 +340,7 @@ func TestThrottledAPIRests(t *testing.T) {
 	if _, err := b.InClient(context.Background(), code(1)); err != nil {
 		t.Error("another API:", err)
 	}
-	b.clock.forward(5 * time.Minute)
+	b.clock.Advance(5 * time.Minute)
 	b.fake.on(pathUser, 200, `{"errcode":0,"result":{"userid":"a"}}`)
 	if _, err := b.Profile(context.Background(), "a"); err != nil {
 		t.Error("after the pause:", err)
@@ -436,14 +436,14 @@ func TestPermissionAlert(t *testing.T) {
 		t.Errorf("%d token calls at once", n)
 	}
 	for range 2 {
-		b.clock.forward(youngest + time.Second)
+		b.clock.Advance(youngest + time.Second)
 		_, err := b.Profile(context.Background(), "a")
 		wants(t, err, identity.Misconfigured, identity.CodeDingTalkSetup)
 	}
 	if n := b.fake.count(pathToken); n != 2 {
 		t.Errorf("%d token calls, want a new token for the try after the refusal", n)
 	}
-	b.clock.forward(alertAgain)
+	b.clock.Advance(alertAgain)
 	_, _ = b.Profile(context.Background(), "a")
 	if n := strings.Count(b.log.String(), "level=ERROR"); n != 2 {
 		t.Errorf("%d alerts after an hour", n)

@@ -292,13 +292,13 @@ func TestLifetimes(t *testing.T) {
 	b := h.browser(t)
 	h.dingtalk.give("auth-1", corpOne, "zhang1")
 	form := b.form(b.open("/launch/kingdee"), "auth-1")
-	h.clock.advance(4*time.Minute + 50*time.Second)
+	h.clock.Advance(4*time.Minute + 50*time.Second)
 	first := b.post(form)
-	h.clock.advance(4*time.Minute + 50*time.Second)
+	h.clock.Advance(4*time.Minute + 50*time.Second)
 	if a := b.post(form); first.StatusCode != 303 || a.StatusCode != 303 || h.sessions.count() != 1 {
 		t.Errorf("first %d, repeat %d, sessions %d", first.StatusCode, a.StatusCode, h.sessions.count())
 	}
-	h.clock.advance(20 * time.Second)
+	h.clock.Advance(20 * time.Second)
 	if a := b.post(form); a.StatusCode != 401 || !strings.Contains(a.text, "KD-101") {
 		t.Errorf("after five minutes: %d", a.StatusCode)
 	}
@@ -307,7 +307,7 @@ func TestLifetimes(t *testing.T) {
 		t.Errorf("used code on a new state: %d, exchanges %v", a.StatusCode, h.dingtalk.called())
 	}
 	form = b.form(b.open("/launch/kingdee"), "auth-2")
-	h.clock.advance(5*time.Minute + time.Second)
+	h.clock.Advance(5*time.Minute + time.Second)
 	if a := b.post(form); a.StatusCode != 401 || len(h.dingtalk.called()) != 1 {
 		t.Errorf("old state: %d", a.StatusCode)
 	}

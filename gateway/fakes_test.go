@@ -15,12 +15,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"kdgate/audit"
 	"kdgate/identity"
+	"kdgate/internal/handclock"
 	"kdgate/store"
 )
 
@@ -251,12 +251,6 @@ func (c *counts) has(line string) bool {
 	return slices.Contains(c.lines, line)
 }
 
-// clock is a hand on the time.
-type clock struct{ offset atomic.Int64 }
-
-func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
-func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
-
 // locked is a buffer that many requests log to.
 type locked struct {
 	mu sync.Mutex
@@ -287,7 +281,7 @@ type house struct {
 	test     *kingdee
 	audit    *recorder
 	counts   *counts
-	clock    *clock
+	clock    *handclock.Running
 	log      *locked
 }
 
@@ -312,9 +306,9 @@ func buildHouse(t testing.TB, change ...func(*Config)) *house {
 		Server: httptest.NewUnstartedServer(nil), dingtalk: &provider{login: "https://login.dingtalk.test", codes: map[string]identity.Assertion{}},
 		sessions: &sessions{open: map[string]identity.Principal{}, ended: map[string]bool{}},
 		chain:    &chain{faults: map[string]error{}}, live: &kingdee{base: "https://live.kingdee.test"}, test: &kingdee{base: "https://test.kingdee.test"},
-		audit: &recorder{}, counts: &counts{}, clock: &clock{}, log: &locked{},
+		audit: &recorder{}, counts: &counts{}, clock: &handclock.Running{}, log: &locked{},
 	}
-	h.store = newMemory(h.clock.now)
+	h.store = newMemory(h.clock.Now)
 	h.sessions.store = h.store
 	cfg := Config{
 		PublicURL: &url.URL{Scheme: "https", Host: h.Listener.Addr().String()},
@@ -329,7 +323,7 @@ func buildHouse(t testing.TB, change ...func(*Config)) *house {
 		},
 		Store: h.store, Sessions: h.sessions, Handles: h.sessions, Resolver: h.chain, Recorder: h.audit, Observer: h.counts,
 		Logger: slog.New(slog.NewJSONHandler(h.log, nil)),
-		Secret: identity.NewSecret(strings.Repeat("k", 32)), Now: h.clock.now,
+		Secret: identity.NewSecret(strings.Repeat("k", 32)), Now: h.clock.Now,
 	}
 	for _, c := range change {
 		c(&cfg)

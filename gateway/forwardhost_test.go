@@ -202,7 +202,7 @@ func TestForwardHostRefuses(t *testing.T) {
 	refused("a ticket for another host", v.at(otherOrigin, v.ticketFor(appOrigin)))
 
 	late := v.ticketFor(appOrigin)
-	h.clock.advance(hostTicketLife + time.Second)
+	h.clock.Advance(hostTicketLife + time.Second)
 	refused("a late ticket", v.at(appOrigin, late))
 
 	for name, path := range map[string]string{

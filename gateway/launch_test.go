@@ -188,7 +188,7 @@ func TestHintedLaunch(t *testing.T) {
 	launch("", here)
 	p.turn.Store(p.there)
 	launch("zhang1 live", there)
-	p.clock.advance(2*hintLife + time.Second)
+	p.clock.Advance(2*hintLife + time.Second)
 	launch("", there)
 
 	request := func(values ...string) *http.Request {
@@ -198,7 +198,7 @@ func TestHintedLaunch(t *testing.T) {
 		}
 		return r
 	}
-	text, err := json.Marshal(hint{Who: identity.Subject{Corp: corpOne, UserID: "wang2"}, At: p.clock.now(), Centre: "live"})
+	text, err := json.Marshal(hint{Who: identity.Subject{Corp: corpOne, UserID: "wang2"}, At: p.clock.Now(), Centre: "live"})
 	if err != nil {
 		t.Fatal(err)
 	}

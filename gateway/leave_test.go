@@ -110,7 +110,7 @@ func TestHandover(t *testing.T) {
 		t.Errorf("second use: %d", a.StatusCode)
 	}
 	late := issue()
-	h.clock.advance(ticketLife + time.Second)
+	h.clock.Advance(ticketLife + time.Second)
 	if a := h.browser(t).do(http.MethodPost, late, url.Values{}); a.StatusCode != 401 {
 		t.Errorf("too late: %d", a.StatusCode)
 	}

@@ -43,7 +43,7 @@ func TestFloodOfBadCodes(t *testing.T) {
 		t.Fatalf("another address: %v", err)
 	}
 	leave(false)
-	h.clock.advance(time.Minute)
+	h.clock.Advance(time.Minute)
 	if leave, err = l.enter(t.Context(), mustAddr("198.51.100.7"), "d"); err != nil {
 		t.Fatalf("the same address a minute later: %v", err)
 	}
@@ -116,7 +116,7 @@ func TestFloodOfRecords(t *testing.T) {
 		b.post(url.Values{"state": {"x"}, "code": {"x"}})
 	}
 	before := len(h.audit.of(audit.ActionSignIn))
-	h.clock.advance(time.Minute)
+	h.clock.Advance(time.Minute)
 	b.post(url.Values{"state": {"x"}, "code": {"x"}})
 	records := h.audit.of(audit.ActionSignIn)
 	if before >= 200 || len(records) != before+1 {
@@ -157,7 +157,7 @@ func TestQueueAtNine(t *testing.T) {
 	if _, err := l.enter(ctx, mustAddr("192.0.2.1"), "b"); identity.CodeOf(err) != identity.CodeTooManyTries {
 		t.Fatalf("full: %v", err)
 	}
-	h.gateway.limiter = newLimiter(Limits{Global: 0.2, GlobalSize: 1}.withDefaults(), h.clock.now)
+	h.gateway.limiter = newLimiter(Limits{Global: 0.2, GlobalSize: 1}.withDefaults(), h.clock.Now)
 	leave, err := h.gateway.limiter.enter(t.Context(), mustAddr("127.0.0.1"), "b")
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +167,7 @@ func TestQueueAtNine(t *testing.T) {
 	if a.StatusCode != 429 || !strings.Contains(a.text, `"retry":"5"`) || a.Header.Get("Retry-After") != "5" || len(h.dingtalk.called()) != 0 {
 		t.Fatalf("%d %s", a.StatusCode, a.text)
 	}
-	h.clock.advance(10 * time.Second)
+	h.clock.Advance(10 * time.Second)
 	if a := b.post(form, "Accept", "application/json"); a.StatusCode != 200 {
 		t.Errorf("later: %d %s", a.StatusCode, a.text)
 	}
@@ -192,7 +192,7 @@ func TestBadNeighbour(t *testing.T) {
 	if h.sessions.count() != 1 {
 		t.Errorf("%d sessions: a neighbour is locked out", h.sessions.count())
 	}
-	h.clock.advance(browserMemory)
+	h.clock.Advance(browserMemory)
 	before := len(h.dingtalk.called())
 	bad.post(bad.form(bad.open("/launch/kingdee"), "never-issued-again"))
 	if len(h.dingtalk.called()) != before+1 {

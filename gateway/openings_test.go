@@ -99,7 +99,7 @@ func TestFloodOfLaunches(t *testing.T) {
 	if n := launches/5 - refused; n > 5000 || h.opened(t) != 1 {
 		t.Errorf("many addresses: %d begun, %d refused, %d records of one use", n, refused, h.opened(t))
 	}
-	h.clock.advance(stateLife)
+	h.clock.Advance(stateLife)
 	if status := h.anonymous("198.51.100.8"); status != http.StatusSeeOther {
 		t.Errorf("after the flood: %d", status)
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"kdgate/identity"
+	"kdgate/internal/handclock"
 	"kdgate/internal/peer"
 	"kdgate/kingdee"
 )
@@ -100,9 +101,9 @@ func TestBreaker(t *testing.T) {
 func TestPatience(t *testing.T) {
 	t.Parallel()
 	server := newScripted(t, map[string][]step{"query": {{status: 503}, {status: 503}, {body: staffRow}, {status: 500}, {status: 500}, {body: staffRow}}})
-	log, clock := &logbook{}, &hand{}
+	log, clock := &logbook{}, &handclock.Running{}
 	cfg := testConfig(server.URL)
-	cfg.Logger, cfg.Now = log.logger(), clock.now
+	cfg.Logger, cfg.Now = log.logger(), clock.Now
 	c := newClient(t, cfg)
 	ask := func() { _, _ = c.StaffByNumber(t.Context(), "1001") }
 	ask() // heals within the retries: nobody is called
@@ -119,9 +120,9 @@ func TestPatience(t *testing.T) {
 // TestCallLimit proves that Kingdee's limit stops further calls for a while (row 27, R20).
 func TestCallLimit(t *testing.T) {
 	server := newScripted(t, map[string][]step{"query": {{body: coded("14", "超过调用次数")}, {body: staffRow}}})
-	clock := &hand{}
+	clock := &handclock.Running{}
 	cfg := testConfig(server.URL)
-	cfg.Now = clock.now
+	cfg.Now = clock.Now
 	c := newClient(t, cfg)
 	for range 5 {
 		if _, err := c.StaffByNumber(t.Context(), "1001"); identity.KindOf(err) != identity.Throttled {
@@ -131,7 +132,7 @@ func TestCallLimit(t *testing.T) {
 	if n := server.count("query"); n != 1 {
 		t.Errorf("%d calls during the pause", n)
 	}
-	clock.move(2 * time.Minute)
+	clock.Advance(2 * time.Minute)
 	if _, err := c.StaffByNumber(t.Context(), "1001"); err != nil {
 		t.Errorf("after the pause: %v", err)
 	}

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"kdgate/identity"
 	"kdgate/kingdee"
@@ -115,25 +114,6 @@ func (l *logbook) text() string {
 }
 
 func (l *logbook) logger() *slog.Logger { return slog.New(slog.NewJSONHandler(l, nil)) }
-
-// hand is a clock moved by the test. It starts at the true time, because real
-// servers put their own into the Date header.
-type hand struct {
-	mu    sync.Mutex
-	moved time.Duration
-}
-
-func (h *hand) now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return time.Now().Add(h.moved)
-}
-
-func (h *hand) move(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.moved += d
-}
 
 func testConfig(base string) kingdee.Config {
 	return kingdee.Config{

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kdgate/identity"
+	"kdgate/internal/handclock"
 	"kdgate/kingdee"
 	"kdgate/kingdee/kingdeesim"
 )
@@ -20,7 +21,7 @@ type stage struct {
 	sim *kingdeesim.Server
 	web *httptest.Server
 	log *logbook
-	at  *hand // both sides' clock
+	at  *handclock.Running // both sides' clock
 }
 
 func newStage(t *testing.T, change func(*kingdeesim.DataCentre)) *stage {
@@ -46,8 +47,8 @@ func newStage(t *testing.T, change func(*kingdeesim.DataCentre)) *stage {
 	if change != nil {
 		change(&centre)
 	}
-	s := &stage{log: &logbook{}, at: &hand{}}
-	sim, err := kingdeesim.New(kingdeesim.Config{DataCentres: []kingdeesim.DataCentre{centre}, Now: s.at.now})
+	s := &stage{log: &logbook{}, at: &handclock.Running{}}
+	sim, err := kingdeesim.New(kingdeesim.Config{DataCentres: []kingdeesim.DataCentre{centre}, Now: s.at.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +65,7 @@ func newStage(t *testing.T, change func(*kingdeesim.DataCentre)) *stage {
 func (s *stage) client(t *testing.T, change func(*kingdee.Config)) *kingdee.Client {
 	t.Helper()
 	cfg := testConfig(s.web.URL)
-	cfg.Now, cfg.Logger = s.at.now, s.log.logger()
+	cfg.Now, cfg.Logger = s.at.Now, s.log.logger()
 	if change != nil {
 		change(&cfg)
 	}
@@ -93,7 +94,7 @@ func TestClocksApart(t *testing.T) {
 					t.Errorf("the administrator is not told of the clocks: %s", s.log.text())
 				}
 				s.sim.SetSkew(0)
-				s.at.move(2 * time.Minute) // less than the pause after a wrong secret
+				s.at.Advance(2 * time.Minute) // less than the pause after a wrong secret
 				s.sim.SetSkew(2 * time.Minute)
 				if _, err := c.StaffByNumber(t.Context(), "1001"); err != nil {
 					t.Errorf("after the clocks were set: %v", err)
@@ -134,10 +135,10 @@ func TestReadClock(t *testing.T) {
 		if err := click(); (err == nil) != tc.ok {
 			t.Errorf("Kingdee's clock off by %s: %v", tc.skew, err)
 		}
-		s.at.move(11 * time.Second)
+		s.at.Advance(11 * time.Second)
 	}
 	s.sim.SetSkew(0)
-	s.at.move(11 * time.Second)
+	s.at.Advance(11 * time.Second)
 	s.sim.ForgetCalls()
 	for range 20 {
 		c.ReadClock(t.Context())
@@ -146,7 +147,7 @@ func TestReadClock(t *testing.T) {
 		t.Errorf("Kingdee was asked for its time %d times", n)
 	}
 	s.web.Close()
-	s.at.move(11 * time.Second)
+	s.at.Advance(11 * time.Second)
 	if _, err := c.MintSharedLink(t.Context(), "zhangsan", kingdee.Place{}); err != nil {
 		t.Errorf("no answer to the question for the time: %v", err)
 	}
@@ -305,9 +306,9 @@ func TestSessionLife(t *testing.T) {
 	for range 10 {
 		ask(1)
 	}
-	s.at.move(14 * time.Minute)
+	s.at.Advance(14 * time.Minute)
 	ask(1)
-	s.at.move(16 * time.Minute) // over ours, below Kingdee's
+	s.at.Advance(16 * time.Minute) // over ours, below Kingdee's
 	ask(2)
 	s.sim.Restart()
 	ask(3)
@@ -359,10 +360,10 @@ func TestRefusedLoginStops(t *testing.T) {
 		}
 	}
 	want(1)
-	s.at.move(6 * time.Minute)
+	s.at.Advance(6 * time.Minute)
 	_, _ = c.StaffByNumber(t.Context(), "1001")
 	want(2)
-	s.at.move(6 * time.Minute) // doubled by now
+	s.at.Advance(6 * time.Minute) // doubled by now
 	_, _ = c.StaffByNumber(t.Context(), "1001")
 	want(2)
 	if c.Probe(t.Context()) == nil {

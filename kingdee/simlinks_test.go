@@ -47,7 +47,7 @@ func TestLinksLand(t *testing.T) {
 		})
 		for _, characters := range []string{"ascii", "utf-8"} {
 			c := s.client(t, func(cfg *kingdee.Config) { cfg.Link.Version, cfg.Link.Characters = version, characters })
-			s.at.move(time.Minute) // another client in the same second would mint the same link
+			s.at.Advance(time.Minute) // another client in the same second would mint the same link
 			for _, user := range []string{"zhangsan", "李四（华东）2"} {
 				places := []kingdee.Place{{}}
 				if version > 1 {
@@ -87,7 +87,7 @@ func TestMobileLands(t *testing.T) {
 // second gives two links that both land.
 func TestLinkOnce(t *testing.T) {
 	s := newStage(t, func(dc *kingdeesim.DataCentre) { dc.Rows[0].Reusable = true })
-	frozen := s.at.now()
+	frozen := s.at.Now()
 	c := s.client(t, func(cfg *kingdee.Config) { cfg.Now = func() time.Time { return frozen } })
 	first, err := c.MintLink("zhangsan", kingdee.Place{})
 	if err != nil {
@@ -112,7 +112,7 @@ func TestLinkWindow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.at.move(11 * time.Minute)
+	s.at.Advance(11 * time.Minute)
 	if landedAs(land(t, link), "zhangsan") {
 		t.Error("an old link landed")
 	}
@@ -136,7 +136,7 @@ func TestGBKServer(t *testing.T) {
 	}
 	for _, tc := range cases {
 		c := s.client(t, func(cfg *kingdee.Config) { cfg.Link.Characters, cfg.Link.UDEncoding = tc.characters, tc.encoding })
-		s.at.move(time.Second)
+		s.at.Advance(time.Second)
 		link, err := c.MintLink("李四（华东）2", kingdee.Place{})
 		if err != nil {
 			t.Fatal(err)

@@ -96,8 +96,8 @@ func (s *stage) dismiss(t *testing.T, c *kingdee.Client, ids []string) {
 func TestSince(t *testing.T) {
 	s := newStage(t, crowded(50))
 	c := s.client(t, nil)
-	from := s.at.now()
-	s.at.move(time.Minute)
+	from := s.at.Now()
+	s.at.Advance(time.Minute)
 	if _, err := c.SaveStaff(t.Context(), drafts(0, 3)); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"kdgate/audit"
 	"kdgate/identity"
+	"kdgate/internal/handclock"
 	"kdgate/kingdee"
 	"kdgate/mapping"
 	"kdgate/store"
@@ -27,7 +28,7 @@ type rig struct {
 	log     *audit.Log
 	kingdee *directory
 	people  *profiles
-	clock   *clock
+	clock   *handclock.Clock
 }
 
 const (
@@ -52,7 +53,7 @@ func newRig(tb testing.TB, adjust ...func(*mapping.Config)) *rig {
 
 func newRigOn(tb testing.TB, driver store.Driver, adjust ...func(*mapping.Config)) *rig {
 	tb.Helper()
-	r := &rig{TB: tb, kingdee: &directory{}, people: &profiles{}, clock: &clock{now: time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)}}
+	r := &rig{TB: tb, kingdee: &directory{}, people: &profiles{}, clock: handclock.New(time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC))}
 	key := []byte("0123456789abcdef0123456789abcdef")
 	sealed, err := store.Seal(driver, store.SealConfig{Keys: [][]byte{key}, Edition: mapping.Edition})
 	must(tb, err)
@@ -132,24 +133,6 @@ func wantReason(tb testing.TB, err error, kind identity.Kind, reason mapping.Rea
 	if refusal == nil || refusal.Reason != reason || identity.KindOf(err) != kind {
 		tb.Fatalf("got %v (kind %s), want %s as %s", err, identity.KindOf(err), reason, kind)
 	}
-}
-
-// clock is a hand on the time.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
 }
 
 // directory plays Kingdee.

@@ -25,6 +25,7 @@ import (
 	"kdgate/gateway/proxy"
 	"kdgate/identity"
 	"kdgate/identity/session"
+	"kdgate/internal/handclock"
 	"kdgate/internal/strictwire"
 	"kdgate/store"
 	"kdgate/store/sqlitestore"
@@ -213,21 +214,18 @@ type rig struct {
 	audit   *recorder
 	signer  *signer
 	log     *locked
-	offset  atomic.Int64 // of the clock
+	clock   handclock.Running
 }
-
-func (g *rig) now() time.Time           { return time.Now().Add(time.Duration(g.offset.Load())) }
-func (g *rig) advance(by time.Duration) { g.offset.Add(int64(by)) }
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
 	g := &rig{t: t, kingdee: newKingdee(t), audit: &recorder{}, signer: &signer{}, log: &locked{}}
-	driver, err := sqlitestore.Open(t.Context(), sqlitestore.Config{Path: filepath.Join(t.TempDir(), "kdgate.db"), Now: g.now})
+	driver, err := sqlitestore.Open(t.Context(), sqlitestore.Config{Path: filepath.Join(t.TempDir(), "kdgate.db"), Now: g.clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = driver.Close() })
-	if g.store, err = store.Seal(driver, store.SealConfig{Keys: [][]byte{make([]byte, store.MinSealKey)}, Now: g.now}); err != nil {
+	if g.store, err = store.Seal(driver, store.SealConfig{Keys: [][]byte{make([]byte, store.MinSealKey)}, Now: g.clock.Now}); err != nil {
 		t.Fatal(err)
 	}
 	return g
@@ -249,7 +247,7 @@ func (g *rig) replica(change ...func(*proxy.Config)) *replica {
 	logger := slog.New(slog.NewJSONHandler(g.log, nil))
 	r := &replica{rig: g, Server: httptest.NewUnstartedServer(nil)}
 	var err error
-	if r.sessions, err = session.New(session.Config{Store: g.store, Now: g.now, Logger: logger}); err != nil {
+	if r.sessions, err = session.New(session.Config{Store: g.store, Now: g.clock.Now, Logger: logger}); err != nil {
 		g.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(g.t.Context())
@@ -263,7 +261,7 @@ func (g *rig) replica(change ...func(*proxy.Config)) *replica {
 	}
 	cfg := proxy.Config{
 		Centre: "live", Upstream: upstream, PublicURL: public, Store: g.store, Sessions: r.sessions,
-		Recorder: g.audit, Signer: g.signer, Logger: logger, Now: g.now,
+		Recorder: g.audit, Signer: g.signer, Logger: logger, Now: g.clock.Now,
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -275,7 +273,7 @@ func (g *rig) replica(change ...func(*proxy.Config)) *replica {
 		PublicURL: public, DevInsecure: true, Corps: []gateway.Corp{{ID: "dingcorp1", Provider: dingtalk{}}},
 		DataCentres: []gateway.DataCentre{{ID: "live", Name: "正式账套", ServiceProvider: g.kingdee, Proxy: r.proxy}},
 		Store:       g.store, Sessions: r.sessions, Handles: r.sessions, Resolver: chain{}, Recorder: g.audit, Logger: logger,
-		Secret: identity.NewSecret(strings.Repeat("k", 32)), Now: g.now,
+		Secret: identity.NewSecret(strings.Repeat("k", 32)), Now: g.clock.Now,
 	})
 	if err != nil {
 		g.t.Fatal(err)

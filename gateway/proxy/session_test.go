@@ -201,7 +201,7 @@ func TestLostKingdeeSession(t *testing.T) {
 		"earlier sign-in": func(_ *rig, b *browser) { b.open("a1").signIn("a1") },
 		"idle": func(g *rig, b *browser) {
 			b.open("a1")
-			g.advance(21 * time.Minute)
+			g.clock.Advance(21 * time.Minute)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -37,7 +37,7 @@ func TestByHandle(t *testing.T) {
 		}
 	}
 	for range 3 { // used from elsewhere only, it does not idle away
-		h.clock.move(20 * time.Minute)
+		h.clock.Advance(20 * time.Minute)
 		if _, err := h.ByHandle(t.Context(), as("u1").Subject, handle); err != nil {
 			t.Fatalf("in use: %v", err)
 		}
@@ -48,7 +48,7 @@ func TestByHandle(t *testing.T) {
 		t.Errorf("a store that cannot be asked: %v", err)
 	}
 	h.store.down.Store(false)
-	h.clock.move(31 * time.Minute)
+	h.clock.Advance(31 * time.Minute)
 	if _, err := h.ByHandle(t.Context(), as("u1").Subject, handle); identity.KindOf(err) != identity.Unauthenticated {
 		t.Errorf("idle: %v", err)
 	}

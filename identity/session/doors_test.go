@@ -79,12 +79,12 @@ func TestAttendTellsOfTime(t *testing.T) {
 			b := &browser{t: t}
 			b.signIn(h, "u1", "")
 			ended := b.attend(h)
-			h.clock.move(span / 2)
+			h.clock.Advance(span / 2)
 			h.judgeAll(t.Context(), false)
 			if isClosed(ended) != (name == "absolute") { // half of nine hours is idle for too long
 				t.Fatal("at half time")
 			}
-			h.clock.move(span / 2)
+			h.clock.Advance(span / 2)
 			h.judgeAll(t.Context(), false)
 			if !isClosed(ended) {
 				t.Error("open after its end")
@@ -99,9 +99,9 @@ func TestJudgedByTheClock(t *testing.T) {
 	b := &browser{t: t}
 	b.signIn(h, "u1", "")
 	ended := b.attend(h)
-	h.clock.move(31 * time.Minute)
+	h.clock.Advance(31 * time.Minute)
 	synctest.Test(t, func(t *testing.T) {
-		m, err := New(Config{Store: h.store, Now: h.clock.now})
+		m, err := New(Config{Store: h.store, Now: h.clock.Now})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,35 +8,17 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"kdgate/identity"
+	"kdgate/internal/handclock"
 	"kdgate/store"
 	"kdgate/store/sqlitestore"
 )
 
-// clock is set by hand.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func newClock() *clock { return &clock{at: time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)} }
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) move(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
+func newClock() *handclock.Clock { return handclock.New(time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)) }
 
 // faulty is the real store with a fault to switch on, and counters.
 type faulty struct {
@@ -93,29 +75,29 @@ func (f *faulty) Watch(ctx context.Context, prefix string) (<-chan store.Event, 
 type house struct {
 	*Manager
 	store *faulty
-	clock *clock
+	clock *handclock.Clock
 	url   string
 }
 
 func newHouse(t testing.TB) *house {
 	t.Helper()
 	c := newClock()
-	driver, err := sqlitestore.Open(t.Context(), sqlitestore.Config{Path: filepath.Join(t.TempDir(), "kdgate.db"), Now: c.now})
+	driver, err := sqlitestore.Open(t.Context(), sqlitestore.Config{Path: filepath.Join(t.TempDir(), "kdgate.db"), Now: c.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = driver.Close() })
-	sealed, err := store.Seal(driver, store.SealConfig{Keys: [][]byte{make([]byte, store.MinSealKey)}, Now: c.now})
+	sealed, err := store.Seal(driver, store.SealConfig{Keys: [][]byte{make([]byte, store.MinSealKey)}, Now: c.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return replica(t, sealed, c)
 }
 
-func replica(t testing.TB, s store.Store, c *clock) *house {
+func replica(t testing.TB, s store.Store, c *handclock.Clock) *house {
 	t.Helper()
 	f := &faulty{Store: s}
-	m, err := New(Config{Store: f, Now: c.now})
+	m, err := New(Config{Store: f, Now: c.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,7 @@ func TestListAndEnd(t *testing.T) { // F9, T45
 	h := newHouse(t)
 	phone, desk, other := &browser{t: t}, &browser{t: t}, &browser{t: t}
 	first := phone.signIn(h, "u1", "")
-	h.clock.move(time.Minute)
+	h.clock.Advance(time.Minute)
 	second := desk.signIn(h, "u1", "")
 	other.signIn(h, "u11", "") // its name begins like the other's
 	who := first.Subject
@@ -153,14 +153,14 @@ func TestListLeavesOutWhatIsOver(t *testing.T) {
 	h := newHouse(t)
 	b := &browser{t: t}
 	p := b.signIn(h, "u1", "")
-	h.clock.move(31 * time.Minute)
+	h.clock.Advance(31 * time.Minute)
 	if list, err := h.List(t.Context(), p.Subject); err != nil || len(list) != 0 {
 		t.Errorf("%v, %v", list, err)
 	}
 	if n, err := h.EndAll(t.Context(), p.Subject); n != 0 || err != nil {
 		t.Errorf("counted %d that were over, %v", n, err)
 	}
-	h.clock.move(8 * time.Hour)
+	h.clock.Advance(8 * time.Hour)
 	if entries, err := h.store.Scan(t.Context(), "", "", 10); err != nil || len(entries) != 0 {
 		t.Errorf("%d entries outlive the absolute end, %v", len(entries), err)
 	}
@@ -231,7 +231,7 @@ func TestRevocationReachesTheOtherReplicaOverRedis(t *testing.T) { // F9, T45
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = driver.Close() })
-		sealed, err := store.Seal(driver, store.SealConfig{Keys: [][]byte{make([]byte, store.MinSealKey)}, Now: c.now})
+		sealed, err := store.Seal(driver, store.SealConfig{Keys: [][]byte{make([]byte, store.MinSealKey)}, Now: c.Now})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -71,7 +71,7 @@ func TestSameTokenIsSameSession(t *testing.T) { // F4: repeated posts of one cod
 	token := tokenCode.EncodeToString([]byte(strings.Repeat("t", 32)))
 	first, second := &browser{t: t}, &browser{t: t}
 	p := first.signIn(h, "u1", token)
-	h.clock.move(time.Minute)
+	h.clock.Advance(time.Minute)
 	again := first.signIn(h, "u1", token)    // with its cookie: not its own earlier session
 	without := second.signIn(h, "u1", token) // before the first answer came back
 	if again != p || without != p || first.cookie != second.cookie {
@@ -182,24 +182,24 @@ func TestIdleAndAbsoluteEnd(t *testing.T) { // T44
 			}
 			b := &browser{t: t}
 			b.signIn(h, "u1", "")
-			h.clock.move(30 * time.Second) // used within the minute that is not written down
+			h.clock.Advance(30 * time.Second) // used within the minute that is not written down
 			b.expect(h, "u1")
-			h.clock.move(30*time.Minute - time.Second)
+			h.clock.Advance(30*time.Minute - time.Second)
 			b.expect(h, "u1")
-			h.clock.move(30 * time.Minute)
+			h.clock.Advance(30 * time.Minute)
 			b.expect(h, "")
 			b.expect(h, "") // and stays ended
 
 			b = &browser{t: t}
 			p := b.signIn(h, "u1", "")
-			for h.clock.now().Add(20 * time.Minute).Before(p.ExpiresAt) {
-				h.clock.move(20 * time.Minute)
+			for h.clock.Now().Add(20 * time.Minute).Before(p.ExpiresAt) {
+				h.clock.Advance(20 * time.Minute)
 				status, now := b.do("GET", h.url+"/me")
 				if status != http.StatusOK || !now.ExpiresAt.Equal(p.ExpiresAt) {
 					t.Fatalf("%d, ends %v; use must not move the absolute end %v", status, now.ExpiresAt, p.ExpiresAt)
 				}
 			}
-			h.clock.move(p.ExpiresAt.Sub(h.clock.now()))
+			h.clock.Advance(p.ExpiresAt.Sub(h.clock.Now()))
 			b.expect(h, "")
 		})
 	}
@@ -210,18 +210,18 @@ func TestIdleAndAbsoluteEnd(t *testing.T) { // T44
 func TestAbsoluteEndIsThatOfTheProof(t *testing.T) {
 	h := newHouse(t)
 	a := as("u1")
-	a.At = h.clock.now()
-	h.clock.move(7*time.Hour + 59*time.Minute)
+	a.At = h.clock.Now()
+	h.clock.Advance(7*time.Hour + 59*time.Minute)
 	p, err := h.Start(t.Context(), httptest.NewRecorder(), a, identity.Secret{})
 	if err != nil || !p.ExpiresAt.Equal(a.At.Add(8*time.Hour)) {
 		t.Errorf("ends %v, %v; the proof is of %v", p.ExpiresAt, err, a.At)
 	}
-	h.clock.move(time.Minute)
+	h.clock.Advance(time.Minute)
 	if _, err := h.Start(t.Context(), httptest.NewRecorder(), a, identity.Secret{}); identity.KindOf(err) != identity.Unauthenticated {
 		t.Errorf("past its end: %v", err)
 	}
-	a.At = h.clock.now().Add(time.Hour) // a clock that is ahead gives nobody more
-	if p, err := h.Start(t.Context(), httptest.NewRecorder(), a, identity.Secret{}); err != nil || p.ExpiresAt.After(h.clock.now().Add(8*time.Hour)) {
+	a.At = h.clock.Now().Add(time.Hour) // a clock that is ahead gives nobody more
+	if p, err := h.Start(t.Context(), httptest.NewRecorder(), a, identity.Secret{}); err != nil || p.ExpiresAt.After(h.clock.Now().Add(8*time.Hour)) {
 		t.Errorf("ends %v, %v", p.ExpiresAt, err)
 	}
 }
@@ -231,7 +231,7 @@ func TestIdleSessionIsNotStartedAgain(t *testing.T) { // T44
 	token := tokenCode.EncodeToString([]byte(strings.Repeat("i", 32)))
 	b := &browser{t: t}
 	b.signIn(h, "u1", token)
-	h.clock.move(31 * time.Minute)
+	h.clock.Advance(31 * time.Minute)
 	if status, _ := b.do("POST", h.url+"/in?user=u1&token="+token); status != http.StatusUnauthorized {
 		t.Errorf("status %d", status)
 	}
@@ -243,7 +243,7 @@ func TestShortenedConfigurationHoldsForOldSessions(t *testing.T) {
 	b.signIn(h, "u1", "")
 	shorter := replica(t, h.store.Store, h.clock)
 	shorter.absolute = 10 * time.Minute
-	h.clock.move(11 * time.Minute)
+	h.clock.Advance(11 * time.Minute)
 	b.expect(h, "u1")
 	b.expect(shorter, "")
 }
@@ -254,7 +254,7 @@ func TestUseIsWrittenAtMostOnceAMinute(t *testing.T) { // F9: spare the store
 	b.signIn(h, "u1", "")
 	before := h.store.commits.Load()
 	for range 120 { // ten minutes of requests every five seconds
-		h.clock.move(5 * time.Second)
+		h.clock.Advance(5 * time.Second)
 		b.expect(h, "u1")
 	}
 	if n := h.store.commits.Load() - before; n != 10 {

@@ -6,11 +6,11 @@ import (
 	"encoding/json"
 	"maps"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"kdgate/identity"
+	"kdgate/internal/handclock"
 )
 
 const (
@@ -20,27 +20,9 @@ const (
 
 func testSecret() identity.Secret { return identity.NewSecret("0123456789abcdef0123456789abcdef") }
 
-// clock is the test's hand on the time.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
-
 // noon lies in the middle of an epoch of 30 days.
-func noon() *clock {
-	return &clock{at: time.Unix(0, 0).Add(650*defaultRotate + defaultRotate/2).UTC()}
+func noon() *handclock.Clock {
+	return handclock.New(time.Unix(0, 0).Add(650*defaultRotate + defaultRotate/2).UTC())
 }
 
 func person() Claims {
@@ -51,18 +33,18 @@ func person() Claims {
 	}
 }
 
-func issuer(t testing.TB, now *clock) *Issuer {
+func issuer(t testing.TB, clock *handclock.Clock) *Issuer {
 	t.Helper()
-	i, err := New(Config{Issuer: gate, Secret: testSecret(), Now: now.Now})
+	i, err := New(Config{Issuer: gate, Secret: testSecret(), Now: clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return i
 }
 
-func verifier(t testing.TB, i *Issuer, now *clock) *Verifier {
+func verifier(t testing.TB, i *Issuer, clock *handclock.Clock) *Verifier {
 	t.Helper()
-	v, err := NewVerifier(VerifierConfig{Issuer: gate, Audience: upstream, Keys: i.Key, Now: now.Now})
+	v, err := NewVerifier(VerifierConfig{Issuer: gate, Audience: upstream, Keys: i.Key, Now: clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

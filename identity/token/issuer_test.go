@@ -18,13 +18,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kdgate/identity"
+	"kdgate/internal/handclock"
 )
 
 // TestTokenOnTheWire proves T74 by an eye that knows nothing of the library:
 // the header, every claim, and a signature that the published key accepts.
 func TestTokenOnTheWire(t *testing.T) {
-	now := noon()
-	i := issuer(t, now)
+	clock := noon()
+	i := issuer(t, clock)
 	parts := strings.Split(sign(t, i).Reveal(), ".")
 	var set struct{ Keys []map[string]string }
 	if err := json.Unmarshal(i.JWKS(), &set); err != nil {
@@ -46,7 +47,7 @@ func TestTokenOnTheWire(t *testing.T) {
 		t.Errorf("jti %q has less than 128 bits", id)
 	}
 	delete(claims, "jti")
-	at := float64(now.at.Unix())
+	at := float64(clock.Now().Unix())
 	if diff := cmp.Diff(map[string]any{
 		"iss": gate, "aud": upstream, "sub": "dingcorp1/manager/7089", "iat": at, "nbf": at, "exp": at + 60,
 		"sid": "s-1", "name": "李四", "kd_dc": "main", "kd_staff": "1002", "kd_user": "李四（财务）",
@@ -95,20 +96,20 @@ func published(t *testing.T, set []byte) []string {
 // signs, and a token outlives the rotation it was made before.
 func TestRotation(t *testing.T) {
 	for _, rotate := range []time.Duration{24 * time.Hour, 30 * 24 * time.Hour} {
-		now := &clock{at: time.Unix(0, 0).Add(1000 * rotate)}
-		i, err := New(Config{Issuer: gate, Secret: testSecret(), Rotate: rotate, Now: now.Now})
+		clock := handclock.New(time.Unix(0, 0).Add(1000 * rotate))
+		i, err := New(Config{Issuer: gate, Secret: testSecret(), Rotate: rotate, Now: clock.Now})
 		if err != nil {
 			t.Fatal(err)
 		}
-		v := verifier(t, i, now)
+		v := verifier(t, i, clock)
 		was := published(t, i.JWKS())
 		for range 3 {
-			now.add(rotate - time.Second)
+			clock.Advance(rotate - time.Second)
 			if got := published(t, i.JWKS()); !slices.Equal(got, was) {
 				t.Errorf("%v: the set changed within its epoch", rotate)
 			}
 			before := sign(t, i)
-			now.add(time.Second)
+			clock.Advance(time.Second)
 			is := published(t, i.JWKS())
 			if len(is) != 3 || is[0] != was[1] || is[1] != was[2] || slices.Contains(was, is[2]) {
 				t.Fatalf("%v: %v came after %v", rotate, is, was)
@@ -126,17 +127,17 @@ func TestRotation(t *testing.T) {
 // TestReplicasAgree proves that keys come from the secret, the issuer and the
 // time alone, and that each of them matters.
 func TestReplicasAgree(t *testing.T) {
-	now := noon()
-	one, two := issuer(t, now), issuer(t, now)
+	clock := noon()
+	one, two := issuer(t, clock), issuer(t, clock)
 	if diff := cmp.Diff(string(one.JWKS()), string(two.JWKS())); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := verifier(t, two, now).Verify(sign(t, one)); err != nil {
+	if _, err := verifier(t, two, clock).Verify(sign(t, one)); err != nil {
 		t.Error(err)
 	}
 	for name, cfg := range map[string]Config{
-		"secret": {Issuer: gate, Secret: identity.NewSecret(strings.Repeat("x", 32)), Now: now.Now},
-		"issuer": {Issuer: gate + "/", Secret: testSecret(), Now: now.Now},
+		"secret": {Issuer: gate, Secret: identity.NewSecret(strings.Repeat("x", 32)), Now: clock.Now},
+		"issuer": {Issuer: gate + "/", Secret: testSecret(), Now: clock.Now},
 	} {
 		other, err := New(cfg)
 		if err != nil {
@@ -149,8 +150,8 @@ func TestReplicasAgree(t *testing.T) {
 		}
 	}
 	// A replica whose clock runs a little behind still knows the key.
-	late := &clock{at: time.Unix(0, 0).Add(650*defaultRotate - time.Second)}
-	ahead := &clock{at: late.at.Add(2 * time.Second)}
+	late := handclock.New(time.Unix(0, 0).Add(650*defaultRotate - time.Second))
+	ahead := handclock.New(late.Now().Add(2 * time.Second))
 	if _, known := issuer(t, late).Key(published(t, issuer(t, ahead).JWKS())[1]); !known {
 		t.Error("the key of a new epoch is unknown to a replica two seconds behind")
 	}
@@ -159,10 +160,10 @@ func TestReplicasAgree(t *testing.T) {
 // TestEpochBefore1970 proves that a clock that was never set does not make two
 // epochs one.
 func TestEpochBefore1970(t *testing.T) {
-	now := &clock{at: time.Unix(-1, 0)}
-	i := issuer(t, now)
+	clock := handclock.New(time.Unix(-1, 0))
+	i := issuer(t, clock)
 	before := published(t, i.JWKS())
-	now.add(time.Second)
+	clock.Advance(time.Second)
 	if after := published(t, i.JWKS()); after[0] != before[1] || after[1] != before[2] {
 		t.Errorf("%v came after %v", after, before)
 	}
@@ -193,8 +194,8 @@ func TestNoPrivateKeyLeaves(t *testing.T) {
 // TestHandler proves the publishing of the set: type, caching, an unchanged set
 // not sent again, and no other method.
 func TestHandler(t *testing.T) {
-	now := noon()
-	i := issuer(t, now)
+	clock := noon()
+	i := issuer(t, clock)
 	ask := func(method, tag string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, "/anywhere", nil)
 		if tag != "" {
@@ -222,7 +223,7 @@ func TestHandler(t *testing.T) {
 	if got := ask(http.MethodGet, tag); got.Code != http.StatusNotModified || got.Body.Len() != 0 {
 		t.Errorf("unchanged: %d", got.Code)
 	}
-	now.add(defaultRotate)
+	clock.Advance(defaultRotate)
 	if got := ask(http.MethodGet, tag); got.Code != http.StatusOK || got.Header().Get("Etag") == tag {
 		t.Errorf("changed: %d", got.Code)
 	}
@@ -277,14 +278,14 @@ func TestSignRefuses(t *testing.T) {
 // TestParseKeys proves that a set is read as it was written, and that none that
 // was touched is read in part.
 func TestParseKeys(t *testing.T) {
-	now := noon()
-	i := issuer(t, now)
+	clock := noon()
+	i := issuer(t, clock)
 	good := string(i.JWKS())
 	set, err := ParseKeys([]byte(good))
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := NewVerifier(VerifierConfig{Issuer: gate, Audience: upstream, Keys: set.Key, Now: now.Now})
+	v, err := NewVerifier(VerifierConfig{Issuer: gate, Audience: upstream, Keys: set.Key, Now: clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,11 +314,11 @@ func TestParseKeys(t *testing.T) {
 // replica verify at the others, whichever of the secrets it signs with, and a key
 // set that was fetched before the change knows the key that signs after it.
 func TestOtherSecrets(t *testing.T) {
-	now := noon()
+	clock := noon()
 	first, second := testSecret(), identity.NewSecret(strings.Repeat("y", 32))
 	made := func(secret identity.Secret, others ...identity.Secret) *Issuer {
 		t.Helper()
-		i, err := New(Config{Issuer: gate, Secret: secret, Others: others, Now: now.Now})
+		i, err := New(Config{Issuer: gate, Secret: secret, Others: others, Now: clock.Now})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -325,7 +326,7 @@ func TestOtherSecrets(t *testing.T) {
 	}
 	before, listed, after := made(first), made(first, second), made(second, first)
 	for _, pair := range [][2]*Issuer{{before, listed}, {listed, before}, {listed, after}, {after, listed}} {
-		if _, err := verifier(t, pair[1], now).Verify(sign(t, pair[0])); err != nil {
+		if _, err := verifier(t, pair[1], clock).Verify(sign(t, pair[0])); err != nil {
 			t.Error(err)
 		}
 	}

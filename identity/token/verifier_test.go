@@ -17,16 +17,16 @@ import (
 )
 
 func TestVerifyGivesWhatWasSigned(t *testing.T) {
-	now := noon()
-	i := issuer(t, now)
-	got, err := verifier(t, i, now).Verify(sign(t, i))
+	clock := noon()
+	i := issuer(t, clock)
+	got, err := verifier(t, i, clock).Verify(sign(t, i))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got.ID == "" {
 		t.Error("no jti")
 	}
-	want := Token{Claims: person(), ID: got.ID, IssuedAt: now.at.Local(), ExpiresAt: now.at.Add(time.Minute).Local()}
+	want := Token{Claims: person(), ID: got.ID, IssuedAt: clock.Now().Local(), ExpiresAt: clock.Now().Add(time.Minute).Local()}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -36,9 +36,9 @@ func TestVerifyGivesWhatWasSigned(t *testing.T) {
 // signature that is not there. All but the last are signed with our own key, so
 // it is the trick alone that is refused.
 func TestTricks(t *testing.T) {
-	now := noon()
-	i := issuer(t, now)
-	v, f := verifier(t, i, now), forged(t, i)
+	clock := noon()
+	i := issuer(t, clock)
+	v, f := verifier(t, i, clock), forged(t, i)
 	if _, err := v.Verify(f.text()); err != nil {
 		t.Fatalf("the untouched forgery: %v", err)
 	}
@@ -123,12 +123,12 @@ func TestTricks(t *testing.T) {
 // TestSpareBits proves that the last character of a signature has one spelling:
 // its two spare bits are refused.
 func TestSpareBits(t *testing.T) {
-	now := noon()
-	i := issuer(t, now)
+	clock := noon()
+	i := issuer(t, clock)
 	good := sign(t, i).Reveal()
 	alphabet := "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, good[len(good)-1])
-	if _, err := verifier(t, i, now).Verify(identity.NewSecret(good[:len(good)-1] + string(alphabet[last^1]))); !errors.Is(err, ErrMalformed) {
+	if _, err := verifier(t, i, clock).Verify(identity.NewSecret(good[:len(good)-1] + string(alphabet[last^1]))); !errors.Is(err, ErrMalformed) {
 		t.Errorf("another spelling of the same signature: %v", err)
 	}
 }
@@ -136,10 +136,10 @@ func TestSpareBits(t *testing.T) {
 // TestClaims proves T74's checks: each claim broken alone, under a good
 // signature, refuses the token.
 func TestClaims(t *testing.T) {
-	now := noon()
-	i := issuer(t, now)
-	v, f := verifier(t, i, now), forged(t, i)
-	at := now.at.Unix()
+	clock := noon()
+	i := issuer(t, clock)
+	v, f := verifier(t, i, clock), forged(t, i)
+	at := clock.Now().Unix()
 	for name, test := range map[string]struct {
 		claim string
 		value any
@@ -185,14 +185,14 @@ func TestClaims(t *testing.T) {
 
 // TestPrecedence proves T76: a bad signature is named before any claim is.
 func TestPrecedence(t *testing.T) {
-	now := noon()
-	i := issuer(t, now)
-	v, f := verifier(t, i, now), forged(t, i)
+	clock := noon()
+	i := issuer(t, clock)
+	v, f := verifier(t, i, clock), forged(t, i)
 	_, stranger, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	expired := f.claim(t, "exp", now.at.Unix()-1000)
+	expired := f.claim(t, "exp", clock.Now().Unix()-1000)
 	if _, err := v.Verify(expired.text()); !errors.Is(err, ErrExpired) {
 		t.Errorf("expired: %v", err)
 	}
@@ -220,14 +220,14 @@ func TestTime(t *testing.T) {
 			{time.Minute + leeway - time.Second, nil},
 			{time.Minute + leeway, ErrExpired},
 		} {
-			now := noon()
-			i := issuer(t, now)
-			v, err := NewVerifier(VerifierConfig{Issuer: gate, Audience: upstream, Keys: i.Key, Leeway: leeway, Now: now.Now})
+			clock := noon()
+			i := issuer(t, clock)
+			v, err := NewVerifier(VerifierConfig{Issuer: gate, Audience: upstream, Keys: i.Key, Leeway: leeway, Now: clock.Now})
 			if err != nil {
 				t.Fatal(err)
 			}
 			signed := sign(t, i)
-			now.add(test.after)
+			clock.Advance(test.after)
 			if _, err := v.Verify(signed); !errors.Is(err, test.want) {
 				t.Errorf("leeway %v, after %v: %v, want %v", leeway, test.after, err, test.want)
 			}
@@ -238,28 +238,28 @@ func TestTime(t *testing.T) {
 // TestOldKeysEnd proves that a key two epochs old signs nothing any more, even
 // for a token that says it is fresh.
 func TestOldKeysEnd(t *testing.T) {
-	now := noon()
-	i := issuer(t, now)
+	clock := noon()
+	i := issuer(t, clock)
 	old := forged(t, i)
-	v := verifier(t, i, now)
+	v := verifier(t, i, clock)
 	for n, want := range []error{nil, nil, ErrUnknownKey} {
 		fresh := old
 		for _, claim := range []string{"iat", "nbf"} {
-			fresh = fresh.claim(t, claim, now.at.Unix())
+			fresh = fresh.claim(t, claim, clock.Now().Unix())
 		}
-		if _, err := v.Verify(fresh.claim(t, "exp", now.at.Unix()+60).text()); !errors.Is(err, want) {
+		if _, err := v.Verify(fresh.claim(t, "exp", clock.Now().Unix()+60).text()); !errors.Is(err, want) {
 			t.Errorf("%d epochs later: %v, want %v", n, err, want)
 		}
-		now.add(defaultRotate)
+		clock.Advance(defaultRotate)
 	}
 }
 
 // TestGarbageIsCheap proves T75: what is too long or full of dots is refused
 // within a millisecond. The best of five counts: the machine may be busy.
 func TestGarbageIsCheap(t *testing.T) {
-	now := noon()
-	i := issuer(t, now)
-	v, f := verifier(t, i, now), forged(t, i)
+	clock := noon()
+	i := issuer(t, clock)
+	v, f := verifier(t, i, clock), forged(t, i)
 	huge := f.claim(t, "name", strings.Repeat("x", MaxLength)).text().Reveal()
 	for name, text := range map[string]string{
 		"100,000 dots": strings.Repeat(".", 100_000),
@@ -290,9 +290,9 @@ func TestGarbageIsCheap(t *testing.T) {
 
 // TestErrorsHoldNothing proves that no refusal repeats what the token said.
 func TestErrorsHoldNothing(t *testing.T) {
-	now := noon()
-	i := issuer(t, now)
-	v, f := verifier(t, i, now), forged(t, i)
+	clock := noon()
+	i := issuer(t, clock)
+	v, f := verifier(t, i, clock), forged(t, i)
 	for _, token := range []identity.Secret{
 		f.claim(t, "MARKER", 1).claim(t, "marker", 2).text(), f.head(t, "marker", 1).text(), f.head(t, "kid", "marker").text(),
 		f.claim(t, "aud", "marker").text(), f.claim(t, "exp", "marker").text(), identity.NewSecret("marker.marker.marker"),
@@ -322,9 +322,9 @@ func TestVerifierConfig(t *testing.T) {
 // TestManyAtOnce proves that issuer and verifier serve many callers while the
 // epoch changes under them.
 func TestManyAtOnce(t *testing.T) {
-	now := noon()
-	i := issuer(t, now)
-	v := verifier(t, i, now)
+	clock := noon()
+	i := issuer(t, clock)
+	v := verifier(t, i, clock)
 	var wait sync.WaitGroup
 	for range 8 {
 		wait.Go(func() {
@@ -341,7 +341,7 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	for range 20 {
-		now.add(defaultRotate)
+		clock.Advance(defaultRotate)
 	}
 	wait.Wait()
 	if _, err := v.Verify(sign(t, i)); err != nil {
@@ -352,9 +352,9 @@ func TestManyAtOnce(t *testing.T) {
 // FuzzVerify proves that nothing panics, and that what is accepted is signed with
 // our key, in its one spelling. Ed25519 signs alike twice, so signing again tells.
 func FuzzVerify(f *testing.F) {
-	now := noon()
-	i := issuer(f, now)
-	v, key := verifier(f, i, now), i.ring.Load().current.private
+	clock := noon()
+	i := issuer(f, clock)
+	v, key := verifier(f, i, clock), i.ring.Load().current.private
 	for range 3 {
 		text := sign(f, i).Reveal()
 		f.Add(text)
@@ -402,9 +402,9 @@ func BenchmarkSign(b *testing.B) {
 }
 
 func BenchmarkVerify(b *testing.B) {
-	now := noon()
-	i := issuer(b, now)
-	v, signed := verifier(b, i, now), sign(b, i)
+	clock := noon()
+	i := issuer(b, clock)
+	v, signed := verifier(b, i, clock), sign(b, i)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := v.Verify(signed); err != nil {
@@ -414,8 +414,8 @@ func BenchmarkVerify(b *testing.B) {
 }
 
 func BenchmarkVerifyDots(b *testing.B) {
-	now := noon()
-	v, dots := verifier(b, issuer(b, now), now), identity.NewSecret(strings.Repeat(".", 100_000))
+	clock := noon()
+	v, dots := verifier(b, issuer(b, clock), clock), identity.NewSecret(strings.Repeat(".", 100_000))
 	for b.Loop() {
 		if _, err := v.Verify(dots); err == nil {
 			b.Fatal("accepted")

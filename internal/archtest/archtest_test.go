@@ -62,6 +62,7 @@ var floors = []struct {
 	{"internal/sleep", 0},
 	{"internal/filelock", 0},
 	{"internal/loopback", 0},
+	{"internal/handclock", 0},
 	{"internal/logbook", 0},
 	{"web/admin", 80},
 	{"jobs/approval/rulebook", 73},
@@ -97,6 +98,9 @@ var leaves = map[string][]string{
 	"web":                  {"identity", "internal/strictjson"},
 }
 
+// testRooms serve tests, and each other: what ships imports none of them.
+var testRooms = []string{"store/storetest", "internal/loopback", "internal/handclock"}
+
 func TestImports(t *testing.T) {
 	for _, pkg := range load(t) {
 		room := strings.TrimPrefix(pkg.PkgPath, module+"/")
@@ -125,6 +129,9 @@ func checkArrow(t *testing.T, room, inner string) {
 	t.Helper()
 	if isSimulator(inner) && !isSimulator(room) && !inside(room, "cmd/kdgate-demo") && !inside(room, "bench") {
 		t.Errorf("%s imports the simulator %s", room, inner)
+	}
+	if slices.Contains(testRooms, inner) && !slices.Contains(testRooms, room) {
+		t.Errorf("%s imports %s, which is for tests", room, inner)
 	}
 	if strings.HasPrefix(room, "gateway") && slices.Contains([]string{"dingtalk", "kingdee", "mapping", "identity/session"}, inner) {
 		t.Errorf("gateway imports the adapter %s; it names an interface instead", inner)

@@ -123,7 +123,7 @@ func TestMailLater(t *testing.T) {
 	r.send(stock("a", "mail:full@example.com", "mail:ops@example.com"))
 	for range 3 {
 		r.work()
-		r.pass(10 * time.Minute)
+		r.clock.Advance(10 * time.Minute)
 	}
 	if got := r.states(); got != "full@example.com=waiting ops@example.com=delivered" {
 		t.Error(got)

@@ -44,7 +44,7 @@ func TestMerged(t *testing.T) {
 	r := newRig(t)
 	for _, key := range []string{"a", "b", "c"} {
 		r.send(stock(key, "zhangsan"))
-		r.pass(time.Second)
+		r.clock.Advance(time.Second)
 	}
 	r.send(stock("d", "lisi"))
 	r.through()
@@ -106,9 +106,9 @@ func TestNotSentAfterMidnight(t *testing.T) {
 	n := stock("x", "zhangsan")
 	n.Fallbacks = to("mail:ops@example.com")
 	r.send(n)
-	r.pass(20 * time.Second)
+	r.clock.Advance(20 * time.Second)
 	r.work()
-	r.pass(13 * time.Hour)
+	r.clock.Advance(13 * time.Hour)
 	r.through()
 	if got := r.received("zhangsan"); len(got) != 1 || r.calls("asyncsend_v2") != 1 || len(r.mail.got) != 1 {
 		t.Errorf("received %d, sends %d, mails %d", len(got), r.calls("asyncsend_v2"), len(r.mail.got))
@@ -124,9 +124,9 @@ func TestUnclearWithoutFallback(t *testing.T) {
 	r := newRig(t)
 	r.fault(dingtalksim.Fault{Match: "asyncsend_v2", Kind: "reset", Times: 1})
 	r.send(stock("x", "zhangsan"))
-	r.pass(20 * time.Second)
+	r.clock.Advance(20 * time.Second)
 	r.work()
-	r.pass(12*time.Hour - 3*time.Minute) // three minutes to midnight: an answer could come too late
+	r.clock.Advance(12*time.Hour - 3*time.Minute) // three minutes to midnight: an answer could come too late
 	r.through()
 	if d := r.one(notice.Unclear); len(r.received("zhangsan")) != 1 || r.calls("asyncsend_v2") != 1 || d.Recipients[0].Why == "" {
 		t.Errorf("%+v", d)
@@ -138,7 +138,7 @@ func TestUnclearWithoutFallback(t *testing.T) {
 func TestSameContentIsVaried(t *testing.T) {
 	r := newRig(t)
 	r.send(stock("x", "zhangsan", "lisi"))
-	r.pass(20 * time.Second)
+	r.clock.Advance(20 * time.Second)
 	// Another program of the house sends lisi the same bytes first.
 	r.work()
 	sent := r.received("lisi")
@@ -148,12 +148,10 @@ func TestSameContentIsVaried(t *testing.T) {
 	r.through()
 	again := stock("y", "lisi") // other key, same words, same second
 	again.Urgent = true
-	r.mu.Lock()
-	r.now = noon
-	r.mu.Unlock()
+	r.clock.Advance(noon.Sub(r.clock.Now()))
 	r.send(again)
 	r.work()
-	r.pass(10 * time.Minute)
+	r.clock.Advance(10 * time.Minute)
 	r.through()
 	got := r.received("lisi")
 	if len(got) != 2 || !strings.Contains(got[1].Text, "第 2 次发送") {
@@ -176,7 +174,7 @@ func TestPassingDrop(t *testing.T) {
 	r.send(n)
 	for range 4 { // within the minute
 		r.work()
-		r.pass(6 * time.Second)
+		r.clock.Advance(6 * time.Second)
 	}
 	if r.calls("asyncsend_v2") != 1 || r.calls("getsendresult") != 1 {
 		t.Errorf("%d sends, %d questions", r.calls("asyncsend_v2"), r.calls("getsendresult"))
@@ -260,7 +258,7 @@ func TestAway(t *testing.T) {
 	r := newRig(t)
 	r.fault(dingtalksim.Fault{Match: "asyncsend_v2", Kind: "errcode", Times: 2})
 	r.send(stock("x", "zhangsan"))
-	r.pass(20 * time.Second)
+	r.clock.Advance(20 * time.Second)
 	if errs := r.work(); len(errs) != 1 || identity.KindOf(errs[0]) != identity.Unavailable {
 		t.Fatalf("%v", errs)
 	}
@@ -288,7 +286,7 @@ func TestDeadLetter(t *testing.T) {
 	r.send(stock("x", "robot:ops"))
 	r.send(stock("y", "zhangsan"))
 	for range 40 {
-		r.pass(time.Minute)
+		r.clock.Advance(time.Minute)
 		r.work()
 	}
 	page, err := r.queue.List(t.Context(), jobs.Filter{State: jobs.Dead}, "", 10)
@@ -390,9 +388,9 @@ func TestRestart(t *testing.T) {
 	for fence := 1; fence <= 6; fence++ {
 		r := newRig(t)
 		r.send(stock("x", "zhangsan"))
-		r.pass(20 * time.Second)
+		r.clock.Advance(20 * time.Second)
 		dying := &dying{Store: r.store, left: fence}
-		cfg := jobs.Config{Store: dying, Recorder: nobody{}, Owner: "dies", Alone: true, Now: r.Now}
+		cfg := jobs.Config{Store: dying, Recorder: nobody{}, Owner: "dies", Alone: true, Now: r.clock.Now}
 		queue, err := jobs.New(cfg)
 		r.must(err)
 		broken := r.cfg
@@ -402,7 +400,7 @@ func TestRestart(t *testing.T) {
 		if taken, err := queue.Take(t.Context(), notice.Kind, 1); err == nil && len(taken.Work) == 1 {
 			_ = outbox.Handle(t.Context(), taken.Work[0]) // it died: nobody hears of it
 		}
-		r.queue, err = jobs.New(jobs.Config{Store: r.store, Recorder: nobody{}, Owner: "two", Alone: true, Now: r.Now})
+		r.queue, err = jobs.New(jobs.Config{Store: r.store, Recorder: nobody{}, Owner: "two", Alone: true, Now: r.clock.Now})
 		r.must(err)
 		r.cfg.Queue = r.queue
 		r.Outbox, err = notice.New(r.cfg)

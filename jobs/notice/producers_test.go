@@ -120,7 +120,7 @@ func TestLookSurvivesCrash(t *testing.T) {
 	for left := range 2 {
 		broken := r.cfg
 		broken.Store = &dying{Store: r.store, left: left}
-		queue, err := jobs.New(jobs.Config{Store: broken.Store, Recorder: nobody{}, Owner: "dies", Now: r.Now})
+		queue, err := jobs.New(jobs.Config{Store: broken.Store, Recorder: nobody{}, Owner: "dies", Now: r.clock.Now})
 		r.must(err)
 		broken.Queue = queue
 		outbox, err := notice.New(broken)
@@ -175,7 +175,7 @@ func TestInquiry(t *testing.T) {
 		Link:  func(id string) string { return "https://gate.example.com/launch/live/stock/" + id },
 	}
 	watch := w.watch()
-	watch.Rows = func(ctx context.Context) ([]notice.Row, error) { return q.Rows(ctx, w, r.Now()) }
+	watch.Rows = func(ctx context.Context) ([]notice.Row, error) { return q.Rows(ctx, w, r.clock.Now()) }
 	n, err := r.Look(t.Context(), watch)
 	r.must(err)
 	r.through()
@@ -184,7 +184,7 @@ func TestInquiry(t *testing.T) {
 		t.Errorf("%d news: %+v", n, got)
 	}
 	q.Where[0].Values = []string{"5; drop table"}
-	if _, err := q.Rows(t.Context(), w, r.Now()); !errors.Is(err, notice.ErrCondition) {
+	if _, err := q.Rows(t.Context(), w, r.clock.Now()); !errors.Is(err, notice.ErrCondition) {
 		t.Errorf("%v", err)
 	}
 }
@@ -255,7 +255,7 @@ func TestDeadLettersAndMorning(t *testing.T) {
 	if len(got) != 2 || !strings.Contains(got[1].Text, "bill：**2** 条失败待处理") || strings.Index(got[1].Text, "KD-111") > strings.Index(got[1].Text, "KD-203") {
 		t.Errorf("the digest says %+v", got[len(got)-1])
 	}
-	r.pass(24 * time.Hour)
+	r.clock.Advance(24 * time.Hour)
 	quiet := newRig(t)
 	quiet.must(quiet.Morning(t.Context(), a, nil))
 	quiet.through()
@@ -270,7 +270,7 @@ func TestDesk(t *testing.T) {
 	r := newRig(t)
 	d := &notice.Desk{Outbox: r.Outbox, Base: "https://gate.example.com", Admins: to("role:mapping-admin"), Leavers: to("robot:ops")}
 	q := notice.AccessRequest{
-		ID: "r1", Who: identity.Subject{Corp: corp, UserID: "zhangsan"}, Name: "张三](http://evil)", DataCentre: "live", Missing: "没有登录用户", At: r.Now(),
+		ID: "r1", Who: identity.Subject{Corp: corp, UserID: "zhangsan"}, Name: "张三](http://evil)", DataCentre: "live", Missing: "没有登录用户", At: r.clock.Now(),
 	}
 	for range 2 {
 		r.must(d.AccessRequested(t.Context(), q))
@@ -285,7 +285,7 @@ func TestDesk(t *testing.T) {
 	if got := r.received("zhangsan"); len(got) != 1 || got[0].Links[0].URL != "https://gate.example.com/launch/live" {
 		t.Errorf("the person got %+v", got)
 	}
-	left := notice.Leaver{Who: q.Who, Name: "张三", Left: r.Now(), Closed: r.Now().Add(3 * time.Second)}
+	left := notice.Leaver{Who: q.Who, Name: "张三", Left: r.clock.Now(), Closed: r.clock.Now().Add(3 * time.Second)}
 	for range 2 {
 		r.must(d.Left(t.Context(), left))
 	}

@@ -17,6 +17,7 @@ import (
 	"kdgate/dingtalk"
 	"kdgate/dingtalk/dingtalksim"
 	"kdgate/identity"
+	"kdgate/internal/handclock"
 	"kdgate/internal/peer"
 	"kdgate/jobs"
 	"kdgate/jobs/notice"
@@ -36,9 +37,7 @@ type rig struct {
 	mail  *postman
 	cfg   notice.Config
 	robot *dingtalk.Robot
-
-	mu  sync.Mutex
-	now time.Time
+	clock *handclock.Clock
 }
 
 // syncLog is a log that a test reads while others write.
@@ -83,9 +82,9 @@ var noon = time.Date(2026, 9, 14, 4, 0, 0, 0, time.UTC)
 
 func newRig(t testing.TB, change ...func(*notice.Config)) *rig {
 	t.Helper()
-	r := &rig{t: t, now: noon, log: &syncLog{}, mail: &postman{}}
+	r := &rig{t: t, clock: handclock.New(noon), log: &syncLog{}, mail: &postman{}}
 	var err error
-	r.ding, err = dingtalksim.New(dingtalksim.Config{QPS: -1, AddressLimit: -1, Now: r.Now, Corps: []dingtalksim.Corp{{
+	r.ding, err = dingtalksim.New(dingtalksim.Config{QPS: -1, AddressLimit: -1, Now: r.clock.Now, Corps: []dingtalksim.Corp{{
 		ID: corp, Name: "演示公司",
 		Apps:        []dingtalksim.App{{Key: appKey, Secret: appSecret, AgentID: 1001, Name: "金蝶", HomeURL: "http://localhost/", Hosts: []string{"localhost"}}},
 		Departments: []dingtalksim.Department{{ID: 10, Name: "财务部"}},
@@ -98,19 +97,19 @@ func newRig(t testing.TB, change ...func(*notice.Config)) *rig {
 	t.Cleanup(r.ding.Close)
 	web := httptest.NewServer(r.ding)
 	t.Cleanup(web.Close)
-	driver, err := sqlitestore.Open(t.Context(), sqlitestore.Config{Path: filepath.Join(t.TempDir(), "kdgate.db"), Now: r.Now})
+	driver, err := sqlitestore.Open(t.Context(), sqlitestore.Config{Path: filepath.Join(t.TempDir(), "kdgate.db"), Now: r.clock.Now})
 	r.must(err)
 	t.Cleanup(func() { r.must(driver.Close()) })
-	r.store, err = store.Seal(driver, store.SealConfig{Keys: [][]byte{[]byte(strings.Repeat("k", store.MinSealKey))}, Now: r.Now})
+	r.store, err = store.Seal(driver, store.SealConfig{Keys: [][]byte{[]byte(strings.Repeat("k", store.MinSealKey))}, Now: r.clock.Now})
 	r.must(err)
-	r.queue, err = jobs.New(jobs.Config{Store: r.store, Recorder: nobody{}, Owner: "one", Alone: true, Now: r.Now})
+	r.queue, err = jobs.New(jobs.Config{Store: r.store, Recorder: nobody{}, Owner: "one", Alone: true, Now: r.clock.Now})
 	r.must(err)
 	client := r.client(web.URL)
 	r.robot, err = client.Robot(dingtalk.RobotConfig{Token: identity.NewSecret("robot-token"), Secret: identity.NewSecret("SEC-robot")})
 	r.must(err)
 	r.cfg = notice.Config{
 		Corp: corp, Store: r.store, Queue: r.queue, Messenger: client, Robots: map[string]notice.Speaker{"ops": r.robot}, Mailer: r.mail,
-		Roles: map[string][]string{"mapping-admin": {"wangwu"}}, Now: r.Now, Logger: slog.New(slog.NewTextHandler(r.log, nil)),
+		Roles: map[string][]string{"mapping-admin": {"wangwu"}}, Now: r.clock.Now, Logger: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
 	for _, f := range change {
 		f(&r.cfg)
@@ -123,25 +122,12 @@ func newRig(t testing.TB, change ...func(*notice.Config)) *rig {
 func (r *rig) client(url string) *dingtalk.Client {
 	r.t.Helper()
 	client, err := dingtalk.New(dingtalk.Config{
-		Corp: corp, AppKey: appKey, AppSecret: identity.NewSecret(appSecret), AgentID: "1001", Now: r.Now,
+		Corp: corp, AppKey: appKey, AppSecret: identity.NewSecret(appSecret), AgentID: "1001", Now: r.clock.Now,
 		Endpoints: dingtalk.Endpoints{OAPI: url, API: url, Login: url}, Peer: peer.New(peer.Config{Timeout: 2 * time.Second}),
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Limits: dingtalk.Limits{QPS: 1e6, Month: -1},
 	})
 	r.must(err)
 	return client
-}
-
-func (r *rig) Now() time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.now
-}
-
-// pass lets time pass.
-func (r *rig) pass(d time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.now = r.now.Add(d)
 }
 
 func (r *rig) must(err error) {
@@ -180,9 +166,9 @@ func (r *rig) work() (errs []error) {
 func (r *rig) through() {
 	r.t.Helper()
 	for range 8 {
-		r.pass(20 * time.Second)
+		r.clock.Advance(20 * time.Second)
 		r.work()
-		r.pass(time.Minute)
+		r.clock.Advance(time.Minute)
 		r.work()
 	}
 }

@@ -73,9 +73,9 @@ func TestSurvey(t *testing.T) {
 	n := stock("read", "zhangsan", "gone")
 	n.Text, n.Sensitive = "- 螺母：1", true
 	r.send(n)
-	r.pass(20 * time.Second)
+	r.clock.Advance(20 * time.Second)
 	r.work()
-	r.pass(time.Minute)
+	r.clock.Advance(time.Minute)
 	r.work()
 	r.mail.fault = identity.Fail(identity.Invalid, "", "test: %w", errAway)
 	r.send(stock("mail", "mail:a@example.com"))
@@ -98,7 +98,7 @@ func TestSurvey(t *testing.T) {
 	if few, err := r.Survey(t.Context(), noon.Add(-time.Hour), 2); err != nil || len(few.Deliveries) != 2 || !few.More {
 		t.Errorf("%+v, %v", few, err)
 	}
-	if none, err := r.Survey(t.Context(), r.Now().Add(time.Hour), 2); err != nil || len(none.Deliveries) != 0 || none.More {
+	if none, err := r.Survey(t.Context(), r.clock.Now().Add(time.Hour), 2); err != nil || len(none.Deliveries) != 0 || none.More {
 		t.Errorf("%+v, %v", none, err)
 	}
 	letter, err := r.Letter(t.Context(), dead.Key())
@@ -161,7 +161,7 @@ func TestAgain(t *testing.T) {
 	r.send(stock("c", "lisi"))
 	r.through()
 	late := r.deliveries()[0]
-	r.pass(8 * 24 * time.Hour) // its item is forgotten by then
+	r.clock.Advance(8 * 24 * time.Hour) // its item is forgotten by then
 	if _, err := r.Again(t.Context(), late.Key()); identity.KindOf(err) != identity.NotFound {
 		t.Errorf("words that are no longer kept: %v", err)
 	}

@@ -115,7 +115,7 @@ func startNow(t *testing.T) *world {
 	cfg := office()
 	cfg.Now = time.Now
 	w := start(t, cfg)
-	w.now.add(time.Since(w.now.Now()))
+	w.clock.Advance(time.Since(w.clock.Now()))
 	return w
 }
 

@@ -168,11 +168,11 @@ func TestControlDoor(t *testing.T) {
 		}
 	}
 	w.post("/sim/clock", `{"skew":"1h"}`, nil)
-	if w.control(http.MethodGet, "/sim/clock", nil, &clock); !clock.Now.Equal(w.now.Now().Add(time.Hour)) {
+	if w.control(http.MethodGet, "/sim/clock", nil, &clock); !clock.Now.Equal(w.clock.Now().Add(time.Hour)) {
 		t.Errorf("clock %+v", clock)
 	}
 	date, err := http.ParseTime(w.do(http.MethodGet, w.url("/K3Cloud/Manager/"), "", nil).header.Get("Date"))
-	if want := w.now.Now().Add(time.Hour).Truncate(time.Second); err != nil || !date.Equal(want) {
+	if want := w.clock.Now().Add(time.Hour).Truncate(time.Second); err != nil || !date.Equal(want) {
 		t.Errorf("the server says it is %v (%v), want %v", date, err, want)
 	}
 	w.control(http.MethodDelete, "/sim/calls", nil, nil)
@@ -236,7 +236,7 @@ func TestCalls(t *testing.T) {
 	}
 	for i, c := range calls {
 		if c.Route != "POST "+forms+"ExecuteBillQuery"+tail || c.Status != 200 || c.User != "kdgate" || c.Caller != "127.0.0.1" ||
-			!c.Time.Equal(w.now.Now()) || c.Header.Get("Kdservice-Sessionid") == "" || !strings.Contains(c.Body, fmt.Sprintf("FNumber='%d'", i)) {
+			!c.Time.Equal(w.clock.Now()) || c.Header.Get("Kdservice-Sessionid") == "" || !strings.Contains(c.Body, fmt.Sprintf("FNumber='%d'", i)) {
 			t.Errorf("call %d: %+v", i, c)
 		}
 	}
@@ -287,7 +287,7 @@ func TestCounters(t *testing.T) {
 	if c.Logins != 1 || c.LoginsThisMinute != 1 || c.Sessions != 1 || c.CallsPerSession[session["Kdservice-Sessionid"][0]] != 5 || c.LoginBeforeCall {
 		t.Errorf("%+v", c)
 	}
-	w.now.add(time.Minute)
+	w.clock.Advance(time.Minute)
 	for range 4 { // log in, one call, log out: the habit the vendor warns of
 		one := w.session()
 		w.query(one, probe)
@@ -304,7 +304,7 @@ func TestRareLoginsAreNoFault(t *testing.T) {
 	w := startOffice(t)
 	for range 6 {
 		w.query(w.session(), probe)
-		w.now.add(time.Hour)
+		w.clock.Advance(time.Hour)
 	}
 	if c := w.sim.Counters(); c.LoginBeforeCall || c.MostLoginsPerMinute != 1 {
 		t.Errorf("%+v", c)

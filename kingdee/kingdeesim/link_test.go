@@ -52,7 +52,7 @@ func TestLanding(t *testing.T) {
 
 // later moves the clock by a second, so that the next link is another one.
 func (w *world) later() string {
-	w.now.add(time.Second)
+	w.clock.Advance(time.Second)
 	return w.seconds()
 }
 

@@ -138,7 +138,7 @@ func TestWindow(t *testing.T) {
 			t.Fatal(err)
 		}
 		l := w.ticket("zhangsan")
-		w.now.add(time.Hour) // so that every link is another one
+		w.clock.Advance(time.Hour) // so that every link is another one
 		l.timestamp = w.seconds()
 		w.sim.SetSkew(test.age)
 		if landed := w.land(w.url(l.path()))["login-user"] == "zhangsan"; landed != test.lands {

@@ -154,7 +154,7 @@ func TestOrdinalSort(t *testing.T) {
 func TestLoginTimeWindow(t *testing.T) {
 	w := startOffice(t)
 	body := w.loginBody("kdgate")
-	w.now.add(10*time.Minute + time.Second)
+	w.clock.Advance(10*time.Minute + time.Second)
 	if reply := w.login(body); reply.LoginResultType != -1 || w.lastReason() != "time-window" {
 		t.Errorf("%s for %s", reply.answer.body, w.lastReason())
 	}
@@ -177,7 +177,7 @@ func TestLockOut(t *testing.T) {
 		}
 	}
 	w.refused(w.url(w.ticket("kdgate").path()))
-	w.now.add(30 * time.Minute)
+	w.clock.Advance(30 * time.Minute)
 	if reply := w.loginWith("ValidateUser", right); reply.LoginResultType != 1 {
 		t.Errorf("after half an hour: %s", reply.answer.body)
 	}

@@ -64,12 +64,12 @@ func TestIdleLimit(t *testing.T) {
 	w := startOffice(t)
 	session := w.session()
 	for range 3 {
-		w.now.add(20 * time.Minute)
+		w.clock.Advance(20 * time.Minute)
 		if got := w.query(session, probe); got != `[["CNY"]]` {
 			t.Fatalf("20 minutes idle: %s", got)
 		}
 	}
-	w.now.add(20*time.Minute + time.Second)
+	w.clock.Advance(20*time.Minute + time.Second)
 	if got := w.query(session, probe); got != "[["+lostResult+"]]" {
 		t.Errorf("a second more: %s", got)
 	}
@@ -141,7 +141,7 @@ func (w *world) signedRequest(centre, user, appID, lcid string) http.Header {
 		"X-Kd-Appkey":     {appID},
 		"X-Kd-Appdata":    {base64.StdEncoding.EncodeToString([]byte(data))},
 		"X-Kd-Signature":  {hmacHex(secret, appID+data)},
-		"X-Api-Timestamp": {strconv.FormatInt(w.now.Now().UnixMilli(), 10)},
+		"X-Api-Timestamp": {strconv.FormatInt(w.clock.Now().UnixMilli(), 10)},
 	}
 }
 
@@ -199,7 +199,7 @@ func TestSignedHeaders(t *testing.T) {
 func TestHeaderTime(t *testing.T) {
 	w := startOffice(t)
 	headers := w.signedRequest(centreID, "kdgate", appID, "2052")
-	w.now.add(24 * time.Hour)
+	w.clock.Advance(24 * time.Hour)
 	if got := w.query(headers, probe); got != `[["CNY"]]` {
 		t.Errorf("a day old: %s", got)
 	}
@@ -208,7 +208,7 @@ func TestHeaderTime(t *testing.T) {
 		t.Errorf("switched: %s", got)
 	}
 	for _, unit := range []int64{1, 1000} { // seconds and milliseconds
-		headers["X-Api-Timestamp"] = []string{strconv.FormatInt(w.now.Now().Unix()*unit, 10)}
+		headers["X-Api-Timestamp"] = []string{strconv.FormatInt(w.clock.Now().Unix()*unit, 10)}
 		if got := w.query(headers, probe); got != `[["CNY"]]` {
 			t.Errorf("unit %d: %s", unit, got)
 		}

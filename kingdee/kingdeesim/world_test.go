@@ -18,10 +18,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"kdgate/internal/handclock"
 	"kdgate/kingdee/kingdeesim"
 )
 
@@ -37,35 +37,17 @@ const (
 
 // world is a simulator behind a real listener, and a browser without memory.
 type world struct {
-	t   *testing.T
-	sim *kingdeesim.Server
-	web *httptest.Server
-	now *clock
-}
-
-// clock is the test's hand on the time.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
+	t     *testing.T
+	sim   *kingdeesim.Server
+	web   *httptest.Server
+	clock *handclock.Clock
 }
 
 func start(t *testing.T, cfg kingdeesim.Config) *world {
 	t.Helper()
-	now := &clock{at: time.Unix(1_700_000_000, 0)}
+	clock := handclock.New(time.Unix(1_700_000_000, 0))
 	if cfg.Now == nil {
-		cfg.Now = now.Now
+		cfg.Now = clock.Now
 	}
 	sim, err := kingdeesim.New(cfg)
 	if err != nil {
@@ -78,7 +60,7 @@ func start(t *testing.T, cfg kingdeesim.Config) *world {
 			t.Error(err)
 		}
 	})
-	return &world{t: t, sim: sim, web: web, now: now}
+	return &world{t: t, sim: sim, web: web, clock: clock}
 }
 
 // office is the cast most tests use.
@@ -174,7 +156,7 @@ func (w *world) ticket(user string) ticket {
 }
 
 // seconds is the simulated time as a link writes it.
-func (w *world) seconds() string { return strconv.FormatInt(w.now.Now().Unix(), 10) }
+func (w *world) seconds() string { return strconv.FormatInt(w.clock.Now().Unix(), 10) }
 
 func (l ticket) otherArgs() string {
 	if l.permit == "" {

@@ -11,6 +11,7 @@ import (
 
 	"kdgate/audit"
 	"kdgate/identity"
+	"kdgate/internal/handclock"
 	"kdgate/mapping/access"
 	"kdgate/store"
 	"kdgate/store/sqlitestore"
@@ -22,8 +23,7 @@ type office struct {
 	store store.Store
 	log   *audit.Log
 	told  *told
-	mu    sync.Mutex
-	now   time.Time
+	clock *handclock.Clock
 }
 
 // told is a Notifier that remembers.
@@ -45,18 +45,6 @@ func (n *told) Decided(_ context.Context, r access.Request) {
 	n.made = append(n.made, r)
 }
 
-func (o *office) Now() time.Time {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.now
-}
-
-func (o *office) advance(d time.Duration) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.now = o.now.Add(d)
-}
-
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -66,7 +54,7 @@ func must(t *testing.T, err error) {
 
 func newOffice(t *testing.T, change func(*access.Config)) *office {
 	t.Helper()
-	o := &office{told: &told{}, now: time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)}
+	o := &office{told: &told{}, clock: handclock.New(time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC))}
 	driver, err := sqlitestore.Open(t.Context(), sqlitestore.Config{Path: filepath.Join(t.TempDir(), "kdgate.db")})
 	must(t, err)
 	t.Cleanup(func() { must(t, driver.Close()) })
@@ -76,7 +64,7 @@ func newOffice(t *testing.T, change func(*access.Config)) *office {
 	o.log, err = audit.Open(t.Context(), audit.Config{Dir: t.TempDir(), Replica: "test", Key: key})
 	must(t, err)
 	t.Cleanup(func() { must(t, o.log.Close()) })
-	cfg := access.Config{Store: o.store, Recorder: o.log, Notifier: o.told, Now: o.Now}
+	cfg := access.Config{Store: o.store, Recorder: o.log, Notifier: o.told, Now: o.clock.Now}
 	if change != nil {
 		change(&cfg)
 	}
@@ -114,7 +102,7 @@ func (o *office) records(t *testing.T, action audit.Action) []audit.Record {
 func TestOneOpenRequest(t *testing.T) {
 	o := newOffice(t, nil)
 	o.ask(t, "a/b")
-	o.advance(time.Minute)
+	o.clock.Advance(time.Minute)
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
@@ -166,7 +154,7 @@ func TestDecisions(t *testing.T) {
 	if _, err := o.Ask(t.Context(), person("a"), key("a"), "", identity.CodeNotMapped); identity.KindOf(err) != identity.Throttled {
 		t.Errorf("asked again at once: %v", err)
 	}
-	o.advance(time.Hour)
+	o.clock.Advance(time.Hour)
 	if again := o.ask(t, "a"); again.State != access.Open || again.Reason != "" {
 		t.Errorf("%+v", again)
 	}

@@ -112,7 +112,7 @@ func testRolledBack(t *testing.T, b *bench) {
 func testStale(t *testing.T, b *bench) {
 	put := func(key string, v store.Version, op store.Op) error {
 		op.Key, op.Value = key, []byte("raw")
-		return b.Driver.Apply(t.Context(), store.Batch{Now: b.clock.now(), Writes: []store.Write{{Op: op, Version: v}}})
+		return b.Driver.Apply(t.Context(), store.Batch{Now: b.clock.Now(), Writes: []store.Write{{Op: op, Version: v}}})
 	}
 	stale := func(err error, floor store.Version) {
 		t.Helper()
@@ -136,7 +136,7 @@ func testStale(t *testing.T, b *bench) {
 	if err := put("k", 1<<62+1, store.Op{}); err != nil {
 		t.Errorf("one above: %v", err)
 	}
-	if err := b.Driver.Apply(t.Context(), store.Batch{Now: b.clock.now(), Writes: []store.Write{{Op: store.Delete("k")}}}); err != nil {
+	if err := b.Driver.Apply(t.Context(), store.Batch{Now: b.clock.Now(), Writes: []store.Write{{Op: store.Delete("k")}}}); err != nil {
 		t.Fatal(err)
 	}
 	stale(put("k", 1<<62+1, store.Op{}), 1<<62+1)

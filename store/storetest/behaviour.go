@@ -180,7 +180,7 @@ func testVersions(t *testing.T, b *bench) {
 	step(b.store, "first")
 	step(b.store, "same instant")
 	step(b.other, "same instant, other replica")
-	b.clock.move(-time.Hour)
+	b.clock.Advance(-time.Hour)
 	step(b.store, "clock stepped back")
 	commit(t, b.store, store.Delete("k"))
 	step(b.other, "deleted and created by a replica that never saw it, clock back")
@@ -235,12 +235,12 @@ func testLifetimes(t *testing.T, b *bench) {
 	commit(t, b.store, store.Create("t/short", []byte("1")).For(time.Minute),
 		store.Create("t/long", nil).For(time.Hour), store.Create("t/ever", nil))
 	short := get(t, b.other, "t/short")
-	if want := b.clock.now().Add(time.Minute); !short.ExpiresAt.Equal(want) {
+	if want := b.clock.Now().Add(time.Minute); !short.ExpiresAt.Equal(want) {
 		t.Errorf("ends at %v, want %v", short.ExpiresAt, want)
 	}
-	b.clock.move(time.Minute - time.Microsecond)
+	b.clock.Advance(time.Minute - time.Microsecond)
 	get(t, b.other, "t/short")
-	b.clock.move(time.Microsecond)
+	b.clock.Advance(time.Microsecond)
 	if _, err := b.other.Get(ctx, "t/short"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("past its end: %v", err)
 	}
@@ -267,7 +267,7 @@ func testLifetimes(t *testing.T, b *bench) {
 	if again.Version <= short.Version || !again.ExpiresAt.IsZero() {
 		t.Errorf("created again: %+v after %+v", again, short)
 	}
-	b.clock.move(48 * time.Hour)
+	b.clock.Advance(48 * time.Hour)
 	get(t, b.other, "t/short")
 	get(t, b.other, "t/ever")
 }

@@ -30,7 +30,7 @@ func testModel(t *testing.T, b *bench) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"commit": m.commit,
 			"wait": func(rt *rapid.T) {
-				b.clock.move(time.Duration(rapid.IntRange(1, 90).Draw(rt, "seconds")) * time.Second)
+				b.clock.Advance(time.Duration(rapid.IntRange(1, 90).Draw(rt, "seconds")) * time.Second)
 			},
 			"": m.compare,
 		})
@@ -46,7 +46,7 @@ type model struct {
 
 func (m *model) live(key string) (modelled, bool) {
 	held, ok := m.held[key]
-	if ok && !held.ends.IsZero() && !held.ends.After(m.clock.now()) {
+	if ok && !held.ends.IsZero() && !held.ends.After(m.clock.Now()) {
 		return modelled{}, false
 	}
 	return held, ok
@@ -112,7 +112,7 @@ func (m *model) apply(ops []store.Op) {
 		case store.OpPut:
 			next := modelled{value: string(op.Value), version: m.held[op.Key].version}
 			if op.Lifetime > 0 {
-				next.ends = m.clock.now().Add(op.Lifetime)
+				next.ends = m.clock.Now().Add(op.Lifetime)
 			}
 			m.held[op.Key] = next
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"kdgate/internal/handclock"
 	"kdgate/store"
 )
 
@@ -53,14 +54,14 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 // bench is a harness with two sealed stores on one hand clock.
 type bench struct {
 	Harness
-	clock        *clock
+	clock        *handclock.Clock
 	store, other *store.Sealed
 	tampered     *alarms
 }
 
 func newBench(t *testing.T, h Harness) *bench {
 	t.Helper()
-	b := &bench{Harness: h, clock: newClock(), tampered: &alarms{}}
+	b := &bench{Harness: h, clock: handclock.New(time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)), tampered: &alarms{}}
 	b.store = b.seal(t, h.Driver)
 	b.other = b.seal(t, h.Other)
 	return b
@@ -73,7 +74,7 @@ func sealingKey() []byte { return bytes.Repeat([]byte("k"), store.MinSealKey) }
 func (b *bench) seal(t *testing.T, driver store.Driver) *store.Sealed {
 	t.Helper()
 	s, err := store.Seal(driver, store.SealConfig{
-		Keys: [][]byte{sealingKey()}, Now: b.clock.now, OnTamper: b.tampered.note,
+		Keys: [][]byte{sealingKey()}, Now: b.clock.Now, OnTamper: b.tampered.note,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -106,26 +107,6 @@ func get(t *testing.T, s store.Store, key string) store.Entry {
 		t.Fatalf("get %q: %v", key, err)
 	}
 	return entry
-}
-
-// clock is the hand clock.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func newClock() *clock { return &clock{at: time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)} }
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) move(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
 }
 
 // alarms counts what OnTamper heard.

@@ -22,6 +22,7 @@ import (
 	"kdgate/gateway"
 	"kdgate/identity"
 	"kdgate/identity/session"
+	"kdgate/internal/handclock"
 	"kdgate/jobs"
 	"kdgate/jobs/approval"
 	"kdgate/jobs/approval/billbook"
@@ -54,7 +55,7 @@ type house struct {
 	log      *audit.Log
 	sessions *session.Manager
 	store    *faultyStore
-	clock    *clock
+	clock    *handclock.Clock
 	cfg      admin.Config
 	secret   string // file of the emergency account
 	logged   *bytes.Buffer
@@ -70,23 +71,6 @@ type house struct {
 	bills    *billbook.Index
 	use      func() // puts the rules in force that are decided now
 	book1    *approval.Booker
-}
-
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
 }
 
 // faultyStore is the real store with faults on demand.
@@ -156,7 +140,7 @@ func must(tb testing.TB, err error) {
 func newHouse(tb testing.TB, adjust ...func(*admin.Config)) *house {
 	tb.Helper()
 	dir := tb.TempDir()
-	h := &house{TB: tb, clock: &clock{now: time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)}, secret: filepath.Join(dir, "console-secret"), logged: &bytes.Buffer{}}
+	h := &house{TB: tb, clock: handclock.New(time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)), secret: filepath.Join(dir, "console-secret"), logged: &bytes.Buffer{}}
 	driver, err := sqlitestore.Open(tb.Context(), sqlitestore.Config{Path: filepath.Join(dir, "kdgate.db")})
 	must(tb, err)
 	tb.Cleanup(func() { must(tb, driver.Close()) })

@@ -14,6 +14,7 @@ import (
 
 	"kdgate/audit"
 	"kdgate/identity"
+	"kdgate/internal/handclock"
 	"kdgate/jobs"
 	"kdgate/jobs/approval"
 	"kdgate/jobs/approval/billbook"
@@ -32,8 +33,7 @@ type rig struct {
 	store *counted
 	queue *jobs.Queue
 	index *billbook.Index
-	mu    sync.Mutex
-	now   time.Time
+	clock *handclock.Clock
 }
 
 // counted counts scans, and fails on demand.
@@ -63,18 +63,6 @@ func (c *counted) count() int {
 	return c.scans
 }
 
-func (r *rig) clock() time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.now
-}
-
-func (r *rig) pass(d time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.now = r.now.Add(d)
-}
-
 func (r *rig) must(err error) {
 	r.Helper()
 	if err != nil {
@@ -83,7 +71,7 @@ func (r *rig) must(err error) {
 }
 
 func newRig(t testing.TB) *rig {
-	r := &rig{TB: t, now: start}
+	r := &rig{TB: t, clock: handclock.New(start)}
 	driver, err := sqlitestore.Open(t.Context(), sqlitestore.Config{Path: filepath.Join(t.TempDir(), "kdgate.db")})
 	r.must(err)
 	t.Cleanup(func() { r.must(driver.Close()) })
@@ -93,9 +81,9 @@ func newRig(t testing.TB) *rig {
 	log, err := audit.Open(t.Context(), audit.Config{Dir: t.TempDir(), Replica: "node1", Key: key})
 	r.must(err)
 	t.Cleanup(func() { r.must(log.Close()) })
-	r.queue, err = jobs.New(jobs.Config{Store: r.store, Recorder: log, Owner: "node1", Alone: true, Now: r.clock})
+	r.queue, err = jobs.New(jobs.Config{Store: r.store, Recorder: log, Owner: "node1", Alone: true, Now: r.clock.Now})
 	r.must(err)
-	r.index = billbook.New(billbook.Config{Store: r.store, Queue: r.queue, Now: r.clock})
+	r.index = billbook.New(billbook.Config{Store: r.store, Queue: r.queue, Now: r.clock.Now})
 	return r
 }
 
@@ -160,7 +148,7 @@ func TestSearch(t *testing.T) {
 		r.booked(fmt.Sprint("in", i), fmt.Sprint("p", i%2), start.Add(time.Duration(i)*time.Hour))
 	}
 	r.record(approval.Record{Corp: "c1", Instance: "out1", Received: start.Add(90 * time.Minute), Why: "it was not agreed", Trail: []approval.Mark{{Step: "passed-over", At: start.Add(2 * time.Hour)}}})
-	r.pass(24 * time.Hour)
+	r.clock.Advance(24 * time.Hour)
 	r.item("dead1", jobs.Explain(errors.New("x"), "FDate: 已结账"))
 	r.item("wait1", nil)
 	found := r.find(billbook.Query{})
@@ -225,7 +213,7 @@ func TestFollows(t *testing.T) {
 		t.Errorf("%d scans for one bill", r.store.count()-scans)
 	}
 	id := r.item("in3", errors.New("x"))
-	r.pass(3 * time.Second)
+	r.clock.Advance(3 * time.Second)
 	if n := r.find(billbook.Query{Filter: billbook.Filter{State: billbook.Failed}}).Total; n != 1 {
 		t.Fatalf("%d failed", n)
 	}
@@ -238,7 +226,7 @@ func TestFollows(t *testing.T) {
 	r.store.mu.Lock()
 	r.store.fail = store.ErrUnavailable
 	r.store.mu.Unlock()
-	r.pass(3 * time.Second)
+	r.clock.Advance(3 * time.Second)
 	if _, err := r.index.Search(t.Context(), billbook.Query{Order: billbook.ByReceived}); identity.KindOf(err) != identity.Unavailable {
 		t.Errorf("an old answer while the store is away: %v", err)
 	}
@@ -264,7 +252,7 @@ func TestSlots(t *testing.T) {
 	r := newRig(t)
 	r.booked("in1", "p1", start.Add(59*time.Minute+30*time.Second)) // saved a minute later
 	r.booked("in2", "p1", start.Add(-time.Hour))
-	r.pass(2*time.Hour + time.Minute)
+	r.clock.Advance(2*time.Hour + time.Minute)
 	r.item("dead1", errors.New("x"))
 	slots, err := r.index.Slots(t.Context(), billbook.Filter{}, start, time.Hour, 3)
 	r.must(err)

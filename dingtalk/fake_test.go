@@ -13,6 +13,7 @@ import (
 
 	"kdgate/identity"
 	"kdgate/internal/handclock"
+	"kdgate/internal/lockedbuffer"
 	"kdgate/internal/peer"
 )
 
@@ -126,25 +127,8 @@ type bench struct {
 	*Client
 	fake   *fake
 	clock  *handclock.Clock
-	log    *syncBuffer
+	log    *lockedbuffer.Buffer
 	result *results
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // results is an Observer that counts.
@@ -168,7 +152,7 @@ func (r *results) count(key string) int {
 // newBench makes a client that speaks to a new fake, with rates out of the way.
 func newBench(t *testing.T, change ...func(*Config)) *bench {
 	t.Helper()
-	b := &bench{fake: newFake(t), clock: newClock(), log: &syncBuffer{}, result: &results{n: map[string]int{}}}
+	b := &bench{fake: newFake(t), clock: newClock(), log: &lockedbuffer.Buffer{}, result: &results{n: map[string]int{}}}
 	door := peer.New(peer.Config{})
 	t.Cleanup(door.CloseIdle)
 	cfg := Config{

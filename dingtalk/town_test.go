@@ -1,7 +1,6 @@
 package dingtalk_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net/http/httptest"
@@ -12,6 +11,7 @@ import (
 	"kdgate/dingtalk"
 	"kdgate/dingtalk/dingtalksim"
 	"kdgate/identity"
+	"kdgate/internal/lockedbuffer"
 	"kdgate/internal/peer"
 )
 
@@ -28,28 +28,10 @@ type town struct {
 	*dingtalk.Client
 	sim *dingtalksim.Server
 	url string
-	log *syncLog
+	log *lockedbuffer.Buffer
 
 	doors []*peer.Client
 	close func() // everything; the end of the test does it too
-}
-
-// syncLog is a log that a test reads while others write.
-type syncLog struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *syncLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *syncLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func newTown(t *testing.T, change ...func(*dingtalksim.Config)) *town {
@@ -82,7 +64,7 @@ func newTown(t *testing.T, change ...func(*dingtalksim.Config)) *town {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(sim)
-	u := &town{sim: sim, url: server.URL, log: &syncLog{}}
+	u := &town{sim: sim, url: server.URL, log: &lockedbuffer.Buffer{}}
 	u.close = sync.OnceFunc(func() {
 		for _, door := range u.doors {
 			door.CloseIdle()

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +20,7 @@ import (
 	"kdgate/audit"
 	"kdgate/identity"
 	"kdgate/internal/handclock"
+	"kdgate/internal/lockedbuffer"
 	"kdgate/store"
 )
 
@@ -251,24 +251,6 @@ func (c *counts) has(line string) bool {
 	return slices.Contains(c.lines, line)
 }
 
-// locked is a buffer that many requests log to.
-type locked struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *locked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *locked) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // house is a gateway with everything around it.
 type house struct {
 	*httptest.Server
@@ -282,7 +264,7 @@ type house struct {
 	audit    *recorder
 	counts   *counts
 	clock    *handclock.Running
-	log      *locked
+	log      *lockedbuffer.Buffer
 }
 
 const (
@@ -306,7 +288,7 @@ func buildHouse(t testing.TB, change ...func(*Config)) *house {
 		Server: httptest.NewUnstartedServer(nil), dingtalk: &provider{login: "https://login.dingtalk.test", codes: map[string]identity.Assertion{}},
 		sessions: &sessions{open: map[string]identity.Principal{}, ended: map[string]bool{}},
 		chain:    &chain{faults: map[string]error{}}, live: &kingdee{base: "https://live.kingdee.test"}, test: &kingdee{base: "https://test.kingdee.test"},
-		audit: &recorder{}, counts: &counts{}, clock: &handclock.Running{}, log: &locked{},
+		audit: &recorder{}, counts: &counts{}, clock: &handclock.Running{}, log: &lockedbuffer.Buffer{},
 	}
 	h.store = newMemory(h.clock.Now)
 	h.sessions.store = h.store

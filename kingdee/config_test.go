@@ -90,8 +90,8 @@ func TestWeakHash(t *testing.T) {
 		log := &logbook{}
 		cfg := testConfig("https://erp.example.com")
 		cfg.Link, cfg.Logger = tc.link, log.logger()
-		if c := newClient(t, cfg); c.WeakHash() != tc.weak || strings.Contains(log.text(), "SHA-1") != tc.weak {
-			t.Errorf("%s: weak %v, log %q", name, c.WeakHash(), log.text())
+		if c := newClient(t, cfg); c.WeakHash() != tc.weak || strings.Contains(log.String(), "SHA-1") != tc.weak {
+			t.Errorf("%s: weak %v, log %q", name, c.WeakHash(), log.String())
 		}
 	}
 }

@@ -118,11 +118,11 @@ func TestDecisionTable(t *testing.T) {
 			if q, l := server.count("query"), server.count("login"); q != tc.queries || l != tc.logins {
 				t.Errorf("%d queries and %d logins, want %d and %d", q, l, tc.queries, tc.logins)
 			}
-			alarms := strings.Count(log.text(), "an administrator must act")
-			if (tc.alarm != "") != (alarms == 1) || !strings.Contains(log.text(), tc.alarm) {
-				t.Errorf("%d alarms, want one with %q: %s", alarms, tc.alarm, log.text())
+			alarms := strings.Count(log.String(), "an administrator must act")
+			if (tc.alarm != "") != (alarms == 1) || !strings.Contains(log.String(), tc.alarm) {
+				t.Errorf("%d alarms, want one with %q: %s", alarms, tc.alarm, log.String())
 			}
-			for _, text := range []string{log.text(), errorText(err)} {
+			for _, text := range []string{log.String(), errorText(err)} {
 				if strings.Contains(text, testSecret) || strings.Contains(text, testSessID) {
 					t.Errorf("a secret shows: %s", text)
 				}

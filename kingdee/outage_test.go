@@ -39,8 +39,8 @@ func TestBadCertificate(t *testing.T) {
 		cfg := testConfig(server.URL)
 		cfg.Logger, cfg.Peer = log.logger(), peer.New(peer.Config{TLS: config})
 		_, err := newClient(t, cfg).StaffByNumber(t.Context(), "1001")
-		if identity.KindOf(err) != identity.Misconfigured || !strings.Contains(log.text(), "certificate") || hits.Load() != 0 {
-			t.Errorf("%s: %v after %d requests, log %s", name, err, hits.Load(), log.text())
+		if identity.KindOf(err) != identity.Misconfigured || !strings.Contains(log.String(), "certificate") || hits.Load() != 0 {
+			t.Errorf("%s: %v after %d requests, log %s", name, err, hits.Load(), log.String())
 		}
 	}
 }
@@ -108,12 +108,12 @@ func TestPatience(t *testing.T) {
 	ask := func() { _, _ = c.StaffByNumber(t.Context(), "1001") }
 	ask() // heals within the retries: nobody is called
 	ask() // 500 twice: told
-	if n := strings.Count(log.text(), "an administrator must act"); n != 1 {
-		t.Fatalf("%d alarms: %s", n, log.text())
+	if n := strings.Count(log.String(), "an administrator must act"); n != 1 {
+		t.Fatalf("%d alarms: %s", n, log.String())
 	}
 	ask()
-	if !strings.Contains(log.text(), "works again") {
-		t.Errorf("the heal is not told: %s", log.text())
+	if !strings.Contains(log.String(), "works again") {
+		t.Errorf("the heal is not told: %s", log.String())
 	}
 }
 
@@ -153,8 +153,8 @@ func TestCallerGone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-reached; cancel() }()
 	_, err := newClient(t, cfg).StaffByNumber(ctx, "1001")
-	if identity.KindOf(err) != identity.Unavailable || log.text() != "" {
-		t.Errorf("%v, log %q", err, log.text())
+	if identity.KindOf(err) != identity.Unavailable || log.String() != "" {
+		t.Errorf("%v, log %q", err, log.String())
 	}
 	done, stop := context.WithCancel(t.Context())
 	stop()

@@ -1,7 +1,6 @@
 package kingdee_test
 
 import (
-	"bytes"
 	"io"
 	"log/slog"
 	"net/http"
@@ -11,6 +10,7 @@ import (
 	"testing"
 
 	"kdgate/identity"
+	"kdgate/internal/lockedbuffer"
 	"kdgate/kingdee"
 )
 
@@ -96,22 +96,7 @@ func (s *scripted) count(what string) int {
 }
 
 // logbook collects log lines.
-type logbook struct {
-	mu sync.Mutex
-	bytes.Buffer
-}
-
-func (l *logbook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.Buffer.Write(p)
-}
-
-func (l *logbook) text() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.String()
-}
+type logbook struct{ lockedbuffer.Buffer }
 
 func (l *logbook) logger() *slog.Logger { return slog.New(slog.NewJSONHandler(l, nil)) }
 

@@ -90,8 +90,8 @@ func TestClocksApart(t *testing.T) {
 				if identity.CodeOf(err) != identity.CodeKingdeeSetup || identity.CodeOf(mintErr) != identity.CodeKingdeeSetup {
 					t.Fatalf("query: %v; link: %v", err, mintErr)
 				}
-				if !strings.Contains(s.log.text(), "NTP") {
-					t.Errorf("the administrator is not told of the clocks: %s", s.log.text())
+				if !strings.Contains(s.log.String(), "NTP") {
+					t.Errorf("the administrator is not told of the clocks: %s", s.log.String())
 				}
 				s.sim.SetSkew(0)
 				s.at.Advance(2 * time.Minute) // less than the pause after a wrong secret
@@ -370,7 +370,7 @@ func TestRefusedLoginStops(t *testing.T) {
 		t.Error("the probe passes")
 	}
 	want(3)
-	if n := strings.Count(s.log.text(), "an administrator must act"); n != 1 {
+	if n := strings.Count(s.log.String(), "an administrator must act"); n != 1 {
 		t.Errorf("%d alarms", n)
 	}
 }
@@ -474,7 +474,7 @@ func TestNothingShows(t *testing.T) {
 			secrets = append(secrets, id)
 		}
 	}
-	all := s.log.text() + strings.Join(errs, "\n")
+	all := s.log.String() + strings.Join(errs, "\n")
 	for _, secret := range secrets {
 		if strings.Contains(all, secret) {
 			t.Errorf("a secret of %d characters shows in logs or errors", len(secret))

@@ -338,7 +338,7 @@ func TestRights(t *testing.T) {
 	if identity.KindOf(err) != identity.Misconfigured || !errors.Is(results[0].Err, kingdee.ErrNotSent) {
 		t.Errorf("%v %v", results, err)
 	}
-	if !strings.Contains(s.log.text(), "no-rights") {
+	if !strings.Contains(s.log.String(), "no-rights") {
 		t.Error("the administrator is not told")
 	}
 }

@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"kdgate/identity"
 	"kdgate/internal/app"
 	"kdgate/internal/config"
+	"kdgate/internal/lockedbuffer"
 	"kdgate/mapping"
 )
 
@@ -27,32 +27,14 @@ type estate struct {
 	tb      testing.TB
 	vendors *vendors
 	dir     string
-	log     *lockedBuffer
+	log     *lockedbuffer.Buffer
 	store   string // the store section
-}
-
-// lockedBuffer is a bytes.Buffer that several goroutines may write.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
 
 // newEstate founds an estate whose store section is what stands in the braces.
 func newEstate(tb testing.TB, v *vendors, store string) *estate {
 	tb.Helper()
-	e := &estate{tb: tb, vendors: v, dir: tb.TempDir(), log: &lockedBuffer{}}
+	e := &estate{tb: tb, vendors: v, dir: tb.TempDir(), log: &lockedbuffer.Buffer{}}
 	e.store = "{driver: redis, tenant: chaos, " + store + "}"
 	for name, text := range map[string]string{
 		"dingtalk.secret": v.dingSecret, "kingdee.secret": v.kingdeeSecret, "seal.key": "seal" + rand.Text() + rand.Text(),

@@ -24,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"kdgate/internal/lockedbuffer"
 	"kdgate/internal/loopback"
 )
 
@@ -36,7 +37,7 @@ type program struct {
 	public, ops string
 	roots       *x509.CertPool
 	cmd         *exec.Cmd
-	log         *lockedBuffer
+	log         *lockedbuffer.Buffer
 	ended       chan error
 }
 
@@ -67,7 +68,7 @@ data_centres:
 // most it may open, zero for what the machine gives.
 func startProgram(tb testing.TB, v *vendors, people, files int) *program {
 	tb.Helper()
-	p := &program{tb: tb, vendors: v, dir: tb.TempDir(), log: &lockedBuffer{}, ended: make(chan error, 1)}
+	p := &program{tb: tb, vendors: v, dir: tb.TempDir(), log: &lockedbuffer.Buffer{}, ended: make(chan error, 1)}
 	p.public, p.ops = "127.0.0.1:"+port(tb), "127.0.0.1:"+port(tb)
 	p.certify()
 	p.put("dingtalk.secret", v.dingSecret)

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"kdgate/internal/lockedbuffer"
 	"kdgate/internal/loopback"
 )
 
@@ -24,33 +25,15 @@ import (
 type trial struct {
 	workbench, gateway, kingdee, ops string // origins
 	data                             string
-	log                              *lockedBuffer // the gateway's own log
+	log                              *lockedbuffer.Buffer // the gateway's own log
 	stop                             func() error
-}
-
-// lockedBuffer is a bytes.Buffer that several goroutines may write.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
 
 // start runs the demo on free ports, as a person would from the shell, and
 // waits for "ready".
 func start(t *testing.T, args ...string) *trial {
 	t.Helper()
-	tr := &trial{log: &lockedBuffer{}, data: t.TempDir()}
+	tr := &trial{log: &lockedbuffer.Buffer{}, data: t.TempDir()}
 	own := []string{"--data", tr.data}
 	for _, name := range []string{"--gateway", "--dingtalk", "--kingdee", "--ops"} {
 		own = append(own, name, "localhost:"+must(loopback.Port()))

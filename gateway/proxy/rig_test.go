@@ -1,7 +1,6 @@
 package proxy_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -26,6 +25,7 @@ import (
 	"kdgate/identity"
 	"kdgate/identity/session"
 	"kdgate/internal/handclock"
+	"kdgate/internal/lockedbuffer"
 	"kdgate/internal/strictwire"
 	"kdgate/store"
 	"kdgate/store/sqlitestore"
@@ -188,24 +188,6 @@ func (r *recorder) of(action audit.Action) []audit.Event {
 	return found
 }
 
-// locked is a buffer that many requests log to.
-type locked struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *locked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *locked) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // rig is one store, one Kingdee, and replicas of the gateway in front of it.
 type rig struct {
 	t       testing.TB
@@ -213,13 +195,13 @@ type rig struct {
 	store   store.Store
 	audit   *recorder
 	signer  *signer
-	log     *locked
+	log     *lockedbuffer.Buffer
 	clock   handclock.Running
 }
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	g := &rig{t: t, kingdee: newKingdee(t), audit: &recorder{}, signer: &signer{}, log: &locked{}}
+	g := &rig{t: t, kingdee: newKingdee(t), audit: &recorder{}, signer: &signer{}, log: &lockedbuffer.Buffer{}}
 	driver, err := sqlitestore.Open(t.Context(), sqlitestore.Config{Path: filepath.Join(t.TempDir(), "kdgate.db"), Now: g.clock.Now})
 	if err != nil {
 		t.Fatal(err)

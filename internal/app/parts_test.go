@@ -19,13 +19,14 @@ import (
 	"time"
 
 	"kdgate/audit"
+	"kdgate/internal/lockedbuffer"
 )
 
 // TestHealthTellsOnce: one line when it begins, one when it ends, whoever asks
 // and however often; a check that hangs is a check that fails.
 func TestHealthTellsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log := &lockedBuffer{}
+		log := &lockedbuffer.Buffer{}
 		var fault atomic.Pointer[error]
 		fail := func(err error) { fault.Store(&err) }
 		fail(nil)
@@ -62,7 +63,7 @@ func TestHealthTellsOnce(t *testing.T) {
 // not make the answer a fault.
 func TestHealthDoesNotHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log := &lockedBuffer{}
+		log := &lockedbuffer.Buffer{}
 		slow := time.Duration(0)
 		h := newHealth(slog.New(slog.NewTextHandler(log, nil)), func(string, bool) {}, check{name: "store", ask: func(ctx context.Context) error {
 			select {
@@ -106,7 +107,7 @@ func pair(t *testing.T, dir string, until time.Time) (certFile, keyFile string) 
 // and anew for a new pair.
 func TestCertificateWarns(t *testing.T) {
 	const day = 24 * time.Hour
-	dir, log := t.TempDir(), &lockedBuffer{}
+	dir, log := t.TempDir(), &lockedbuffer.Buffer{}
 	end := time.Now().Truncate(time.Second).Add(100 * day)
 	certFile, keyFile := pair(t, dir, end)
 	now := end.Add(-40 * day)
@@ -152,7 +153,7 @@ func TestCertificateWarns(t *testing.T) {
 
 // TestHalfAPairIsRefusedOnce: the log tells it once, not every two seconds.
 func TestHalfAPairIsRefusedOnce(t *testing.T) {
-	dir, log := t.TempDir(), &lockedBuffer{}
+	dir, log := t.TempDir(), &lockedbuffer.Buffer{}
 	end := time.Now().Add(1000 * time.Hour)
 	certFile, keyFile := pair(t, dir, end)
 	c, err := newCertificate(certFile, keyFile, slog.New(slog.NewTextHandler(log, nil)), time.Now)

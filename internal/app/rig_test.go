@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,6 +18,7 @@ import (
 
 	"kdgate/dingtalk/dingtalksim"
 	"kdgate/internal/config"
+	"kdgate/internal/lockedbuffer"
 	"kdgate/kingdee/kingdeesim"
 )
 
@@ -32,31 +32,13 @@ type rig struct {
 	dingtalk, kingdee *httptest.Server
 	ding              *dingtalksim.Server
 	king              *kingdeesim.Server
-	log               *lockedBuffer
+	log               *lockedbuffer.Buffer
 	now               func() time.Time
-}
-
-// lockedBuffer is a bytes.Buffer that several goroutines may write.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir(), log: &lockedBuffer{}, now: time.Now}
+	r := &rig{t: t, dir: t.TempDir(), log: &lockedbuffer.Buffer{}, now: time.Now}
 	ding, err := dingtalksim.New(dingtalksim.Config{QPS: -1, Corps: []dingtalksim.Corp{{
 		ID: "dingcorp1", Name: "演示公司",
 		Apps:   []dingtalksim.App{{Key: "dingapp1", Secret: "ding-secret-0001", AgentID: 1001, Name: "金蝶", HomeURL: "http://localhost/", Hosts: []string{"localhost"}}},

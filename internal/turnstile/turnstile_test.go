@@ -2,7 +2,6 @@ package turnstile
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"kdgate/internal/lockedbuffer"
 )
 
 const patience = 30 * time.Second
@@ -29,22 +30,10 @@ type gate struct {
 	hold chan struct{} // requests for /hold wait for it
 }
 
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
+// lines is a log that is counted.
+type lines struct{ lockedbuffer.Buffer }
 
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) count() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), "\n")
-}
+func (l *lines) count() int { return strings.Count(l.String(), "\n") }
 
 func newGate(t *testing.T, cfg Config) *gate {
 	t.Helper()
@@ -264,8 +253,8 @@ func TestNoDescriptors(t *testing.T) {
 	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("closed: %v", err)
 	}
-	if log.count() != 3 || !strings.Contains(log.text.String(), "left_out=9") {
-		t.Errorf("%d lines: %s", log.count(), log.text.String())
+	if log.count() != 3 || !strings.Contains(log.String(), "left_out=9") {
+		t.Errorf("%d lines: %s", log.count(), log.String())
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"kdgate/dingtalk/dingtalksim"
 	"kdgate/identity"
 	"kdgate/internal/handclock"
+	"kdgate/internal/lockedbuffer"
 	"kdgate/internal/peer"
 	"kdgate/jobs"
 	"kdgate/jobs/notice"
@@ -33,29 +33,11 @@ type rig struct {
 	ding  *dingtalksim.Server
 	store store.Store
 	queue *jobs.Queue
-	log   *syncLog
+	log   *lockedbuffer.Buffer
 	mail  *postman
 	cfg   notice.Config
 	robot *dingtalk.Robot
 	clock *handclock.Clock
-}
-
-// syncLog is a log that a test reads while others write.
-type syncLog struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *syncLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *syncLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // postman keeps mail, or fails. The real way is tested in mail_test.go.
@@ -82,7 +64,7 @@ var noon = time.Date(2026, 9, 14, 4, 0, 0, 0, time.UTC)
 
 func newRig(t testing.TB, change ...func(*notice.Config)) *rig {
 	t.Helper()
-	r := &rig{t: t, clock: handclock.New(noon), log: &syncLog{}, mail: &postman{}}
+	r := &rig{t: t, clock: handclock.New(noon), log: &lockedbuffer.Buffer{}, mail: &postman{}}
 	var err error
 	r.ding, err = dingtalksim.New(dingtalksim.Config{QPS: -1, AddressLimit: -1, Now: r.clock.Now, Corps: []dingtalksim.Corp{{
 		ID: corp, Name: "演示公司",

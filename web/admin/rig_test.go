@@ -1,7 +1,6 @@
 package admin_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -23,6 +22,7 @@ import (
 	"kdgate/identity"
 	"kdgate/identity/session"
 	"kdgate/internal/handclock"
+	"kdgate/internal/lockedbuffer"
 	"kdgate/jobs"
 	"kdgate/jobs/approval"
 	"kdgate/jobs/approval/billbook"
@@ -58,7 +58,7 @@ type house struct {
 	clock    *handclock.Clock
 	cfg      admin.Config
 	secret   string // file of the emergency account
-	logged   *bytes.Buffer
+	logged   *lockedbuffer.Buffer
 	queue    *jobs.Queue
 	schedule *schedule.Schedule
 	keeper   *directory.Keeper
@@ -140,7 +140,7 @@ func must(tb testing.TB, err error) {
 func newHouse(tb testing.TB, adjust ...func(*admin.Config)) *house {
 	tb.Helper()
 	dir := tb.TempDir()
-	h := &house{TB: tb, clock: handclock.New(time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)), secret: filepath.Join(dir, "console-secret"), logged: &bytes.Buffer{}}
+	h := &house{TB: tb, clock: handclock.New(time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)), secret: filepath.Join(dir, "console-secret"), logged: &lockedbuffer.Buffer{}}
 	driver, err := sqlitestore.Open(tb.Context(), sqlitestore.Config{Path: filepath.Join(dir, "kdgate.db")})
 	must(tb, err)
 	tb.Cleanup(func() { must(tb, driver.Close()) })
@@ -157,7 +157,7 @@ func newHouse(tb testing.TB, adjust ...func(*admin.Config)) *house {
 		Store: h.store, Recorder: h.log, Now: h.clock.Now, Directories: map[string]mapping.Directory{live: kingdeeTable{}},
 	})
 	must(tb, err)
-	logger := slog.New(slog.NewTextHandler(&lockedWriter{w: h.logged}, nil))
+	logger := slog.New(slog.NewTextHandler(h.logged, nil))
 	h.index = mapping.NewIndex(h.store, logger)
 	imports := &admin.Imports{Store: h.store, Now: h.clock.Now, Logger: logger}
 	h.inBackground(h.index.Run)
@@ -209,17 +209,6 @@ func (h *house) inBackground(run func(context.Context)) {
 	var group sync.WaitGroup
 	group.Go(func() { run(ctx) })
 	h.Cleanup(func() { stop(); group.Wait() })
-}
-
-type lockedWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (l *lockedWriter) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(p)
 }
 
 func (h *house) build(pages ...admin.Page) {

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -21,6 +22,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"golang.org/x/net/html"
 
@@ -74,6 +76,71 @@ func TestCataloguesAgree(t *testing.T) {
 				t.Errorf("%s: pages show %q for %s", lang, got, key)
 			}
 		}
+	}
+}
+
+// reads counts what is read of a folder.
+type reads struct {
+	fs.ReadFileFS
+	below string
+	n     int
+}
+
+func (r *reads) ReadFile(name string) ([]byte, error) {
+	if strings.HasPrefix(name, r.below) {
+		r.n++
+	}
+	return r.ReadFileFS.ReadFile(name)
+}
+
+// F31, F34: what the settings are is read when the first one is shown, once, and
+// not on the way of a sign-in, which looks for words that there may not be.
+func TestSettingsAreReadWhenShown(t *testing.T) {
+	files := &reads{ReadFileFS: embedded, below: "words/settings/"}
+	c, err := loadCatalogue(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, lang := range languages {
+		words := c.In(lang)
+		if words.T("signin.title") == "" || words.Has("listen.leave") || words.Word("device", "none") != "none" {
+			t.Errorf("%s has words of the settings", lang)
+		}
+	}
+	if files.n != 0 {
+		t.Errorf("read %d times by pages that show no setting", files.n)
+	}
+	for range 2 {
+		for _, lang := range languages {
+			if text, ok := c.In(lang).Setting("listen.leave"); ok != (lang != "en") || ok == (text == "") {
+				t.Errorf("%s: %q, %v", lang, text, ok)
+			}
+		}
+	}
+	if files.n != 2 {
+		t.Errorf("read %d times, there are two", files.n)
+	}
+	if _, ok := c.In("zh-Hans").Setting("listen.nothing"); ok {
+		t.Error("what is no setting has words")
+	}
+}
+
+// A mistake in the words of the settings is said, not shown as a page without them.
+func TestSettingsWords(t *testing.T) {
+	for text, want := range map[string]int{
+		`{"":{"a":"x"},"b.c":{"d":"y","e":"z"}}`: 3, `{"a":{"b":"x","b":"y"}}`: 0, `{"a":{},"a":{}}`: 0, `{"a":"x"}`: 0, `{`: 0,
+	} {
+		got, err := readSettings(fstest.MapFS{"f": {Data: []byte(text)}}, "f")
+		if len(got) != want || (err == nil) != (want > 0) {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
+	if _, err := readSettings(fstest.MapFS{}, "f"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without the file: %v", err)
+	}
+	got, err := readSettings(fstest.MapFS{"f": {Data: []byte(`{"":{"a":"x"},"b.c":{"d":"y"}}`)}}, "f")
+	if err != nil || got["a"] != "x" || got["b.c.d"] != "y" {
+		t.Errorf("%v, %v", got, err)
 	}
 }
 

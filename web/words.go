@@ -21,8 +21,9 @@ var languages = [...]string{"zh-Hans", "zh-Hant", "en"}
 
 // Catalogue holds the words of every language.
 type Catalogue struct {
-	words   map[string][]volume
-	matcher language.Matcher
+	words    map[string][]volume
+	settings map[string]volume // what the keys of the configuration are; English has none
+	matcher  language.Matcher
 }
 
 // volume is a part of one language's words by their keys: those of employees'
@@ -34,8 +35,9 @@ type volume func() map[string]string
 
 // Words is the catalogue in one language.
 type Words struct {
-	Lang    string // BCP 47, for the lang attribute
-	volumes []volume
+	Lang     string // BCP 47, for the lang attribute
+	volumes  []volume
+	settings volume // nil in English
 }
 
 // Choice is one entry of the language switch.
@@ -45,7 +47,7 @@ type Choice struct {
 }
 
 func loadCatalogue(files fs.FS) (*Catalogue, error) {
-	c := &Catalogue{words: map[string][]volume{}}
+	c := &Catalogue{words: map[string][]volume{}, settings: map[string]volume{}}
 	tags := make([]language.Tag, 0, len(languages))
 	for _, lang := range languages {
 		for _, pattern := range [...]string{"words/", "words/admin/*."} { // in this order: a key of employees' pages never opens the second
@@ -60,6 +62,15 @@ func loadCatalogue(files fs.FS) (*Catalogue, error) {
 				}
 				return text
 			}))
+		}
+		if lang != "en" { // see Setting
+			c.settings[lang] = sync.OnceValue(func() map[string]string {
+				text, err := readSettings(files, "words/settings/"+lang+".json")
+				if err != nil {
+					return nil
+				}
+				return text
+			})
 		}
 		tags = append(tags, language.MustParse(lang))
 	}
@@ -89,12 +100,35 @@ func readWords(files fs.FS, names []string) (map[string]string, error) {
 	return all, nil
 }
 
+// readSettings reads what the keys of the configuration are: section by section, so
+// that no section's name is there as often as it has keys. The whole is dotted.
+func readSettings(files fs.FS, name string) (map[string]string, error) {
+	data, err := fs.ReadFile(files, name)
+	if err != nil {
+		return nil, fmt.Errorf("web: words: %w", err)
+	}
+	sections := map[string]map[string]string{}
+	if err := strictjson.Decode(data, &sections); err != nil {
+		return nil, fmt.Errorf("web: words %s: %w", name, err)
+	}
+	all := map[string]string{}
+	for section, keys := range sections {
+		if section != "" {
+			section += "."
+		}
+		for key, words := range keys {
+			all[section+key] = words
+		}
+	}
+	return all, nil
+}
+
 // In is the catalogue in one language, in the default one when it is unknown.
 func (c *Catalogue) In(lang string) Words {
 	if _, ok := c.words[lang]; !ok {
 		lang = languages[0]
 	}
-	return Words{Lang: lang, volumes: c.words[lang]}
+	return Words{Lang: lang, volumes: c.words[lang], settings: c.settings[lang]}
 }
 
 // For chooses the language of a request: ?lang=, then the cookie, then Accept-Language.
@@ -160,6 +194,18 @@ func (w Words) find(key string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// Setting is what a key of the configuration is, by its dotted name without the
+// indices of lists. There is none in English: the configuration itself carries it.
+// These words stand apart, and are read when the first setting is shown: a sign-in
+// never comes past them.
+func (w Words) Setting(key string) (string, bool) {
+	if w.settings == nil {
+		return "", false
+	}
+	text, ok := w.settings()[key]
+	return text, ok
 }
 
 // Word names one value of a set, as word.SET.VALUE; a value without a word of

@@ -2,10 +2,13 @@ package app
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/url"
+	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +16,7 @@ import (
 	"kdgate/internal/config"
 	"kdgate/kingdee"
 	"kdgate/kingdee/kingdeesim"
+	"kdgate/web"
 )
 
 // byProgram are the fields of the vendors' clients that no configuration sets.
@@ -203,4 +207,53 @@ func TestFactsAreConfirmed(t *testing.T) {
 	if wrong["users.user_link_field"] || !wrong["users.person_field"] {
 		t.Errorf("with a wrong key: %v", wrong)
 	}
+}
+
+// figures are what a description says alike in every language: sizes, versions, and
+// names that are written into the file or stand on the vendors' screens.
+var figures = regexp.MustCompile(`\w*[\d_]\w*|\b[A-Z]{2,}\b`)
+
+// TestEverySettingIsDescribed proves F31, F34: every key of the configuration says in
+// both Chinese scripts what it is, with the figures and names of the English text, and
+// no text is left of a key that is gone.
+func TestEverySettingIsDescribed(t *testing.T) {
+	pages, err := web.New()
+	must(t, err)
+	keys := config.Reference()
+	simplified, traditional := pages.Catalogue().In("zh-Hans"), pages.Catalogue().In("zh-Hant")
+	for _, words := range []web.Words{simplified, traditional} {
+		for _, key := range keys {
+			text, ok := words.Setting(key.Name)
+			if !ok || strings.TrimSpace(text) == "" || text == key.Doc {
+				t.Errorf("%s lacks %s: %q", words.Lang, key.Name, key.Doc)
+				continue
+			}
+			for _, figure := range figures.FindAllString(key.Doc, -1) {
+				if !strings.Contains(text, figure) {
+					t.Errorf("%s: %s does not name %s: %q", words.Lang, key.Name, figure, text)
+				}
+			}
+		}
+		if left := slices.DeleteFunc(described(t, words.Lang), func(name string) bool {
+			return slices.ContainsFunc(keys, func(key config.Key) bool { return key.Name == name })
+		}); len(left) > 0 {
+			t.Errorf("%s describes what is no key: %v", words.Lang, left)
+		}
+	}
+}
+
+// described are the keys that a language's file is about.
+func described(t *testing.T, lang string) []string {
+	t.Helper()
+	data, err := os.ReadFile("../../web/words/settings/" + lang + ".json")
+	must(t, err)
+	var sections map[string]map[string]string
+	must(t, json.Unmarshal(data, &sections))
+	var names []string
+	for section, keys := range sections {
+		for key := range keys {
+			names = append(names, strings.TrimPrefix(section+"."+key, "."))
+		}
+	}
+	return names
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"kdgate/audit"
+	"kdgate/internal/lazyregexp"
+	"kdgate/web"
 )
 
 const (
@@ -22,7 +24,7 @@ type Setting struct {
 	Key     string `json:"key"`
 	Value   string `json:"value"`
 	Default string `json:"default,omitempty"`
-	About   string `json:"about"`
+	About   string `json:"about"`            // in English; on the page in the reader's language
 	Secret  bool   `json:"secret,omitempty"` // a secret is there
 	Own     bool   `json:"own"`              // not the default
 }
@@ -30,7 +32,7 @@ type Setting struct {
 // Settings shows what is in force. Changing it is done in the file, by whoever
 // may write there: no click takes the last administrator away (F31).
 type Settings struct {
-	InForce  func() []Setting // in the order of the reference
+	InForce  func() []Setting // made anew for each who asks, in the order of the reference
 	Warnings []string         // what the check of the file said beside its mistakes
 	Since    time.Time        // when the file was last read
 }
@@ -39,7 +41,7 @@ type Settings struct {
 func (p *Settings) Mount(rt *Router) {
 	rt.Link("settings", pathSettings, ToAdmin)
 	params := []Param{
-		{"text", "part of a key or of its value"}, {"all", "1: with the keys that stand at their default"}, {"cursor", "of the next page, as the page before gave it"},
+		{"text", "part of a key, of its value or of what it is"}, {"all", "1: with the keys that stand at their default"}, {"cursor", "of the next page, as the page before gave it"},
 	}
 	rt.Add(
 		Route{Pattern: "GET " + pathSettings, Access: ToAdmin, Summary: "The configuration in force, without secrets.", Query: params, Serve: p.page},
@@ -66,7 +68,22 @@ type settingsView struct {
 	First, More string // addresses; empty: there is none
 }
 
-func (p *Settings) chosen(v *Visit) (settingsView, error) {
+// index is a place in a list of sections: corps[0].app_key is described as corps.app_key.
+var index = lazyregexp.New(`\[\d+\]`)
+
+// described are settings with what they are in the reader's language, where the
+// catalogue has it.
+func described(settings []Setting, words web.Words) []Setting {
+	for i, s := range settings {
+		if text, ok := words.Setting(index().ReplaceAllString(s.Key, "")); ok {
+			settings[i].About = text
+		}
+	}
+	return settings
+}
+
+// chosen is the page of settings that a visit asks for.
+func (p *Settings) chosen(v *Visit, settings []Setting) (settingsView, error) {
 	read, err := v.Query("text", "all", "cursor")
 	if err != nil {
 		return settingsView{}, err
@@ -80,7 +97,7 @@ func (p *Settings) chosen(v *Visit) (settingsView, error) {
 	if err != nil {
 		return settingsView{}, err
 	}
-	fit := p.fitting(text, all)
+	fit := fitting(settings, text, all)
 	begin, _ := strconv.Atoi(place) // ours, or empty
 	begin = min(begin, len(fit))    // the file may have become shorter
 	end := min(begin+settingsPage, len(fit))
@@ -111,13 +128,14 @@ func (page SettingsPage) view(text string, all, later bool) settingsView {
 	return view
 }
 
-// fitting are the settings with a text in key or value; those at their default
-// only where all are asked for.
-func (p *Settings) fitting(text string, all bool) []Setting {
+// fitting are the settings with a text in key, value or description; those at
+// their default only where all are asked for.
+func fitting(settings []Setting, text string, all bool) []Setting {
 	wanted := strings.ToLower(text)
 	var fit []Setting
-	for _, s := range p.InForce() {
-		if (all || s.Own) && (strings.Contains(strings.ToLower(s.Key), wanted) || strings.Contains(strings.ToLower(s.Value), wanted)) {
+	for _, s := range settings {
+		held := func(part string) bool { return strings.Contains(strings.ToLower(part), wanted) }
+		if (all || s.Own) && (held(s.Key) || held(s.Value) || held(s.About)) {
 			fit = append(fit, s)
 		}
 	}
@@ -125,7 +143,7 @@ func (p *Settings) fitting(text string, all bool) []Setting {
 }
 
 func (p *Settings) page(v *Visit) error {
-	view, err := p.chosen(v)
+	view, err := p.chosen(v, described(p.InForce(), v.Words))
 	if err != nil {
 		return err
 	}
@@ -135,8 +153,9 @@ func (p *Settings) page(v *Visit) error {
 	return v.Page("settings", view)
 }
 
+// json answers in English whatever the reader's language: programs read it.
 func (p *Settings) json(v *Visit) error {
-	view, err := p.chosen(v)
+	view, err := p.chosen(v, p.InForce())
 	if err != nil {
 		return err
 	}

@@ -71,19 +71,13 @@ type PostDraft struct {
 // anybody can sign in by it.
 func (c *Client) SaveStaff(ctx context.Context, drafts []StaffDraft) ([]RowResult, error) {
 	k := c.cfg.Users.Staff
-	rows := make([]row, 0, len(drafts))
-	for _, d := range drafts {
-		rows = append(rows, row{id: d.ID, number: d.Number, model: c.staffModel(d)})
-	}
-	return c.saveRows(ctx, k.Form, k.ID, rows)
+	return c.saveRows(ctx, k.Form, k.ID, rowsOf(drafts, c.staffRow))
 }
 
-func (c *Client) staffModel(d StaffDraft) Model {
+func (c *Client) staffRow(d StaffDraft) row {
 	k, f := c.cfg.Users.Staff, c.cfg.Forms.Staff
 	b := modelOf(k.ID, d.ID)
-	org := c.orgOf(d.ID, d.Organisation)
-	b.ref(f.CreateOrg, org)
-	b.ref(f.UseOrg, org)
+	b.org(f.CreateOrg, f.UseOrg, c.orgOf(d.ID, d.Organisation))
 	b.text(f.SaveNumber, d.Number)
 	b.text(k.Name, d.Name)
 	b.text(f.Mobile, d.Mobile)
@@ -102,7 +96,7 @@ func (c *Client) staffModel(d StaffDraft) Model {
 		}
 		b.add(f.Entries, entries)
 	}
-	return append(b.model, d.More...)
+	return row{id: d.ID, number: d.Number, model: append(b.model, d.More...)}
 }
 
 func (f StaffForm) entry(p StaffPost, org string) Model {
@@ -119,48 +113,37 @@ func (f StaffForm) entry(p StaffPost, org string) Model {
 // must exist before its children: send them level by level.
 func (c *Client) SaveDepartments(ctx context.Context, drafts []DepartmentDraft) ([]RowResult, error) {
 	k := c.cfg.Forms.Department
-	rows := make([]row, 0, len(drafts))
-	for _, d := range drafts {
+	return c.saveRows(ctx, k.Form, k.ID, rowsOf(drafts, func(d DepartmentDraft) row {
 		b := modelOf(k.ID, d.ID)
-		org := c.orgOf(d.ID, d.Organisation)
-		b.ref(k.CreateOrg, org)
-		b.ref(k.UseOrg, org)
+		b.org(k.CreateOrg, k.UseOrg, c.orgOf(d.ID, d.Organisation))
 		b.text(k.Number, d.Number)
 		b.text(k.Name, d.Name)
 		b.text(k.FullName, d.FullName)
 		b.ref(k.Parent, d.Parent)
-		rows = append(rows, row{id: d.ID, number: d.Number, model: append(b.model, d.More...)})
-	}
-	return c.saveRows(ctx, k.Form, k.ID, rows)
+		return row{id: d.ID, number: d.Number, model: append(b.model, d.More...)}
+	}))
 }
 
 // SavePositions makes and changes positions, as SaveStaff does.
 func (c *Client) SavePositions(ctx context.Context, drafts []PositionDraft) ([]RowResult, error) {
 	k := c.cfg.Forms.Position
-	rows := make([]row, 0, len(drafts))
-	for _, d := range drafts {
+	return c.saveRows(ctx, k.Form, k.ID, rowsOf(drafts, func(d PositionDraft) row {
 		b := modelOf(k.ID, d.ID)
-		org := c.orgOf(d.ID, d.Organisation)
-		b.ref(k.CreateOrg, org)
-		b.ref(k.UseOrg, org)
+		b.org(k.CreateOrg, k.UseOrg, c.orgOf(d.ID, d.Organisation))
 		b.text(k.Number, d.Number)
 		b.text(k.Name, d.Name)
 		b.ref(k.Department, d.Department)
 		b.day(k.EffectDate, d.Effective)
-		rows = append(rows, row{id: d.ID, number: d.Number, model: append(b.model, d.More...)})
-	}
-	return c.saveRows(ctx, k.Form, k.ID, rows)
+		return row{id: d.ID, number: d.Number, model: append(b.model, d.More...)}
+	}))
 }
 
 // SavePosts makes and changes post records, as SaveStaff does.
 func (c *Client) SavePosts(ctx context.Context, drafts []PostDraft) ([]RowResult, error) {
 	k, f := c.cfg.Users.Post, c.cfg.Forms.Post
-	rows := make([]row, 0, len(drafts))
-	for _, d := range drafts {
+	return c.saveRows(ctx, k.Form, k.ID, rowsOf(drafts, func(d PostDraft) row {
 		b := modelOf(k.ID, d.ID)
-		org := c.orgOf(d.ID, d.Organisation)
-		b.ref(f.CreateOrg, org)
-		b.ref(f.UseOrg, org)
+		b.org(f.CreateOrg, f.UseOrg, c.orgOf(d.ID, d.Organisation))
 		b.text(f.Number, d.Number)
 		b.ref(f.Person, d.Staff)
 		b.ref(f.Employee, d.Staff)
@@ -170,9 +153,17 @@ func (c *Client) SavePosts(ctx context.Context, drafts []PostDraft) ([]RowResult
 		if d.ID == "" || d.Primary || d.Demote {
 			b.add(f.Primary, d.Primary)
 		}
-		rows = append(rows, row{id: d.ID, number: d.Number, model: append(b.model, d.More...)})
+		return row{id: d.ID, number: d.Number, model: append(b.model, d.More...)}
+	}))
+}
+
+// rowsOf gives each draft its row.
+func rowsOf[D any](drafts []D, of func(D) row) []row {
+	rows := make([]row, 0, len(drafts))
+	for _, d := range drafts {
+		rows = append(rows, of(d))
 	}
-	return c.saveRows(ctx, k.Form, k.ID, rows)
+	return rows
 }
 
 // orgOf is the organisation to write: a new record needs one, an existing one
@@ -250,6 +241,12 @@ func (b *builder) ref(key, number string) {
 	if number != "" {
 		b.add(key, Number(number))
 	}
+}
+
+// org is the organisation that makes a record and the one that uses it.
+func (b *builder) org(makes, uses, number string) {
+	b.ref(makes, number)
+	b.ref(uses, number)
 }
 
 func (b *builder) day(key string, at time.Time) {

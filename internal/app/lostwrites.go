@@ -66,7 +66,8 @@ func (s *Server) recoverLost(ctx context.Context) {
 	}
 }
 
-// recent are the records of some acts of late, the oldest first.
+// recent are the records of some acts of late, the oldest first: of each act the
+// newest 1,000 at most, because every pass compares them with the store.
 func (c *Core) recent(ctx context.Context, actions ...audit.Action) ([]audit.Record, error) {
 	var all []audit.Record
 	for _, action := range actions {

@@ -42,7 +42,7 @@ func (c *Client) signHeaders(header http.Header, path string) {
 		return // New has refused such an app id
 	}
 	timestamp := headerTime(c.now(), c.cfg.API.HeaderTimestamp)
-	nonce := rand.Text()
+	nonce := newNonce()
 	header.Set("X-Api-ClientID", client)
 	header.Set("X-Api-Auth-Version", "2.0")
 	header.Set("X-Api-Timestamp", timestamp)
@@ -53,6 +53,14 @@ func (c *Client) signHeaders(header http.Header, path string) {
 	header.Set("X-Kd-Appkey", c.cfg.AppID)
 	header.Set("X-Kd-Appdata", base64.StdEncoding.EncodeToString([]byte(data)))
 	header.Set("X-Kd-Signature", hexMAC(c.cfg.AppSecret, c.cfg.AppID+data))
+}
+
+// newNonce is 32 random hex digits, one of the two forms that official clients
+// send; nobody has shown that the shared gateway takes a third.
+func newNonce() string {
+	var raw [16]byte
+	_, _ = rand.Read(raw[:]) // never fails, by its contract
+	return hex.EncodeToString(raw[:])
 }
 
 func headerTime(now time.Time, unit string) string {

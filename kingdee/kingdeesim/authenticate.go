@@ -2,10 +2,13 @@ package kingdeesim
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // sessionOf finds the session a call belongs to: the header alone, the cookie
@@ -118,7 +121,7 @@ func (s *Server) signedSession(w http.ResponseWriter, r *request, h signedHeader
 	case no.reason == "address":
 		return nil, &denial{op: failed(codeException, "%s", no.text)}
 	}
-	s.setSessionCookies(w, &session{id: pageID(), aspID: aspID()})
+	s.setSessionCookies(w, &session{id: uuid.NewString(), aspID: aspID()})
 	return nil, lost()
 }
 
@@ -128,16 +131,24 @@ func knownLanguage(lcid string) bool { return lcid == "2052" || lcid == "1033" |
 func gatewaySigned(r *http.Request) bool {
 	id, secret, ok := clientSecret(r.Header.Get("X-Kd-Appkey"))
 	names := strings.ReplaceAll(strings.ToLower(r.Header.Get("x-api-signheaders")), " ", "")
+	nonce, timestamp := r.Header.Get("x-api-nonce"), r.Header.Get("x-api-timestamp")
 	if !ok || r.Header.Get("X-Api-ClientID") != id || r.Header.Get("X-Api-Auth-Version") != "2.0" ||
-		names != "x-api-timestamp,x-api-nonce" {
+		names != "x-api-timestamp,x-api-nonce" || nonce != timestamp && !randomNonce(nonce) {
 		return false
 	}
 	path := r.URL.EscapedPath()
 	if r.URL.RawQuery != "" {
 		path += "?" + r.URL.RawQuery
 	}
-	want := headerDigest(secret, gatewayMessage(path, r.Header.Get("x-api-nonce"), r.Header.Get("x-api-timestamp")))
+	want := headerDigest(secret, gatewayMessage(path, nonce, timestamp))
 	return same(want, r.Header.Get("X-Api-Signature"))
+}
+
+// randomNonce is 32 hex digits, the other nonce that official clients send beside
+// the timestamp itself (reference 2.5).
+func randomNonce(nonce string) bool {
+	raw, err := hex.DecodeString(nonce)
+	return err == nil && len(raw) == 16
 }
 
 // headerTimeGood takes seconds or milliseconds (K44, K49).

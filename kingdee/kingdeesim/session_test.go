@@ -231,13 +231,23 @@ func TestSharedGateway(t *testing.T) {
 	if got := w.query(headers, probe); !strings.Contains(got, `"MsgCode":1`) {
 		t.Errorf("without X-Api-*: %s", got)
 	}
-	for _, names := range []string{"X-Api-TimeStamp,X-Api-Nonce", "x-api-timestamp,x-api-nonce"} {
+	const second = "1795279652"
+	for _, sent := range []struct {
+		names, nonce string
+		good         bool
+	}{
+		{"X-Api-TimeStamp,X-Api-Nonce", "0123456789abcdef0123456789ABCDEF", true},
+		{"x-api-timestamp,x-api-nonce", "not-a-nonce", false}, // no client sends such a one
+		{"x-api-timestamp,x-api-nonce", "", false},
+		{"X-Api-TimeStamp,X-Api-Nonce", second, true},
+		{"x-api-timestamp,x-api-nonce", second, true},
+	} {
 		headers["X-Api-Clientid"], headers["X-Api-Auth-Version"] = []string{client}, []string{"2.0"}
-		headers["X-Api-Nonce"], headers["X-Api-Timestamp"] = []string{"1795279652"}, []string{"1795279652"}
-		headers["X-Api-Signheaders"] = []string{names}
-		headers["X-Api-Signature"] = []string{hmacHex(key, "POST\n"+strings.ReplaceAll(path, "/", "%2F")+"\n\nx-api-nonce:1795279652\nx-api-timestamp:1795279652\n")}
-		if got := w.post(path, `{"data":`+probe+`}`, headers); got.body != `[["CNY"]]` {
-			t.Errorf("%s: %s", names, got.body)
+		headers["X-Api-Nonce"], headers["X-Api-Timestamp"] = []string{sent.nonce}, []string{second}
+		headers["X-Api-Signheaders"] = []string{sent.names}
+		headers["X-Api-Signature"] = []string{hmacHex(key, "POST\n"+strings.ReplaceAll(path, "/", "%2F")+"\n\nx-api-nonce:"+sent.nonce+"\nx-api-timestamp:"+second+"\n")}
+		if got := w.post(path, `{"data":`+probe+`}`, headers); (got.body == `[["CNY"]]`) != sent.good {
+			t.Errorf("%+v: %s", sent, got.body)
 		}
 	}
 	for _, v := range vectors(t, "header-sign") {

@@ -245,7 +245,7 @@ func (in *Instance) copied() Instance {
 // terminate, and an address whose equals sign is escaped once too often.
 func (s *Server) tellInstance(in *Instance, change string) error {
 	fields := map[string]any{
-		"processInstanceId": in.ID, "processCode": in.ProcessCode, "businessId": in.BusinessID, "bizCategoryId": "",
+		"processInstanceId": in.ID, "processCode": in.ProcessCode, "businessId": in.BusinessID, "bizCategoryId": "", "businessType": "",
 		"title": in.Title, "type": change, "staffId": in.Originator, "createTime": in.Created.UnixMilli(),
 		"url": "https://aflow.dingtalk.com/dingtalk/mobile/homepage.htm?corpid\\u003d" + in.Corp + "&procInstId\\u003d" + in.ID,
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +99,13 @@ func TestApprovalEvents(t *testing.T) {
 	for _, e := range s.Events("bpms_instance_change") {
 		told = append(told, fmt.Sprint(e.Fields["type"], "/", e.Fields["result"]))
 	}
+	for _, e := range s.Events("bpms_instance_change") {
+		for _, name := range []string{"processInstanceId", "processCode", "bizCategoryId", "businessId", "businessType", "title", "staffId", "createTime", "url"} {
+			if _, there := e.Fields[name]; !there {
+				t.Errorf("%v: no %s", e.Fields["type"], name)
+			}
+		}
+	}
 	want := "[start/<nil> finish/agree start/<nil> finish/refuse start/<nil> terminate/<nil>]"
 	if fmt.Sprint(told) != want {
 		t.Errorf("%v, want %s", told, want)
@@ -155,6 +164,17 @@ func TestApprovalListing(t *testing.T) {
 	if done := list(start.Add(-day), start, obj{"statuses": []string{"COMPLETED"}}).json(t)["result"].(obj); len(done["list"].([]any)) != 0 {
 		t.Errorf("by status: %v", done)
 	}
+	if _, err := s.StartApproval(dingtalksim.Approval{ProcessCode: process, Originator: "zhangwei", Created: start}); err != nil {
+		t.Fatal(err)
+	}
+	for _, who := range []any{[]string{"zhangwei"}, []string{"zhangwei", "nobody"}} {
+		if mine := list(start.Add(-day), start, obj{"userIds": who}).json(t)["result"].(obj); len(mine["list"].([]any)) != 1 {
+			t.Errorf("of %v: %v", who, mine)
+		}
+	}
+	eleven := strings.Split(strings.Repeat("zhangwei,", 10)+"zhangwei", ",")
+	wantNew(t, list(start.Add(-day), start, obj{"userIds": eleven}), http.StatusBadRequest, "invalidUserIds")
+	wantNew(t, list(start.Add(-day), start, obj{"userIds": "zhangwei"}), http.StatusBadRequest, "invalidUserIds")
 	for code, r := range map[string]reply{
 		"invalidMaxResults":  list(start.Add(-day), start, obj{"maxResults": 21}),
 		"invalidNextToken":   list(start.Add(-day), start, obj{"nextToken": -1}),
@@ -203,6 +223,37 @@ func TestApprovalComments(t *testing.T) {
 		t.Errorf("%d remarks", n)
 	}
 	wantSub(t, s.old("/topapi/processinstance/get", obj{"process_instance_id": in.ID}), "60011")
+	wantSub(t, s.old("/topapi/processinstance/listids", obj{"process_code": process, "start_time": start.UnixMilli()}), "60011")
+	file := obj{"spaceId": "1", "fileName": "a.pdf", "fileSize": "1", "fileType": "pdf", "fileId": "1"}
+	if say(obj{"file": obj{"attachments": slices.Repeat([]obj{file}, 20)}}).status != http.StatusOK {
+		t.Error("20 files are refused")
+	}
+	wantNew(t, say(obj{"file": obj{"attachments": slices.Repeat([]obj{file}, 21)}}), http.StatusBadRequest, "invalidParameter")
+}
+
+// TestApprovalFile proves SIM-D98 on the wire: a file of a comment is given out
+// only where the flag, a boolean of the vendor's own spelling, asks for it.
+func TestApprovalFile(t *testing.T) {
+	s := newSim(t)
+	in := s.started(approval())
+	if err := s.CommentWithFiles(in.ID, "manager01", "见附件", dingtalksim.FormFile{Name: "c.pdf", Content: []byte("x")}); err != nil {
+		t.Fatal(err)
+	}
+	id := regexp.MustCompile(`"fileId":"([0-9]+)"`).FindStringSubmatch(s.instance(in.ID).body)[1]
+	ask := func(more obj) reply {
+		body := obj{"processInstanceId": in.ID, "fileId": id}
+		for k, v := range more {
+			body[k] = v
+		}
+		return s.call("POST", "/v1.0/workflow/processInstances/spaces/files/urls/download", body, tokenHeader, s.token())
+	}
+	for _, more := range []obj{nil, {"withCommentAttatchment": false}, {"withCommentAttachment": true}} {
+		wantNew(t, ask(more), http.StatusBadRequest, "userNotExist")
+	}
+	given := ask(obj{"withCommentAttatchment": true})
+	if given.status != http.StatusOK || given.json(t)["success"] != true || given.json(t)["result"].(obj)["downloadUri"] == "" {
+		t.Errorf("%d %s", given.status, given.body)
+	}
 }
 
 // TestApprovalOrders: the control door takes the names of the vendor's own API and

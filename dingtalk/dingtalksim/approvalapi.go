@@ -15,7 +15,9 @@ const (
 	listMaxIDs      = 10_000
 	listMaxSpan     = 120 * 24 * time.Hour
 	listOldest      = 365 * 24 * time.Hour
+	listMaxUsers    = 10
 	commentMaxText  = 1024
+	commentMaxFiles = 20
 	instanceTime    = "2006-01-02T15:04Z"
 	permInstRead    = "Workflow.Instance.Read"
 	permInstWrite   = "Workflow.Instance.Write"
@@ -26,14 +28,16 @@ const (
 
 // approvalEndpoints are the APIs about approvals; all of them cost quota.
 func approvalEndpoints() map[string]endpoint {
+	closed := endpoint{ // SIM-D99: applications created "new" cannot get it any more
+		method: http.MethodPost, access: accessApp, perm: "", run: func(c *call) answer { return c.noPermission("qyapi_process_read") },
+	}
 	return map[string]endpoint{
-		pathInstance:    {method: http.MethodGet, access: accessApp, perm: permInstRead, counted: true, run: (*call).instanceGet},
-		pathInstanceIDs: {method: http.MethodPost, access: accessApp, perm: permInstRead, counted: true, run: (*call).instanceIDs},
-		pathComment:     {method: http.MethodPost, access: accessApp, perm: permInstWrite, counted: true, run: (*call).comment},
-		pathFileURL:     {method: http.MethodPost, access: accessApp, perm: permInstWrite, counted: true, run: (*call).fileURL},
-		"/topapi/processinstance/get": { // SIM-D99: applications created "new" cannot get it any more
-			method: http.MethodPost, access: accessApp, perm: "", run: func(c *call) answer { return c.noPermission("qyapi_process_read") },
-		},
+		pathInstance:                      {method: http.MethodGet, access: accessApp, perm: permInstRead, counted: true, run: (*call).instanceGet},
+		pathInstanceIDs:                   {method: http.MethodPost, access: accessApp, perm: permInstRead, counted: true, run: (*call).instanceIDs},
+		pathComment:                       {method: http.MethodPost, access: accessApp, perm: permInstWrite, counted: true, run: (*call).comment},
+		pathFileURL:                       {method: http.MethodPost, access: accessApp, perm: permInstWrite, counted: true, run: (*call).fileURL},
+		"/topapi/processinstance/get":     closed,
+		"/topapi/processinstance/listids": closed,
 	}
 }
 
@@ -251,11 +255,16 @@ func (c *call) instanceIDs() answer {
 	if bad != "" {
 		return refuse(bad)
 	}
-	var statuses []string
+	var statuses, users []string
 	if raw := c.params["statuses"]; len(raw) > 0 && json.Unmarshal(raw, &statuses) != nil {
 		return refuse("invalidParameter")
 	}
-	ids := c.s.approvals.between(c.app.corp.id, code, start, end, statuses)
+	if raw := c.params["userIds"]; len(raw) > 0 && json.Unmarshal(raw, &users) != nil || len(users) > listMaxUsers {
+		return refuse("invalidUserIds")
+	}
+	ids := c.s.approvals.between(c.app.corp.id, code, start, end, func(in *Instance) bool {
+		return (len(statuses) == 0 || slices.Contains(statuses, in.Status)) && (len(users) == 0 || slices.Contains(users, in.Originator))
+	})
 	lo := min(int(from), len(ids))
 	hi := min(lo+int(size), len(ids), listMaxIDs)
 	page := struct {
@@ -286,15 +295,14 @@ func (c *call) listSpan() (start, end time.Time, bad string) {
 	return start, end, ""
 }
 
-// between lists who was created within [start, end].
-func (a *approvals) between(corp, code string, start, end time.Time, statuses []string) []string {
+// between lists those created within [start, end] that are wanted.
+func (a *approvals) between(corp, code string, start, end time.Time, wanted func(*Instance) bool) []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	ids := []string{}
 	for _, in := range a.list {
 		created := in.Created.Truncate(time.Millisecond)
-		if in.Corp == corp && in.ProcessCode == code && !created.Before(start) && !created.After(end) &&
-			(len(statuses) == 0 || slices.Contains(statuses, in.Status)) {
+		if in.Corp == corp && in.ProcessCode == code && !created.Before(start) && !created.After(end) && wanted(in) {
 			ids = append(ids, in.ID)
 		}
 	}
@@ -313,6 +321,8 @@ func (c *call) comment() answer {
 		return refuse("invalidInstanceCommentText", "评论内容不能为空")
 	case utf8.RuneCountInString(text) > commentMaxText:
 		return refuse("invalidParameter", "评论内容过长")
+	case !c.commentFiles():
+		return refuse("invalidParameter", "附件不合法或超过20个")
 	case user == "":
 		return refuse("invalidInstanceCommentUserId", "评论人不能为空")
 	case c.app.corp.dir.employee(user) == nil:
@@ -327,4 +337,15 @@ func (c *call) comment() answer {
 	in.Comments = append(in.Comments, Comment{Instance: id, UserID: user, Text: text, At: c.started})
 	in.records = append(in.records, operationRecord{UserID: user, Type: "ADD_REMARK", Result: "NONE", Remark: text, at: c.started})
 	return c.succeeded(true)
+}
+
+// commentFiles reports whether the files of a comment are as the vendor has them:
+// looked at, not kept.
+func (c *call) commentFiles() bool {
+	var file struct {
+		Photos      []string          `json:"photos"`
+		Attachments []json.RawMessage `json:"attachments"`
+	}
+	raw := c.params["file"]
+	return len(raw) == 0 || json.Unmarshal(raw, &file) == nil && len(file.Attachments) <= commentMaxFiles
 }

@@ -111,7 +111,7 @@ func (c *call) fileURL() answer {
 	}
 	at := slices.IndexFunc(in.files, func(f FormFile) bool { return f.ID == file })
 	switch {
-	case at >= 0 && in.files[at].comment && c.params.text("withCommentAttatchment") != "true":
+	case at >= 0 && in.files[at].comment && !c.params.boolean("withCommentAttatchment"):
 		return refuse("userNotExist", "用户不存在")
 	case at < 0 || len(in.files[at].Content) == 0:
 		return refuse("invalidParameter", "文件不存在")

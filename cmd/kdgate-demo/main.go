@@ -28,6 +28,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	if err := app.NoCore(); err != nil {
+		fmt.Fprintln(os.Stderr, "kdgate-demo: a crash may leave its memory in a file:", err)
+	}
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	switch {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kdgate/internal/app"
 	"kdgate/internal/config"
 )
 
@@ -49,6 +50,9 @@ func main() {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "kdgate"
+	}
+	if err := app.NoCore(); err != nil {
+		fmt.Fprintln(os.Stderr, "kdgate: a crash may leave its memory in a file:", err)
 	}
 	p := &program{stdout: onTerminal(os.Stdout), stderr: os.Stderr, environ: os.Environ(), hostname: host}
 	code := p.run(ctx, os.Args[1:])

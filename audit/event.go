@@ -71,6 +71,7 @@ type Event struct {
 	Before     string            // state before a change, small JSON or text; 4,096 bytes
 	After      string            // state after a change; 4,096 bytes
 	Detail     map[string]string // anything else: at most 32 names of 64 bytes, values of 1,024 bytes
+	Flood      Flood             // which others it is like, where strangers can make many; not written
 }
 
 // Person is how a subject is named as Actor, OnBehalfOf or Target.

@@ -18,12 +18,13 @@ import (
 
 // Config opens a Log. Dir, Replica and Key are required.
 type Config struct {
-	Dir             string        // folder of the log, made if missing; one gateway at a time
-	Replica         string        // this gateway's name, letters, digits, dot, dash, underscore; names its chain
-	Key             []byte        // at least 32 bytes; the keys of MAC and checkpoints are derived from it
-	AnchorFile      string        // where checkpoints go, should be off this host; empty: they stay in the log's own file only
-	Anchors         []Anchor      // further places for checkpoints
-	CheckpointEvery time.Duration // longest time without one while records come; default a minute
+	Dir             string            // folder of the log, made if missing; one gateway at a time
+	Replica         string            // this gateway's name, letters, digits, dot, dash, underscore; names its chain
+	Key             []byte            // at least 32 bytes; the keys of MAC and checkpoints are derived from it
+	AnchorFile      string            // where checkpoints go, should be off this host; empty: they stay in the log's own file only
+	Anchors         []Anchor          // further places for checkpoints
+	CheckpointEvery time.Duration     // longest time without one while records come; default a minute
+	Written         func(records int) // hears of each commit; nil: nobody does
 	Now             func() time.Time
 	Logger          *slog.Logger
 }
@@ -46,6 +47,7 @@ type Log struct {
 	write     *sql.DB
 	insertion *sql.Stmt // of one record, on the one connection of write
 	anchor    anchors
+	damper    *Damper
 	queue     chan *pending
 	probes    chan chan error // of Ping, unbuffered
 	closing   chan struct{}
@@ -86,7 +88,7 @@ func Open(ctx context.Context, c Config) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{
-		config: c, keys: keys, lock: lock,
+		config: c, keys: keys, lock: lock, damper: NewDamper(c.Now),
 		queue: make(chan *pending, maxQueue), probes: make(chan chan error), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	if err := l.openFile(ctx); err != nil {
@@ -110,6 +112,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Written == nil {
+		c.Written = func(int) {}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -167,12 +172,26 @@ func (l *Log) release() error {
 // commits. Any error means that the caller must not act: it is Unavailable
 // with CodeAuditDown when the record could not be written, and Invalid when
 // the event has no action or an unknown outcome. When ctx ends first the
-// record may still be written, which is the safe side: it was decided.
+// record may still be written, which is the safe side: it was decided. Of
+// events with a Flood some are only counted; a later record tells how many.
 func (l *Log) Append(ctx context.Context, e Event) error {
 	if e.Action == "" || (e.Outcome != OK && e.Outcome != Refused && e.Outcome != Failed) {
 		return identity.Fail(identity.Invalid, identity.CodeInternal, "audit: event with action %q and outcome %q", e.Action, e.Outcome)
 	}
-	p := &pending{event: encodeEvent(e), done: make(chan error, 1)}
+	e, write := l.damper.Pass(e)
+	if !write {
+		return nil
+	}
+	err := l.enqueue(ctx, encodeEvent(e))
+	if err != nil {
+		l.damper.GiveBack(e)
+	}
+	return err
+}
+
+// enqueue hands an encoded event to the writer and waits for its word.
+func (l *Log) enqueue(ctx context.Context, event []byte) error {
+	p := &pending{event: event, done: make(chan error, 1)}
 	select {
 	case <-l.closing:
 		return down(ErrClosed)
@@ -203,7 +222,7 @@ func down(cause error) error {
 // Appends go on meanwhile; readiness should show it.
 func (l *Log) AnchorErr() error { return l.anchor.lastErr() }
 
-// Close writes what was accepted, signs and anchors a last checkpoint and
+// Close writes what was accepted and what floods left untold, signs and anchors a last checkpoint and
 // releases the folder. A second call gives the first one's answer.
 func (l *Log) Close() error {
 	l.once.Do(func() {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -42,6 +43,7 @@ func (l *Log) run(ctx context.Context) {
 		case done := <-l.probes:
 			done <- l.probe(ctx)
 		case <-ticker.C:
+			l.tellRest(ctx)
 			l.checkpoint(ctx)
 			l.anchor.put(nil)
 		case <-l.closing:
@@ -57,8 +59,25 @@ func (l *Log) drain(ctx context.Context) {
 		case p := <-l.queue:
 			l.commit(ctx, l.gather(p))
 		default:
+			l.tellRest(ctx)
 			l.checkpoint(ctx)
 			return
+		}
+	}
+}
+
+// tellRest records what floods have left out and no later failure has told.
+func (l *Log) tellRest(ctx context.Context) {
+	for events := range slices.Chunk(l.damper.Rest(), maxBatch) {
+		batch := make([]*pending, len(events))
+		for i, e := range events {
+			batch[i] = &pending{event: encodeEvent(e), done: make(chan error, 1)}
+		}
+		l.commit(ctx, batch)
+		for i, p := range batch {
+			if <-p.done != nil {
+				l.damper.GiveBack(events[i])
+			}
 		}
 	}
 }
@@ -87,6 +106,9 @@ func (l *Log) commit(ctx context.Context, batch []*pending) {
 		l.writer.doubt = true
 		l.config.Logger.Error("audit: records not written, their actions are refused", "records", len(batch), "err", err)
 		err = down(err)
+	}
+	if err == nil {
+		l.config.Written(len(batch))
 	}
 	for _, p := range batch {
 		p.done <- err

@@ -6,10 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
-	"sync"
-
-	"golang.org/x/time/rate"
+	"time"
 
 	"kdgate/audit"
 )
@@ -36,16 +33,12 @@ type Events struct {
 	Receiver EventReceiver
 	Recorder Recorder
 	Refused  func() // hears of every refusal; nil: nobody does
-
-	mu      sync.Mutex
-	records *rate.Limiter
-	left    int // refusals that were not recorded since the last one that was
 }
 
-// A flood of forgeries must not push out real records (T118).
+// Records of forgeries at one door: a flood of them must not push out real ones (T118).
 const (
-	refusalsASecond = 1
-	refusalsAtOnce  = 20
+	forgeriesAtOnce = 20
+	forgeryPause    = time.Second
 )
 
 // ServeHTTP answers every refusal with the same bytes.
@@ -74,30 +67,14 @@ func (e *Events) refuse(w http.ResponseWriter, r *http.Request) {
 	if e.Refused != nil {
 		e.Refused()
 	}
-	if left, due := e.due(); due {
-		err := e.Recorder.Append(r.Context(), audit.Event{
-			Action: audit.ActionCallbackReject, Outcome: audit.Refused, Source: SourceOf(r.Context()), RequestID: RequestIDOf(r.Context()),
-			Detail: map[string]string{"left_out": strconv.Itoa(left)},
-		})
-		if err != nil {
-			http.Error(w, "try again", http.StatusServiceUnavailable)
-			return
-		}
+	err := e.Recorder.Append(r.Context(), audit.Event{
+		Action: audit.ActionCallbackReject, Outcome: audit.Refused, Source: SourceOf(r.Context()), RequestID: RequestIDOf(r.Context()),
+		UserAgent: clip(r.UserAgent(), 256),
+		Flood:     audit.Flood{Key: r.URL.Path, AtOnce: forgeriesAtOnce, Pause: forgeryPause},
+	})
+	if err != nil {
+		http.Error(w, "try again", http.StatusServiceUnavailable)
+		return
 	}
 	http.Error(w, "refused", http.StatusForbidden)
-}
-
-// due reports whether this refusal is recorded, and how many before it were not.
-func (e *Events) due() (left int, due bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.records == nil {
-		e.records = rate.NewLimiter(refusalsASecond, refusalsAtOnce)
-	}
-	if !e.records.Allow() {
-		e.left++
-		return 0, false
-	}
-	left, e.left = e.left, 0
-	return left, true
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -24,7 +23,7 @@ type attempt struct {
 	browser identity.Secret
 	door    identity.Door
 	code    identity.Secret
-	leftOut int // failures of the same address that left no record of their own
+	flood   audit.Flood // of a failure that strangers can repeat at will
 }
 
 // done is where a sign-in goes next.
@@ -288,12 +287,9 @@ func faultOf(code identity.Code) string {
 func (g *Gateway) recordSignIn(r *http.Request, a attempt, who identity.Assertion, cause error, took time.Duration) error {
 	event := g.event(r, audit.ActionSignIn, audit.OK)
 	event.Door, event.Actor = string(a.door), audit.Person(who.Subject)
-	event.Detail = map[string]string{}
+	event.Detail, event.Flood = map[string]string{}, a.flood
 	if a.st.Corp != "" {
 		event.Detail["corp"] = a.st.Corp
-	}
-	if a.leftOut > 0 {
-		event.Detail["left_out"] = strconv.Itoa(a.leftOut)
 	}
 	result, code := "ok", identity.Code("")
 	if cause != nil {
@@ -312,16 +308,9 @@ func (g *Gateway) recordSignIn(r *http.Request, a attempt, who identity.Assertio
 
 // noteSignIn records a sign-in that failed before or without an exchange. It
 // fails anyway, so a log that cannot be written changes nothing but the log
-// line. A flood from one address leaves records at a bounded rate; the next one
-// written says how many were left out (T118).
+// line. A flood from one address leaves records at a bounded rate (T118).
 func (g *Gateway) noteSignIn(r *http.Request, a attempt, cause error) {
-	_, code := verdict(cause)
-	leftOut, write := g.limiter.note(visitOf(r).address)
-	if !write {
-		g.cfg.Observer.SignIn(a.door, "failed", faultOf(code), 0)
-		return
-	}
-	a.leftOut = leftOut
+	a.flood = addressFlood(visitOf(r).address)
 	_ = g.recordSignIn(r, a, identity.Assertion{}, cause, 0) // record has logged it
 }
 

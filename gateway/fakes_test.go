@@ -192,8 +192,9 @@ func (k *kingdee) mints() []Place {
 	return slices.Clone(k.minted)
 }
 
-// recorder keeps audit events.
+// recorder keeps audit events; floods are held back as in the log.
 type recorder struct {
+	damper *audit.Damper
 	mu     sync.Mutex
 	events []audit.Event
 	fault  error
@@ -205,7 +206,9 @@ func (r *recorder) Append(_ context.Context, event audit.Event) error {
 	if r.fault != nil {
 		return r.fault
 	}
-	r.events = append(r.events, event)
+	if event, write := r.damper.Pass(event); write {
+		r.events = append(r.events, event)
+	}
 	return nil
 }
 
@@ -288,8 +291,9 @@ func buildHouse(t testing.TB, change ...func(*Config)) *house {
 		Server: httptest.NewUnstartedServer(nil), dingtalk: &provider{login: "https://login.dingtalk.test", codes: map[string]identity.Assertion{}},
 		sessions: &sessions{open: map[string]identity.Principal{}, ended: map[string]bool{}},
 		chain:    &chain{faults: map[string]error{}}, live: &kingdee{base: "https://live.kingdee.test"}, test: &kingdee{base: "https://test.kingdee.test"},
-		audit: &recorder{}, counts: &counts{}, clock: &handclock.Running{}, log: &lockedbuffer.Buffer{},
+		counts: &counts{}, clock: &handclock.Running{}, log: &lockedbuffer.Buffer{},
 	}
+	h.audit = &recorder{damper: audit.NewDamper(h.clock.Now)}
 	h.store = newMemory(h.clock.Now)
 	h.sessions.store = h.store
 	cfg := Config{

@@ -266,12 +266,10 @@ func (g *Gateway) hostTicket(r *http.Request, origin string) (ticket pass, id st
 
 // refuseHost records a ticket that was refused and gives the failure back.
 func (g *Gateway) refuseHost(r *http.Request, origin string, ticket pass, cause error) error {
-	if _, write := g.limiter.note(visitOf(r).address); write {
-		_, code := verdict(cause)
-		event := g.hostEvent(r, origin, ticket)
-		event.Outcome, event.Reason = outcomeOf(cause), string(code)
-		_ = g.record(context.WithoutCancel(r.Context()), event) // it fails either way
-	}
+	_, code := verdict(cause)
+	event := g.hostEvent(r, origin, ticket)
+	event.Outcome, event.Reason, event.Flood = outcomeOf(cause), string(code), addressFlood(visitOf(r).address)
+	_ = g.record(context.WithoutCancel(r.Context()), event) // it fails either way
 	return &failure{err: cause, retry: homePath}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"kdgate/audit"
 	"kdgate/identity"
@@ -193,10 +194,19 @@ func mintDetail(who identity.Principal, place Place) map[string]string {
 	return detail
 }
 
+// Records of launches that one person is refused for one reason (T118).
+const (
+	launchNotesAtOnce = 60
+	launchNotePause   = 10 * time.Second
+)
+
 // refuseMint records the failure and gives it back; it fails either way.
 func (g *Gateway) refuseMint(r *http.Request, event audit.Event, cause error) error {
 	_, code := verdict(cause)
 	event.Outcome, event.Reason = outcomeOf(cause), string(code)
+	event.Flood = audit.Flood{ // the same person, the same trouble
+		Key: "mint/" + event.Actor + "/" + event.DataCentre + "/" + event.Reason, AtOnce: launchNotesAtOnce, Pause: launchNotePause,
+	}
 	_ = g.record(context.WithoutCancel(r.Context()), event) // record has logged it
 	g.cfg.Observer.Launch(event.DataCentre, string(code))
 	return cause

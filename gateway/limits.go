@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"kdgate/audit"
 	"kdgate/identity"
 	"kdgate/internal/sleep"
 )
@@ -26,8 +27,8 @@ const (
 	spareRate  = 10 // exchanges a second for clean browsers behind an address that has used up its refusals
 	spareBurst = 5
 
-	notesPerSecond = 5   // audit records of failed sign-ins per address
-	notesAtOnce    = 100 // burst of them
+	notePause   = 200 * time.Millisecond // between audit records of failed sign-ins of one address …
+	notesAtOnce = 100                    // … after so many at once
 )
 
 // limiter protects DingTalk's quota (T7). An office often stands behind one
@@ -52,12 +53,10 @@ type limiter struct {
 // caller is what is known about one client address (one /64 of IPv6).
 type caller struct {
 	failures *rate.Limiter
-	notes    *rate.Limiter
 	spare    *rate.Limiter
 	slots    chan struct{}
 	browsers map[string]*visitor // with something under way or refused; under limiter.mu
 	waiting  int                 // callers that hold a reference; under limiter.mu
-	leftOut  int                 // failures without a record; under limiter.mu
 }
 
 // visitor is what is known about one browser behind an address.
@@ -81,7 +80,6 @@ func newLimiter(limits Limits, now func() time.Time) *limiter {
 func (l *limiter) newCaller() *caller {
 	return &caller{
 		failures: rate.NewLimiter(rate.Limit(l.limits.PerAddress), l.limits.AddressSize),
-		notes:    rate.NewLimiter(notesPerSecond, notesAtOnce),
 		spare:    rate.NewLimiter(spareRate, spareBurst),
 		slots:    make(chan struct{}, inFlight),
 		browsers: map[string]*visitor{},
@@ -196,20 +194,21 @@ func wait(ctx context.Context, slots chan<- struct{}) bool {
 	}
 }
 
-// note reports whether a failed sign-in of this address is to be recorded, and
-// how many before it were not.
-func (l *limiter) note(address netip.Addr) (leftOut int, write bool) {
-	c := l.hold(address)
-	defer l.release(c)
-	allowed := c.notes.AllowN(l.now(), 1)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !allowed {
-		c.leftOut++
-		return 0, false
+// addressFlood says that failures of one address are alike: a stranger makes as
+// many of them as they like (T118).
+func addressFlood(address netip.Addr) audit.Flood {
+	return audit.Flood{Key: "address/" + networkOf(address).String(), AtOnce: notesAtOnce, Pause: notePause}
+}
+
+// networkOf is one client as far as addresses tell: an address, or a /64 of IPv6.
+// It is zero for what is no address.
+func networkOf(address netip.Addr) netip.Prefix {
+	bits := 32
+	if address.Is6() {
+		bits = 64
 	}
-	leftOut, c.leftOut = c.leftOut, 0
-	return leftOut, true
+	key, _ := address.Prefix(bits) // zero beside an error
+	return key
 }
 
 func tooMany(what string) error {
@@ -217,15 +216,11 @@ func tooMany(what string) error {
 }
 
 func (l *limiter) hold(address netip.Addr) *caller {
-	bits := 32
-	if address.Is6() {
-		bits = 64
-	}
-	key, err := address.Prefix(bits)
+	key := networkOf(address)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.overflow
-	if err == nil {
+	if key.IsValid() {
 		c = l.find(key)
 	}
 	c.waiting++
@@ -258,7 +253,7 @@ func (l *limiter) sweep() {
 				delete(c.browsers, browser)
 			}
 		}
-		if c.waiting == 0 && c.leftOut == 0 && c.failures.TokensAt(now) >= float64(l.limits.AddressSize) {
+		if c.waiting == 0 && c.failures.TokensAt(now) >= float64(l.limits.AddressSize) {
 			delete(l.table, key)
 		}
 	}

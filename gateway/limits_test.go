@@ -124,11 +124,44 @@ func TestFloodOfRecords(t *testing.T) {
 	}
 	total := len(records)
 	for _, e := range records {
-		n, _ := strconv.Atoi(e.Detail["left_out"])
+		n, _ := strconv.Atoi(e.Detail[audit.LeftOut])
 		total += n
 	}
 	if total != 301 {
 		t.Errorf("%d failures are accounted for", total)
+	}
+}
+
+// T118: somebody who is refused and asks again and again leaves few records; what
+// another person is refused, and what they are refused for another reason, has its own.
+func TestFloodOfRefusedLaunches(t *testing.T) {
+	h := newHouse(t)
+	h.gateway.tarpit = nil // it slows floods down, whoever they name
+	b, other := h.browser(t), h.browser(t)
+	b.signIn("u1")
+	other.signIn("u2")
+	signedIn := len(h.audit.of(audit.ActionMint))
+	h.chain.faults["u1"] = identity.Fail(identity.NotFound, identity.CodeNotMapped, "not mapped")
+	h.chain.faults["u2"] = h.chain.faults["u1"]
+	const tries = 200
+	for range tries {
+		if a := b.get("/launch/kingdee"); a.StatusCode != 403 {
+			t.Fatalf("%d", a.StatusCode)
+		}
+	}
+	flood := len(h.audit.of(audit.ActionMint)) - signedIn
+	other.get("/launch/kingdee")
+	h.chain.faults["u1"] = identity.Fail(identity.Forbidden, identity.CodeUserForbidden, "forbidden")
+	b.get("/launch/kingdee")
+	if all := len(h.audit.of(audit.ActionMint)) - signedIn; flood > 100 || all != flood+2 {
+		t.Errorf("%d records of the flood, %d of all", flood, all)
+	}
+	for _, e := range h.audit.damper.Rest() {
+		left, _ := strconv.Atoi(e.Detail[audit.LeftOut])
+		flood += 1 + left
+	}
+	if flood != tries {
+		t.Errorf("%d of %d are accounted for", flood, tries)
 	}
 }
 

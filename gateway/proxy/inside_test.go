@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
-	"time"
 
 	"kdgate/audit"
 	"kdgate/identity"
@@ -60,47 +59,6 @@ func contains(text, part string) bool {
 		}
 	}
 	return false
-}
-
-// T118: a flood of refusals is few records, and the next one tells how many were left out.
-func TestNotesAreBounded(t *testing.T) {
-	now := time.Unix(0, 0)
-	n := newNotes(func() time.Time { return now })
-	written := 0
-	for range 1000 {
-		if _, write := n.allow("a"); write {
-			written++
-		}
-	}
-	if written != notesAtOnce {
-		t.Errorf("%d records", written)
-	}
-	if _, write := n.allow("b"); !write {
-		t.Error("another person's record was left out")
-	}
-	now = now.Add(notePause)
-	if leftOut, write := n.allow("a"); !write || leftOut != 1000-notesAtOnce {
-		t.Errorf("%d left out, written %v", leftOut, write)
-	}
-	for i := range 2 * maxNoted {
-		n.allow(string(rune(i)))
-	}
-	for range notesAtOnce + 7 {
-		n.allow("flood")
-	}
-	total := 0
-	for i := range 2 * maxNoted { // what they push out is still accounted for
-		leftOut, write := n.allow("other" + string(rune(i)))
-		if total += leftOut; !write {
-			t.Fatal("somebody's first record was left out")
-		}
-	}
-	if total != 7 {
-		t.Errorf("%d of 7 left out are accounted for", total)
-	}
-	if len(n.table) > maxNoted {
-		t.Errorf("%d kinds in memory", len(n.table))
-	}
 }
 
 // What a peer sent never comes into a log with an error.

@@ -22,7 +22,6 @@ type Proxy struct {
 	cfg       Config
 	policy    policy
 	bindings  *bindings
-	notes     *notes
 	turns     *turns
 	transport *http.Transport
 	direct    *direct.Pool // the short way; nil with TLS
@@ -42,7 +41,7 @@ func New(cfg Config) (*Proxy, error) {
 	cfg = cfg.withDefaults()
 	p := &Proxy{
 		cfg: cfg, policy: newPolicy(cfg.DenyPaths, cfg.AllowPaths), bindings: newBindings(cfg.Store, cfg.Centre, cfg.Now),
-		notes: newNotes(cfg.Now), turns: newTurns(cfg.Now), transport: newTransport(cfg), pages: pageHeaders(cfg.PublicURL),
+		turns: newTurns(cfg.Now), transport: newTransport(cfg), pages: pageHeaders(cfg.PublicURL),
 		direct: newDirect(cfg), allowed: map[string]bool{},
 	}
 	var err error
@@ -253,17 +252,11 @@ func (p *Proxy) forgotten(r *http.Request, m mark, bound *binding) bool {
 // note writes an audit record about something refused, at a bounded rate: a
 // flood from one person is one record with a count (T118).
 func (p *Proxy) note(r *http.Request, who identity.Principal, what string, detail map[string]string) {
-	leftOut, write := p.notes.allow(audit.Person(who.Subject) + "\x00" + what)
-	if !write {
-		return
-	}
-	if leftOut > 0 {
-		detail["left_out"] = fmt.Sprint(leftOut)
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), noteLimit)
 	defer cancel()
 	event := p.event(r, who, audit.Refused)
 	event.Reason, event.Detail = what, detail
+	event.Flood = audit.Flood{Key: "proxy/" + event.Actor + "/" + what, AtOnce: notesAtOnce, Pause: notePause}
 	if err := p.cfg.Recorder.Append(ctx, event); err != nil {
 		p.cfg.Logger.Error("audit", "request_id", event.RequestID, "action", string(event.Action), "error", err)
 	}

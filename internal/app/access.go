@@ -13,7 +13,7 @@ import (
 
 // newBook makes the book of people who ask for access.
 func (s *Server) newBook() (*access.Book, error) {
-	return access.New(access.Config{Store: s.store, Recorder: recorder{s.log, s.metrics}, Notifier: applicants{s.Core}, Now: s.options.Now})
+	return access.New(access.Config{Store: s.store, Recorder: s.log, Notifier: applicants{s.Core}, Now: s.options.Now})
 }
 
 // accessDoor is the book as the gateway sees it.

@@ -56,7 +56,7 @@ func (c *Core) newBookers(cfg *config.Config, v vendors, table *mapping.Table) (
 			Attachments: approval.AttachmentConfig{
 				Files: ding, Fetcher: fetcher, MaxSize: int64(cfg.ApprovalFiles.MaxSize) << 20, MaxMany: cfg.ApprovalFiles.MaxMany, Types: cfg.ApprovalFiles.Types,
 			},
-			Recorder: recorder{c.log, c.metrics}, Rules: rules[corp], Versions: c.rulebook, Now: c.options.Now, Logger: c.options.Logger,
+			Recorder: c.log, Rules: rules[corp], Versions: c.rulebook, Now: c.options.Now, Logger: c.options.Logger,
 		}, c.queue)
 		if err != nil {
 			wrong = append(wrong, fmt.Errorf("approvals: %w", err))
@@ -155,7 +155,7 @@ func (c *Core) PreviewApproval(ctx context.Context, by jobs.Actor, corp, process
 		return approval.Preview{}, identity.Fail(identity.Invalid, identity.CodeBadRequest,
 			"app: %d organisations have rules under approvals; name one of them", len(bookers))
 	}
-	err := recorder{c.log, c.metrics}.Append(ctx, audit.Event{
+	err := c.log.Append(ctx, audit.Event{
 		Action: rulebook.ActionPreview, Outcome: audit.OK, Actor: by.Name, Source: by.Source, RequestID: by.RequestID, Target: instance,
 	})
 	if err != nil {

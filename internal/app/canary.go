@@ -93,7 +93,7 @@ func (c *Core) asCanary(ctx context.Context, r *rooms, centre string, use func(c
 		return c.canaryFailed(ctx, event, err)
 	}
 	event.Target = account.LoginUser
-	if err := (recorder{c.log, c.metrics}).Append(ctx, event); err != nil {
+	if err := c.log.Append(ctx, event); err != nil {
 		return err
 	}
 	api := r.vendors.kingdee[centre].api
@@ -113,5 +113,5 @@ func (c *Core) asCanary(ctx context.Context, r *rooms, centre string, use func(c
 // canaryFailed records why and gives it back.
 func (c *Core) canaryFailed(ctx context.Context, event audit.Event, cause error) error {
 	event.Outcome, event.Reason = audit.Failed, string(identity.CodeOf(cause))
-	return errors.Join(cause, recorder{c.log, c.metrics}.Append(context.WithoutCancel(ctx), event))
+	return errors.Join(cause, c.log.Append(context.WithoutCancel(ctx), event))
 }

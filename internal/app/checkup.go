@@ -21,7 +21,7 @@ const taskCheckup = "checkup"
 // openBook makes the book of check-ups, which outlives a reload.
 func (c *Core) openBook() {
 	c.checkups = &checkup.Book{
-		Store: c.store, Recorder: recorder{c.log, c.metrics}, Doctor: c.doctor, Now: c.options.Now, Logger: c.options.Logger,
+		Store: c.store, Recorder: c.log, Doctor: c.doctor, Now: c.options.Now, Logger: c.options.Logger,
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 // openConsents makes the register, which outlives a reload.
 func (c *Core) openConsents() (err error) {
 	c.consents, err = consent.New(consent.Config{
-		Store: c.store, Recorder: recorder{c.log, c.metrics}, Changed: c.consentChanged, Now: c.options.Now,
+		Store: c.store, Recorder: c.log, Changed: c.consentChanged, Now: c.options.Now,
 		AsFound: c.sealed.AsFound(),
 	})
 	return err

@@ -66,7 +66,7 @@ func (s *Server) openConsole() {
 	s.console.imports = &admin.Imports{Store: s.store, Now: s.options.Now, Logger: s.options.Logger}
 	s.console.traffic = &admin.Traffic{Log: s.log, Logger: s.options.Logger, Now: s.options.Now}
 	s.console.verifier = &admin.Verifier{
-		Store: s.store, Recorder: recorder{s.log, s.metrics}, Replica: s.options.Replica,
+		Store: s.store, Recorder: s.log, Replica: s.options.Replica,
 		Verify: s.verifyAudit, Now: s.options.Now, Logger: s.options.Logger,
 	}
 }
@@ -80,7 +80,7 @@ func (s *Server) handConsole(r *rooms, front *gateway.Gateway) error {
 		return fmt.Errorf("console.allow: %w", err)
 	}
 	made, err := admin.New(admin.Config{
-		Store: s.store, Sessions: s.sessions, SignIn: front.SignIn, Recorder: recorder{s.log, s.metrics},
+		Store: s.store, Sessions: s.sessions, SignIn: front.SignIn, Recorder: s.log,
 		Logger: s.options.Logger, Pages: s.pages, Admins: consoleAdmins(cfg), Barred: barred(r), Allow: allow, Secret: r.ring.gateway[0],
 		BreakGlass: cfg.Console.BreakGlass, SecretFile: SecretFile(cfg),
 		Idle: cfg.Sessions.Idle, Absolute: cfg.Sessions.Absolute, Now: s.options.Now,
@@ -98,7 +98,7 @@ func (c *Core) ResetBreakGlass(ctx context.Context, by mapping.Actor) (file stri
 	cfg := c.rooms.Load().config
 	file = SecretFile(cfg)
 	return file, admin.ResetBreakGlass(ctx, admin.Config{
-		Store: c.store, Recorder: recorder{c.log, c.metrics}, Logger: c.options.Logger,
+		Store: c.store, Recorder: c.log, Logger: c.options.Logger,
 		BreakGlass: cfg.Console.BreakGlass, SecretFile: file, Now: c.options.Now,
 	}, by.Name)
 }
@@ -258,7 +258,7 @@ func (s *Server) ConsoleAddr() net.Addr {
 var (
 	_ admin.Sessions = (*session.Manager)(nil)
 	_ admin.Keeper   = (*session.Manager)(nil)
-	_ admin.Recorder = recorder{}
+	_ admin.Recorder = (*audit.Log)(nil)
 	_ admin.Log      = (*audit.Log)(nil)
 	_ admin.Counter  = (*audit.Log)(nil)
 	_ admin.Search   = (*mapping.Index)(nil)

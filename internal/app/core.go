@@ -171,7 +171,7 @@ func (c *Core) openAudit(ctx context.Context, keys [][]byte) error {
 	}
 	c.log, err = audit.Open(ctx, audit.Config{
 		Dir: settings.Dir, Replica: c.options.Replica, Key: key,
-		AnchorFile: settings.Anchor.File, Anchors: anchors, Now: c.options.Now, Logger: c.options.Logger,
+		AnchorFile: settings.Anchor.File, Anchors: anchors, Written: c.metrics.AuditRecords, Now: c.options.Now, Logger: c.options.Logger,
 	})
 	if err != nil {
 		return err
@@ -200,7 +200,7 @@ func (c *Core) furnish(cfg *config.Config, old *rooms, ring ring) (*rooms, error
 		return nil, err
 	}
 	table, err := mapping.New(mapping.Config{
-		Store: c.store, Recorder: recorder{c.log, c.metrics},
+		Store: c.store, Recorder: c.log,
 		Directories: v.directories(), Profiles: v.profilers(),
 		StaffNumberFrom: cfg.Mapping.StaffNumberFrom, Privileged: cfg.Mapping.PrivilegedUsers,
 		// The table takes zero for its default; to us it means: ask every time.
@@ -259,19 +259,4 @@ func deriveSecret(key []byte, purpose string) (identity.Secret, error) {
 		return identity.Secret{}, fmt.Errorf("derive key: %w", err)
 	}
 	return identity.NewSecret(string(derived)), nil
-}
-
-// recorder counts what it records.
-type recorder struct {
-	log     *audit.Log
-	metrics *metrics.Metrics
-}
-
-// Append implements gateway.Recorder and mapping.Recorder.
-func (r recorder) Append(ctx context.Context, event audit.Event) error {
-	if err := r.log.Append(ctx, event); err != nil {
-		return err
-	}
-	r.metrics.AuditRecord()
-	return nil
 }

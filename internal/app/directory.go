@@ -26,7 +26,7 @@ func (c *Core) newKeeper(cfg *config.Config, v vendors, table *mapping.Table) (*
 	}
 	keys, _ := kingdeeKeys(v.kingdee[d.DataCentre].section)
 	keeper, err := directory.New(directory.Config{
-		Corp: d.Corp, DataCentre: d.DataCentre, Store: c.store, Recorder: recorder{c.log, c.metrics},
+		Corp: d.Corp, DataCentre: d.DataCentre, Store: c.store, Recorder: c.log,
 		Source: v.dingtalk[d.Corp].api.Background(), Target: v.kingdee[d.DataCentre].api.Background(),
 		Accounts: v.kingdee[d.DataCentre].api.Background(), Spared: cfg.Mapping.PrivilegedUsers,
 		Consents: c.directoryConsents(d), Minimum: d.Consent.Without == "minimum",
@@ -162,14 +162,14 @@ func (s *Server) directoryKinds() []jobs.Kind {
 			return directory.Persons{Keepers: s.rooms.Load().keepers()}.Handle(ctx, w)
 		})},
 		{Name: directory.KindLeave, Handler: jobs.HandlerFunc(func(ctx context.Context, w *jobs.Work) error {
-			leave := &directory.Leave{Keepers: s.rooms.Load().keepers(), Doors: doors, Recorder: recorder{s.log, s.metrics}, Now: s.options.Now}
+			leave := &directory.Leave{Keepers: s.rooms.Load().keepers(), Doors: doors, Recorder: s.log, Now: s.options.Now}
 			return leave.Handle(ctx, w)
 		})},
 		{Name: directory.KindForbid, Handler: jobs.HandlerFunc(func(ctx context.Context, w *jobs.Work) error {
 			r := s.rooms.Load()
 			forbid := &directory.Forbid{
 				Keepers: r.keepers(), Accounts: r.accounts(), Wave: wave, Spared: r.config.Mapping.PrivilegedUsers,
-				Recorder: leaverBell{recorder{s.log, s.metrics}, s.Core}, Now: s.options.Now,
+				Recorder: leaverBell{s.log, s.Core}, Now: s.options.Now,
 			}
 			return forbid.Handle(ctx, w)
 		})},

@@ -35,7 +35,7 @@ func (s *Server) mountEvents(r *rooms, front *gateway.Gateway) error {
 			Receiver: &callbackDoor{
 				server: s, set: set, client: r.vendors.dingtalk[id].api, senders: senders, within: corp.Callback.ReplyWithin,
 			},
-			Recorder: recorder{s.log, s.metrics}, Refused: s.metrics.CallbackRefused(id),
+			Recorder: s.log, Refused: s.metrics.CallbackRefused(id),
 		})
 	}
 	return nil

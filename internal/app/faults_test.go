@@ -370,7 +370,7 @@ func (r *faultRig) take(n int) []*jobs.Work {
 func (r *faultRig) another(elapsed func() time.Duration) *jobs.Queue {
 	r.t.Helper()
 	other, err := jobs.New(jobs.Config{
-		Store: r.s.store, Recorder: recorder{r.s.log, r.s.metrics}, Observer: r.s.metrics, Owner: "other", Elapsed: elapsed,
+		Store: r.s.store, Recorder: r.s.log, Observer: r.s.metrics, Owner: "other", Elapsed: elapsed,
 	})
 	must(r.t, err)
 	return other

@@ -42,7 +42,7 @@ func (s *Server) newGateway(r *rooms) (fronts, error) {
 		PublicURL: public, Corps: gatewayCorps(cfg, r), DataCentres: centres, Forms: gatewayForms(cfg),
 		TrustedProxies: proxies, Store: s.store, Sessions: s.sessions, Handles: s.sessions, Resolver: r.table, Foreseer: r.table, Access: accessDoor{s.book}, Consents: s.consentDoor(r),
 		Own:      ownDoor{s.sessions, s.log},
-		Recorder: recorder{s.log, s.metrics}, Observer: s.metrics, Logger: s.options.Logger, Pages: s.pages,
+		Recorder: s.log, Observer: s.metrics, Logger: s.options.Logger, Pages: s.pages,
 		Secret: r.ring.gateway[0], OldSecrets: r.ring.gateway[1:], Limits: gatewayLimits(cfg.Limits), ForwardAuth: cfg.ForwardAuth.Origins,
 		Asserter: asserter{issuer: issuer, audience: cfg.PublicURL + forwardAudience, now: s.options.Now}, Now: s.options.Now,
 		ForwardHosts: cfg.ForwardAuth.HostOrigins(),
@@ -122,7 +122,7 @@ func (s *Server) newProxy(dc config.DataCentre, public *url.URL, issuer *token.I
 	return proxy.New(proxy.Config{
 		Centre: dc.ID, Upstream: upstream, PublicURL: public, KeepHost: dc.Proxy.Host == "public", TLS: tlsConfig,
 		AllowHeaders: dc.Proxy.AllowHeaders, DenyPaths: dc.Proxy.DenyPaths, AllowPaths: dc.Proxy.AllowPaths,
-		Store: s.store, Sessions: s.sessions, Recorder: recorder{s.log, s.metrics}, Observer: s.metrics,
+		Store: s.store, Sessions: s.sessions, Recorder: s.log, Observer: s.metrics,
 		Standing: standing{index: s.index, table: func() *mapping.Table { return s.rooms.Load().table }, dataCentre: dc.ID},
 		Signer:   asserter{issuer: issuer, audience: originOf(dc.URL), dataCentre: dc.ID, now: s.options.Now},
 		Logger:   s.options.Logger, Now: s.options.Now,

@@ -26,7 +26,7 @@ func (c *Core) hrDesk(r *rooms) *hr.Desk {
 		return nil
 	}
 	return &hr.Desk{
-		Corp: cfg.Corp, People: r.vendors.dingtalk[cfg.Corp].api.Background(), Queue: c.queue, Recorder: recorder{c.log, c.metrics},
+		Corp: cfg.Corp, People: r.vendors.dingtalk[cfg.Corp].api.Background(), Queue: c.queue, Recorder: c.log,
 		Breaker: hr.Breaker{Share: cfg.Breaker.Share, Least: cfg.Breaker.Least},
 	}
 }

@@ -193,7 +193,7 @@ func (c *Core) Restore(ctx context.Context, by mapping.Actor, body io.Reader, o 
 func (c *Core) restore(
 	ctx context.Context, by mapping.Actor, file io.Reader, key []byte, header archive.Header, o moving.Options,
 ) (moving.Restored, error) {
-	table, err := mapping.New(mapping.Config{Store: c.sealed, Recorder: recorder{c.log, c.metrics}, Now: c.options.Now})
+	table, err := mapping.New(mapping.Config{Store: c.sealed, Recorder: c.log, Now: c.options.Now})
 	if err != nil {
 		return moving.Restored{}, err
 	}
@@ -269,7 +269,7 @@ func (c *Core) journal(ctx context.Context, since time.Time) ([]mapping.Entry, e
 // know to be closed, as the audit log has them since a moment. It works on what is
 // not anybody's store yet, so it has rooms of its own.
 func (c *Core) closed(ctx context.Context, since time.Time) (changed int, err error) {
-	register, err := consent.New(consent.Config{Store: c.sealed, Recorder: recorder{c.log, c.metrics}, Now: c.options.Now})
+	register, err := consent.New(consent.Config{Store: c.sealed, Recorder: c.log, Now: c.options.Now})
 	if err != nil {
 		return 0, err
 	}
@@ -294,7 +294,7 @@ func (c *Core) closed(ctx context.Context, since time.Time) (changed int, err er
 		}
 	}
 	slices.SortStableFunc(records, func(a, b audit.Record) int { return a.At.Compare(b.At) })
-	book := rulebook.New(rulebook.Config{Store: c.sealed, Recorder: recorder{c.log, c.metrics}, Now: c.options.Now})
+	book := rulebook.New(rulebook.Config{Store: c.sealed, Recorder: c.log, Now: c.options.Now})
 	n, err := book.Reassert(ctx, records)
 	return changed + n, err
 }
@@ -302,7 +302,7 @@ func (c *Core) closed(ctx context.Context, since time.Time) (changed int, err er
 // note records what somebody did with the state as a whole.
 func (c *Core) note(ctx context.Context, by mapping.Actor, event audit.Event) error {
 	event.Actor, event.Source, event.RequestID, event.Target = by.Name, by.Source, by.RequestID, "store"
-	return recorder{c.log, c.metrics}.Append(ctx, event)
+	return c.log.Append(ctx, event)
 }
 
 // RestoreLog puts the audit log of an archive, verified under key, in place on a

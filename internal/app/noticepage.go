@@ -102,7 +102,7 @@ func (c *Core) preview(ctx context.Context, r *rooms, rule config.Notice, a noti
 
 func (c *Core) recordNotice(ctx context.Context, by jobs.Actor, action audit.Action, target string) error {
 	event := audit.Event{Action: action, Outcome: audit.OK, Actor: by.Name, Source: by.Source, RequestID: by.RequestID, Target: target}
-	if err := (recorder{c.log, c.metrics}).Append(ctx, event); err != nil {
+	if err := c.log.Append(ctx, event); err != nil {
 		return identity.Fail(identity.Unavailable, identity.CodeAuditDown, "record %s: %w", action, err)
 	}
 	return nil

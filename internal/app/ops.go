@@ -45,7 +45,7 @@ func (s *Server) recovered(next http.Handler) http.Handler {
 func (c *Core) localAPI() localapi.Config {
 	return localapi.Config{
 		Table:  func() localapi.Table { return c.Table() },
-		Keeper: c, Recorder: recorder{c.log, c.metrics}, Doctor: c.checkups,
+		Keeper: c, Recorder: c.log, Doctor: c.checkups,
 		Workshop: c.workshopAPI(), Outbox: c.outboxAPI(), Consents: c.consentAPI(),
 		Token: identity.NewSecret(rand.Text()), Logger: c.options.Logger,
 	}

@@ -21,7 +21,7 @@ func (c *Core) openRules(ctx context.Context) {
 	c.retune = make(chan struct{}, 1)
 	c.bills = billbook.New(billbook.Config{Store: c.store, Queue: c.queue, Now: c.options.Now, Logger: c.options.Logger})
 	c.rulebook = rulebook.New(rulebook.Config{
-		Store: c.store, Recorder: recorder{c.log, c.metrics}, Now: c.options.Now, Logger: c.options.Logger,
+		Store: c.store, Recorder: c.log, Now: c.options.Now, Logger: c.options.Logger,
 		AsFound: c.sealed.AsFound(),
 		Changed: func(*rulebook.Snapshot) {
 			if err := c.enforce(); err != nil {

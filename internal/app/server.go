@@ -327,7 +327,7 @@ func (s *Server) Close() error {
 // record writes down what the program itself did.
 func (s *Server) record(ctx context.Context, event audit.Event) error {
 	event.Actor = audit.System
-	return recorder{s.log, s.metrics}.Append(ctx, event)
+	return s.log.Append(ctx, event)
 }
 
 // logPanic tells where, but not what: the value may hold request data.

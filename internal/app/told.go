@@ -68,7 +68,7 @@ func (c *Core) tryNotice(ctx context.Context, by jobs.Actor, o localapi.TrialNot
 	event := audit.Event{
 		Action: ActionNoticeTest, Outcome: audit.OK, Actor: by.Name, Source: by.Source, RequestID: by.RequestID, Target: strings.Join(o.To, " "),
 	}
-	if err := (recorder{c.log, c.metrics}).Append(ctx, event); err != nil {
+	if err := c.log.Append(ctx, event); err != nil {
 		return identity.Fail(identity.Unavailable, identity.CodeAuditDown, "record the trial message: %w", err)
 	}
 	return box.Send(ctx, notice.Notice{
@@ -117,13 +117,13 @@ func requestOf(r access.Request) notice.AccessRequest {
 // leaverBell records a leaver's cut-off and then has people told of it. The
 // notice is in the outbox before the work on the leaver ends.
 type leaverBell struct {
-	recorder
+	log  *audit.Log
 	core *Core
 }
 
 // Append implements directory.Recorder.
 func (b leaverBell) Append(ctx context.Context, e audit.Event) error {
-	if err := b.recorder.Append(ctx, e); err != nil || e.Action != directory.ActionLeave || e.Outcome != audit.OK {
+	if err := b.log.Append(ctx, e); err != nil || e.Action != directory.ActionLeave || e.Outcome != audit.OK {
 		return err
 	}
 	corp, userid, _ := strings.Cut(e.Target, "/")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 
+	"kdgate/audit"
 	"kdgate/dingtalk"
 	"kdgate/gateway"
 	"kdgate/identity"
@@ -147,8 +148,8 @@ var (
 	_ gateway.Resolver        = (*mapping.Table)(nil)
 	_ gateway.ServiceProvider = serviceProvider{}
 	_ gateway.Observer        = (*metrics.Metrics)(nil)
-	_ gateway.Recorder        = recorder{}
-	_ mapping.Recorder        = recorder{}
+	_ gateway.Recorder        = (*audit.Log)(nil)
+	_ mapping.Recorder        = (*audit.Log)(nil)
 	_ mapping.Directory       = (*kingdee.Client)(nil)
 	_ mapping.Profiler        = (*dingtalk.Client)(nil)
 	_ dingtalk.Observer       = metrics.Peer{}

@@ -17,7 +17,7 @@ import (
 func (c *Core) openQueue() error {
 	var err error
 	c.queue, err = jobs.New(jobs.Config{
-		Store: c.store, Recorder: recorder{c.log, c.metrics}, Observer: c.metrics, Owner: c.options.Replica,
+		Store: c.store, Recorder: c.log, Observer: c.metrics, Owner: c.options.Replica,
 		Alone: c.options.Config.Store.Driver == "sqlite", Now: c.options.Now,
 	})
 	return err
@@ -50,7 +50,7 @@ func (c *Core) newSchedule(tasks []schedule.Task) (*schedule.Schedule, error) {
 		return nil, err
 	}
 	return schedule.New(schedule.Config{
-		Store: c.store, Lease: held, Recorder: recorder{c.log, c.metrics}, Tasks: tasks, Now: c.options.Now, Log: c.options.Logger,
+		Store: c.store, Lease: held, Recorder: c.log, Tasks: tasks, Now: c.options.Now, Log: c.options.Logger,
 	})
 }
 

@@ -145,8 +145,8 @@ func (m *Metrics) Proxied(took time.Duration) { m.proxy.Observe(took.Seconds()) 
 // Peer counts the calls to one vendor.
 func (m *Metrics) Peer(name string) Peer { return Peer{m, name} }
 
-// AuditRecord counts one record.
-func (m *Metrics) AuditRecord() { m.records.Inc() }
+// AuditRecords counts records that were written.
+func (m *Metrics) AuditRecords(n int) { m.records.Add(float64(n)) }
 
 // StoreTampered counts one broken seal.
 func (m *Metrics) StoreTampered() { m.tampered.Inc() }

@@ -17,7 +17,7 @@ func TestSeriesHaveTheirNames(t *testing.T) {
 	m.Launch("live", "KD-203")
 	m.Peer("dingtalk").PeerCall("getuserinfo", "ok", time.Millisecond)
 	m.Store("sqlite", "commit", time.Millisecond)
-	m.AuditRecord()
+	m.AuditRecords(1)
 	m.Canary("live", true, time.Second)
 	m.Await("live", "test") // the configuration was reloaded
 	m.Sessions(3)

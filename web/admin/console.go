@@ -280,6 +280,7 @@ func (c *Console) admit(v *Visit) error {
 		return nil
 	}
 	event := v.Event(ActionConsoleRefuse, audit.Refused)
+	event.Flood = v.flood("refuse")
 	event.Reason, event.Target = string(identity.CodeNoConsole), strings.ToLower(v.route.method())+" "+v.route.path()
 	if note := c.record(v.R.Context(), event); note != nil {
 		return note

@@ -119,6 +119,7 @@ func (d doors) recordEntry(v *Visit, refusal error) error {
 		event.Action = audit.ActionBreakGlassEnter
 	}
 	if refusal != nil {
+		event.Flood = v.flood("enter")
 		event.Outcome, event.Reason = audit.Refused, string(identity.CodeOf(refusal))
 		if identity.KindOf(refusal) == identity.Unavailable {
 			event.Outcome = audit.Failed

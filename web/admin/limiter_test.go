@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"kdgate/audit"
 	"kdgate/store"
 	"kdgate/web/admin"
 )
@@ -237,6 +238,45 @@ func TestOneHouseholdIsOneCounter(t *testing.T) {
 			if (a.StatusCode == http.StatusTooManyRequests) != (n == 5) {
 				t.Errorf("%s: try %d: %d", same[n%len(same)], n, a.StatusCode)
 			}
+		}
+	}
+}
+
+// T118: whoever hammers at the emergency account, or asks at the door without a
+// role, leaves few records; each try is accounted for, and nobody else's record is left out.
+func TestFloodAtTheDoor(t *testing.T) {
+	const tries = 120
+	h := newHouse(t)
+	stranger, employee := h.browser(), h.browser().prove("1001")
+	for range tries {
+		if a := stranger.post("/admin/breakglass", "account", "breakglass", "password", "wrong"); a.StatusCode != http.StatusUnauthorized && a.StatusCode != http.StatusTooManyRequests {
+			t.Fatalf("%d", a.StatusCode)
+		}
+		employee.post("/admin/enter").has(t, http.StatusForbidden)
+	}
+	h.browser().prove("1002").post("/admin/enter").has(t, http.StatusForbidden)
+	for _, action := range []audit.Action{audit.ActionBreakGlassEnter, admin.ActionConsoleEnter} {
+		if n := len(h.records(action)); n < 20 || n > 40 {
+			t.Errorf("%s: %d records of %d tries", action, n, tries)
+		}
+	}
+	if n := len(h.records(admin.ActionConsoleEnter)); n != 21 {
+		t.Errorf("%d records: somebody else's was left out", n)
+	}
+	must(t, h.log.Close()) // which tells the rest
+	told, err := audit.OpenReader(t.Context(), h.auditDir)
+	must(t, err)
+	defer func() { must(t, told.Close()) }()
+	for action, want := range map[audit.Action]int{audit.ActionBreakGlassEnter: tries, admin.ActionConsoleEnter: tries + 1} {
+		total := 0
+		found, err := told.Search(t.Context(), audit.Query{Action: action, Limit: 1000})
+		must(t, err)
+		for _, r := range found {
+			n, _ := strconv.Atoi(r.Detail[audit.LeftOut])
+			total += 1 + n
+		}
+		if total != want {
+			t.Errorf("%s: %d of %d are accounted for", action, total, want)
 		}
 	}
 }

@@ -53,6 +53,7 @@ type house struct {
 	table    *mapping.Table
 	index    *mapping.Index
 	log      *audit.Log
+	auditDir string
 	sessions *session.Manager
 	store    *faultyStore
 	clock    *handclock.Clock
@@ -148,7 +149,8 @@ func newHouse(tb testing.TB, adjust ...func(*admin.Config)) *house {
 	sealed, err := store.Seal(driver, store.SealConfig{Keys: [][]byte{secret}})
 	must(tb, err)
 	h.store = &faultyStore{Store: sealed}
-	h.log, err = audit.Open(tb.Context(), audit.Config{Dir: filepath.Join(dir, "audit"), Replica: "test", Key: secret, Now: h.clock.Now})
+	h.auditDir = filepath.Join(dir, "audit")
+	h.log, err = audit.Open(tb.Context(), audit.Config{Dir: h.auditDir, Replica: "test", Key: secret, Now: h.clock.Now})
 	must(tb, err)
 	tb.Cleanup(func() { must(tb, h.log.Close()) })
 	h.sessions, err = session.New(session.Config{Store: h.store, Now: h.clock.Now})

@@ -78,6 +78,22 @@ func (v *Visit) Actor() mapping.Actor {
 	return mapping.Actor{Name: v.Who.Name, Admin: v.Who.Role == Admin, Source: v.Source(), RequestID: v.RequestID()}
 }
 
+// Records of what one person, or one network without a proof, is refused (T118).
+const (
+	refusalsAtOnce = 20
+	refusalPause   = 10 * time.Second
+)
+
+// flood says that such refusals of this person are alike. The emergency account
+// is nobody before it has proven itself: there the network counts.
+func (v *Visit) flood(what string) audit.Flood {
+	who := v.Who.Name
+	if v.Who.IsZero() || v.Who.IsBreakGlass() {
+		who = addressPart(v.Source())
+	}
+	return audit.Flood{Key: "console/" + what + "/" + who, AtOnce: refusalsAtOnce, Pause: refusalPause}
+}
+
 // Event begins an audit record of what this person does.
 func (v *Visit) Event(action audit.Action, outcome audit.Outcome) audit.Event {
 	return audit.Event{

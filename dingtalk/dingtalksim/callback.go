@@ -93,6 +93,13 @@ func (s *Server) subscribe(a *app, address, token, aesKey string, registered boo
 	if registered || s.sw().CallbackOwnerCorp { // SIM-D72
 		owner = a.corp.id
 	}
+	least, most := 3, 32 // of the console; the register call has its own (6.1)
+	if registered {
+		least, most = 6, 64
+	}
+	if len(token) < least || len(token) > most {
+		return nil, fmt.Errorf("dingtalksim: callback: 71010: %w: a token has %d to %d characters", ErrInvalid, least, most)
+	}
 	k, err := newKeys(token, aesKey, owner)
 	if err != nil {
 		return nil, fmt.Errorf("dingtalksim: callback: %w", err)

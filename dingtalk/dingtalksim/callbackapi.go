@@ -118,6 +118,8 @@ func vendorNumber(err error) (int, string) {
 		return 900004, "aes_key长度不合法"
 	case strings.Contains(err.Error(), "71009"):
 		return 71009, "返回文本非success"
+	case strings.Contains(err.Error(), "71010"):
+		return 71010, "返回的json字段不正确"
 	case strings.Contains(err.Error(), "71011"):
 		return 71011, "url格式错误"
 	case strings.Contains(err.Error(), "71013"):

@@ -1,6 +1,7 @@
 package dingtalksim
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -275,6 +276,11 @@ func TestSaveRefuses(t *testing.T) {
 	if err := s.SaveCallback(testApp, good.URL, testToken, "short"); !errors.Is(err, ErrInvalid) {
 		t.Errorf("short key: %v", err)
 	}
+	for _, token := range []string{"12", strings.Repeat("t", 33)} {
+		if err := s.SaveCallback(testApp, good.URL, token, testAESKey); !errors.Is(err, ErrInvalid) {
+			t.Errorf("a token of %d characters: %v", len(token), err)
+		}
+	}
 	if s.callbacks.of(testApp).url != good.URL {
 		t.Error("a refused address replaced the saved one")
 	}
@@ -412,6 +418,38 @@ func TestPersonEvents(t *testing.T) {
 		}
 		if fmt.Sprint(got) != fmt.Sprint(step.want) {
 			t.Errorf("%s %s: %v, want %v", step.method, step.path, got, step.want)
+		}
+	}
+}
+
+// TestRegisterToken: the old register call takes tokens of 6 to 64 characters,
+// where the console takes 3 to 32 (6.1).
+func TestRegisterToken(t *testing.T) {
+	s, _ := newEventSim(t, "")
+	if err := s.SaveCallback(testApp, "", "", ""); err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(s)
+	t.Cleanup(srv.Close)
+	register := func(token string) float64 {
+		body := encode(map[string]any{"call_back_tag": []string{"user_add_org"}, "url": answering(t, 200, "{}"), "token": token, "aes_key": testAESKey})
+		value := s.tokens.issue(s, s.apps[testApp], false, s.clock.now())
+		res, err := http.Post(srv.URL+"/call_back/register_call_back?access_token="+value, "application/json", bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		var out struct {
+			ErrCode float64 `json:"errcode"`
+		}
+		if err := json.NewDecoder(res.Body).Decode(&out); err != nil {
+			t.Fatal(err)
+		}
+		return out.ErrCode
+	}
+	for n, want := range map[int]float64{5: 71010, 6: 71009, 64: 71009, 65: 71010} { // 71009: the address was tried, and says nothing
+		if got := register(strings.Repeat("t", n)); got != want {
+			t.Errorf("a token of %d characters: %v, want %v", n, got, want)
 		}
 	}
 }

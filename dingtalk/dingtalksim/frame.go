@@ -30,9 +30,6 @@ func newKeys(token, aesKey, owner string) (keys, error) {
 	if err != nil || len(raw) != 32 {
 		return keys{}, fmt.Errorf("%w: aes_key is not base64 (900004)", ErrInvalid)
 	}
-	if len(token) < 3 || len(token) > 64 {
-		return keys{}, fmt.Errorf("%w: token must have 3 to 64 characters", ErrInvalid)
-	}
 	return keys{token, raw, owner}, nil
 }
 

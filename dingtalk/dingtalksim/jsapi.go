@@ -116,6 +116,9 @@ func (s *Server) bridge(w http.ResponseWriter, r *http.Request) {
 	default:
 		failed = &bridgeError{7, "不支持的接口：" + q.Get("op")}
 	}
+	if failed != nil {
+		out = nil
+	}
 	h := w.Header()
 	h.Set("Content-Type", "application/javascript; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
@@ -263,8 +266,14 @@ func (s *Server) checkConfig(q url.Values) *bridgeError {
 		return &bridgeError{52011, "jsapi ticket 读取失败"}
 	case agent == nil || signer != nil && signer != agent:
 		return &bridgeError{52019, "无效的agentId"}
-	case q.Get("signature") == "":
-		return &bridgeError{52016, "签名缺失"}
+	}
+	for _, part := range []struct {
+		name, missing string
+		code          int
+	}{{"signature", "签名缺失", 52016}, {"page", "无效的url", 52014}, {"nonceStr", "无效的随机字符串", 52015}, {"timeStamp", "无效的时间戳", 52018}} {
+		if q.Get(part.name) == "" {
+			return &bridgeError{part.code, part.missing}
+		}
 	}
 	if _, ok := s.tickets.live(agent.key, s.clock.now()); !ok {
 		return &bridgeError{52011, "jsapi ticket 读取失败"}

@@ -330,6 +330,34 @@ func TestStreamShares(t *testing.T) {
 	}
 }
 
+// TestStreamTopics: an event goes only to a connection that has asked for events.
+func TestStreamTopics(t *testing.T) {
+	s, base := gatewaySim(t, nil)
+	_, status := dial(t, dialAddress(t, base))
+	if status != 101 {
+		t.Fatal(status)
+	}
+	eventually(t, "it is there", func() bool { return len(s.StreamConnections("")) == 1 })
+	taking := s.StreamConnections("")[0].ID
+	for range 3 {
+		s.streams.grant("robots", streamTicket{s.apps[testApp], []topic{{frameCallback, "/bot"}}, s.clock.now().Add(time.Minute)})
+		if _, status := dial(t, strings.Replace(base, "http", "ws", 1)+"/connect?ticket=robots"); status != 101 {
+			t.Fatal(status)
+		}
+	}
+	eventually(t, "all are there", func() bool { return len(s.StreamConnections("")) == 4 })
+	for range 16 {
+		id, err := s.Emit("", "user_add_org", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "sent", func() bool { return len(s.stateOf(id).Deliveries) == 1 })
+		if got := s.stateOf(id).Deliveries[0].Connection; got != taking {
+			t.Fatalf("an event went to %s, which asked for robots only", got)
+		}
+	}
+}
+
 // TestStreamFaults: a socket cut before or after the frame, and a callback that
 // is sent once.
 func TestStreamFaults(t *testing.T) {

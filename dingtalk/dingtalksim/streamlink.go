@@ -3,6 +3,7 @@ package dingtalksim
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -294,7 +295,7 @@ func (s *Server) pickLink(app string) *streamLink {
 	var able []*streamLink
 	for _, l := range s.streams.all(app) {
 		l.mu.Lock()
-		ok := !l.leaving
+		ok := !l.leaving && slices.Contains(l.topics, topic{frameEvent, "*"})
 		l.mu.Unlock()
 		if ok {
 			able = append(able, l)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kdgate/identity"
+	"kdgate/internal/randomid"
 	"kdgate/internal/strictjson"
 	"kdgate/store"
 )
@@ -63,7 +64,7 @@ func claimKey(k keys, code identity.Secret) string { return claimPrefix + k.hex(
 // when somebody was first, with this code or with another in the same state;
 // elsewhere are the names of the same code's claim under other secrets.
 func (c *claims) take(ctx context.Context, key string, st signIn, states *states, elsewhere ...string) (mine claim, won bool, err error) {
-	random, err := newID(c.rand)
+	random, err := randomid.New(c.rand)
 	if err != nil {
 		return claim{}, false, err
 	}

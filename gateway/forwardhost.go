@@ -12,6 +12,7 @@ import (
 
 	"kdgate/audit"
 	"kdgate/identity"
+	"kdgate/internal/randomid"
 	"kdgate/internal/strictjson"
 	"kdgate/store"
 )
@@ -87,7 +88,7 @@ func (g *Gateway) asserterFor(origin string) Asserter {
 
 // hostPrincipal is the person behind a host's cookie.
 func (g *Gateway) hostPrincipal(r *http.Request, origin string) (identity.Principal, error) {
-	id, ok := cookieID(r, hostCookie)
+	id, ok := randomid.InCookie(r, hostCookie)
 	if !ok {
 		return identity.Principal{}, expired("no cookie of this host")
 	}
@@ -127,10 +128,10 @@ func (g *Gateway) hostStart(w http.ResponseWriter, r *http.Request) error {
 	if !ok || !strings.HasPrefix(target, "/") || strings.HasPrefix(target, hostPath) || !cleanTarget(target) {
 		target = "/"
 	}
-	bind, known := cookieID(r, hostBindCookie)
+	bind, known := randomid.InCookie(r, hostBindCookie)
 	if !known { // a second tab must not take the first one's away
 		var err error
-		if bind, err = newID(g.cfg.Rand); err != nil {
+		if bind, err = randomid.New(g.cfg.Rand); err != nil {
 			return err
 		}
 		setHostCookie(w, hostBindCookie, bind, int(hostBindLife.Seconds()))
@@ -158,7 +159,7 @@ func (g *Gateway) forwardEnter(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
 	place, ok := g.hostPlace(query.Get(returnParameter))
 	place.Bind = query.Get("bind")
-	if !ok || !isID(place.Bind) || len(query[returnParameter]) != 1 || len(query["bind"]) != 1 || speculative(r) {
+	if !ok || !randomid.Is(place.Bind) || len(query[returnParameter]) != 1 || len(query["bind"]) != 1 || speculative(r) {
 		return &failure{err: expired("no listed host, or no browser"), retry: homePath}
 	}
 	who, err := g.cfg.Sessions.Current(r)
@@ -168,7 +169,7 @@ func (g *Gateway) forwardEnter(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &failure{err: err, retry: homePath}
 	}
-	id, err := newID(g.cfg.Rand)
+	id, err := randomid.New(g.cfg.Rand)
 	if err != nil {
 		return err
 	}
@@ -223,7 +224,7 @@ func (g *Gateway) hostCallback(w http.ResponseWriter, r *http.Request) error {
 	if err := g.record(r.Context(), g.hostEvent(r, origin, ticket)); err != nil {
 		return &failure{err: err, retry: homePath}
 	}
-	value, err := newID(g.cfg.Rand)
+	value, err := randomid.New(g.cfg.Rand)
 	if err != nil {
 		return err
 	}
@@ -242,10 +243,10 @@ func (g *Gateway) hostCallback(w http.ResponseWriter, r *http.Request) error {
 func (g *Gateway) hostTicket(r *http.Request, origin string) (ticket pass, id string, err error) {
 	query := r.URL.Query()
 	id = query.Get("ticket")
-	if len(query["ticket"]) != 1 || !isID(id) {
+	if len(query["ticket"]) != 1 || !randomid.Is(id) {
 		return pass{}, "", expired("malformed ticket")
 	}
-	bind, ok := cookieID(r, hostBindCookie)
+	bind, ok := randomid.InCookie(r, hostBindCookie)
 	if !ok {
 		return pass{}, "", expired("no binding cookie")
 	}

@@ -242,35 +242,6 @@ func TestForwardHostRefuses(t *testing.T) {
 	}
 }
 
-// T39: the cookie of a host, and that which binds a ticket to its browser, count
-// only as we wrote them and alone; what net/http would leave out or mend counts too.
-func TestCookieForms(t *testing.T) {
-	const name = "__Host-kdgate-app"
-	id := strings.Repeat("A", 43)
-	other := strings.Repeat("B", 42) + "A"
-	for _, line := range []string{
-		"", name + "=", name + "=" + id[1:], name + "=" + id + "A", name + "=" + id + "=", name + "=" + id[1:] + "B", name + `="` + id + `"`,
-		name + "=" + id + "; " + name + "=" + id, name + "=" + id + "; " + name + "=" + other, name + "=" + id + "; " + name + `=a\b`, name + "=\x01; " + name + "=" + id,
-		name + "=" + id + "; " + name, name + "=" + id + "; __HOST-kdgate-app=" + other, "__host-kdgate-app=" + id, "\u2000" + name + "=" + id,
-		name + "=" + id + "; \u2000" + name + "=" + other, name + "\u00a0=" + id,
-	} {
-		r := &http.Request{Header: http.Header{"Cookie": {line}}}
-		if got, ok := cookieID(r, name); ok || got != "" {
-			t.Errorf("%q is %q", line, got)
-		}
-	}
-	for _, lines := range [][]string{{name + "=" + id}, {"a=b; " + name + "=" + id + " ;c=d"}, {"a=b", name + "=" + id}, {name + "-begin=x; " + name + "=" + id}} {
-		r := &http.Request{Header: http.Header{"Cookie": lines}}
-		if got, ok := cookieID(r, name); !ok || got != id {
-			t.Errorf("%q is %q, %v", lines, got, ok)
-		}
-	}
-	twice := &http.Request{Header: http.Header{"Cookie": {name + "=" + id, name + "=" + id}}}
-	if _, ok := cookieID(twice, name); ok {
-		t.Error("the cookie in two lines is one")
-	}
-}
-
 // T49, T50, T58: unlisted hosts, strangers' headers and odd addresses lead nowhere.
 func TestForwardHostIsNoOpenRedirect(t *testing.T) {
 	h := hosted(t)

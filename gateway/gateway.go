@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"kdgate/internal/randomid"
 	"kdgate/web"
 )
 
@@ -52,7 +53,7 @@ func New(cfg Config) (*Gateway, error) {
 	if g.states, err = newStates(cfg.Store, g.keys, cfg.Now, cfg.Rand); err != nil {
 		return nil, err
 	}
-	if g.self, err = newID(cfg.Rand); err != nil {
+	if g.self, err = randomid.New(cfg.Rand); err != nil {
 		return nil, err
 	}
 	g.pulse = &pulse{store: cfg.Store, now: cfg.Now}

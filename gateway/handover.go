@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kdgate/identity"
+	"kdgate/internal/randomid"
 	"kdgate/internal/strictjson"
 	"kdgate/store"
 )
@@ -64,7 +65,7 @@ func (g *Gateway) handoverIssue(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &failure{err: err, retry: homePath}
 	}
-	id, err := newID(g.cfg.Rand)
+	id, err := randomid.New(g.cfg.Rand)
 	if err != nil {
 		return err
 	}
@@ -113,7 +114,7 @@ func (g *Gateway) handoverPage(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (g *Gateway) ticket(ctx context.Context, id string) (ticket, error) {
-	if !isID(id) {
+	if !randomid.Is(id) {
 		return ticket{}, expired("malformed ticket")
 	}
 	entry, err := g.cfg.Store.Get(ctx, handoverPrefix+hashed(id))
@@ -157,7 +158,7 @@ func (g *Gateway) handoverRedeem(w http.ResponseWriter, r *http.Request) error {
 	if err := g.recordSignIn(r, a, who, nil, 0); err != nil {
 		return &failure{err: err, retry: defaultGoal}
 	}
-	token, err := newID(g.cfg.Rand)
+	token, err := randomid.New(g.cfg.Rand)
 	if err != nil {
 		return err
 	}

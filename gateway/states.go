@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 
 	"kdgate/identity"
+	"kdgate/internal/randomid"
 	"kdgate/internal/strictjson"
 	"kdgate/store"
 )
@@ -97,7 +98,7 @@ func (s *states) nonce(st signIn, browser identity.Secret) string {
 
 // create makes a new open sign-in, with its id and its state.
 func (s *states) create(browser identity.Secret, fresh signIn) (signIn, error) {
-	id, err := newID(s.rand)
+	id, err := randomid.New(s.rand)
 	if err != nil {
 		return signIn{}, err
 	}
@@ -281,7 +282,7 @@ func storeFault(err error) error {
 
 // browserOf reads the browser cookie.
 func browserOf(r *http.Request) (identity.Secret, bool) {
-	id, ok := cookieID(r, browserCookie)
+	id, ok := randomid.InCookie(r, browserCookie)
 	return identity.NewSecret(id), ok
 }
 
@@ -290,7 +291,7 @@ func (g *Gateway) browser(w http.ResponseWriter, r *http.Request) (identity.Secr
 	if known, ok := browserOf(r); ok {
 		return known, nil
 	}
-	id, err := newID(g.cfg.Rand)
+	id, err := randomid.New(g.cfg.Rand)
 	if err != nil {
 		return identity.Secret{}, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/gorilla/sessions"
 
 	"kdgate/identity"
+	"kdgate/internal/randomid"
 	"kdgate/store"
 )
 
@@ -141,16 +142,16 @@ func (m *Manager) Start(ctx context.Context, w http.ResponseWriter, a identity.A
 
 func (m *Manager) tokenText(token identity.Secret) (string, error) {
 	if !token.IsZero() {
-		if !isToken(token.Reveal()) {
-			return "", identity.Fail(identity.Internal, identity.CodeInternal, "session: the token is not %d bytes in base64url", tokenSize)
+		if !randomid.Is(token.Reveal()) {
+			return "", identity.Fail(identity.Internal, identity.CodeInternal, "session: the token is not %d bytes in base64url", randomid.Size)
 		}
 		return token.Reveal(), nil
 	}
-	raw := make([]byte, tokenSize)
-	if _, err := io.ReadFull(m.rand, raw); err != nil {
-		return "", identity.Fail(identity.Internal, identity.CodeInternal, "session: random: %w", err)
+	text, err := randomid.New(m.rand)
+	if err != nil {
+		return "", identity.Fail(identity.Internal, identity.CodeInternal, "session: %w", err)
 	}
-	return tokenCode.EncodeToString(raw), nil
+	return text, nil
 }
 
 // Current is the person behind the request's cookie. The kind of the error is

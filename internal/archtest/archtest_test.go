@@ -59,6 +59,7 @@ var floors = []struct {
 	{"internal/archtest", 0},
 	{"internal/lazyregexp", 0},
 	{"internal/wholefile", 0},
+	{"internal/randomid", 0},
 	{"internal/sleep", 0},
 	{"internal/filelock", 0},
 	{"internal/loopback", 0},

@@ -3,11 +3,11 @@ package admin
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"time"
 
 	"kdgate/identity"
+	"kdgate/internal/randomid"
 	"kdgate/store"
 )
 
@@ -23,7 +23,7 @@ const (
 // known is the hash of the browser's token if the store has it, else empty: the
 // browser is a stranger's.
 func (b *breakGlass) known(ctx context.Context, r *http.Request) (string, error) {
-	token, ok := tokenIn(r, knownCookie)
+	token, ok := randomid.InCookie(r, knownCookie)
 	if !ok {
 		return "", nil
 	}
@@ -40,13 +40,12 @@ func (b *breakGlass) known(ctx context.Context, r *http.Request) (string, error)
 
 // remember makes the browser known, under a new token each time.
 func (b *breakGlass) remember(w http.ResponseWriter, r *http.Request) error {
-	raw := make([]byte, tokenSize)
-	if _, err := io.ReadFull(b.cfg.Rand, raw); err != nil {
-		return identity.Fail(identity.Internal, identity.CodeInternal, "admin: random: %w", err)
+	token, err := randomid.New(b.cfg.Rand)
+	if err != nil {
+		return identity.Fail(identity.Internal, identity.CodeInternal, "admin: %w", err)
 	}
-	token := tokenCode.EncodeToString(raw)
 	ops := []store.Op{store.Create(knownPrefix+hashOf(token), []byte("{}")).For(knownFor)}
-	if earlier, ok := tokenIn(r, knownCookie); ok {
+	if earlier, ok := randomid.InCookie(r, knownCookie); ok {
 		ops = append(ops, store.Delete(knownPrefix+hashOf(earlier)))
 	}
 	if err := b.cfg.Store.Commit(r.Context(), ops...); err != nil {

@@ -3,13 +3,10 @@ package admin
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -17,6 +14,7 @@ import (
 
 	"kdgate/audit"
 	"kdgate/identity"
+	"kdgate/internal/randomid"
 	"kdgate/store"
 )
 
@@ -25,14 +23,11 @@ const (
 	// no page of the console by itself (T14).
 	cookieName    = "__Host-kdgate-admin"
 	sessionPrefix = "console/session/"
-	tokenSize     = 32 // bytes of randomness; T37 asks for 16
 	touchEvery    = time.Minute
 )
 
 // Ephemeral are the prefixes of what is of the moment and has no place in a backup.
 func Ephemeral() []string { return []string{sessionPrefix, triesPrefix} }
-
-var tokenCode = base64.RawURLEncoding.Strict()
 
 // seat is a console session as the store holds it, under the hash of its cookie.
 type seat struct {
@@ -136,11 +131,10 @@ func (d *desk) standing(ctx context.Context, principal identity.Principal, ends 
 // sit opens a session, sets its cookie and ends the browser's earlier one, so
 // that a cookie that was set beforehand never becomes somebody (T38).
 func (d *desk) sit(w http.ResponseWriter, r *http.Request, s seat) error {
-	raw := make([]byte, tokenSize)
-	if _, err := io.ReadFull(d.cfg.Rand, raw); err != nil {
-		return identity.Fail(identity.Internal, identity.CodeInternal, "admin: random: %w", err)
+	token, err := randomid.New(d.cfg.Rand)
+	if err != nil {
+		return identity.Fail(identity.Internal, identity.CodeInternal, "admin: %w", err)
 	}
-	token := tokenCode.EncodeToString(raw)
 	now := d.cfg.Now().UTC()
 	s.hash, s.Started, s.Seen, s.Ends = hashOf(token), now, now, now.Add(d.cfg.Absolute)
 	text, err := json.Marshal(s)
@@ -205,30 +199,7 @@ func cookie(value string) *http.Cookie {
 }
 
 // cookieToken is the token of the console's session.
-func cookieToken(r *http.Request) (token string, ok bool) { return tokenIn(r, cookieName) }
-
-// tokenIn is the token that the browser sent in a cookie, false when it sent none,
-// more than one, or one that we would not have written (T39). It reads the header
-// itself, because net/http drops what is malformed and so would not count it. A
-// name inside U+2000 and its like counts but is not ours: a neighbouring host
-// could set it past the prefix.
-func tokenIn(r *http.Request, cookie string) (token string, ok bool) {
-	found := 0
-	for _, line := range r.Header["Cookie"] {
-		for pair := range strings.SplitSeq(line, ";") {
-			name, value, _ := strings.Cut(pair, "=")
-			if strings.EqualFold(strings.TrimSpace(name), cookie) {
-				found++
-				token, ok = strings.Trim(value, " \t"), strings.TrimLeft(name, " \t") == cookie
-			}
-		}
-	}
-	if found != 1 || !ok || len(token) != tokenCode.EncodedLen(tokenSize) {
-		return "", false
-	}
-	_, err := tokenCode.DecodeString(token)
-	return token, err == nil && !strings.ContainsAny(token, "\r\n")
-}
+func cookieToken(r *http.Request) (token string, ok bool) { return randomid.InCookie(r, cookieName) }
 
 // hashOf names a session in the store: who reads the store cannot use it (T37).
 func hashOf(token string) string {

@@ -57,9 +57,10 @@ func newSaveData(model any) saveData {
 // saveRows saves records in batches of one kind: new ones, and changes of the
 // same fields, because NeedUpDateFields holds for a whole call. A bad record does
 // not stop the others (F52), and a session lost on the way is renewed at the same
-// batch (R27). The results stand in the order of the records. The error is why
-// the rest was not sent.
-func (c *Client) saveRows(ctx context.Context, form, idKey string, rows []row) ([]RowResult, error) {
+// batch (R27). ids are the keys of internal ids, of the record and of its entries,
+// which name what is changed. The results stand in the order of the records. The
+// error is why the rest was not sent.
+func (c *Client) saveRows(ctx context.Context, form string, ids []string, rows []row) ([]RowResult, error) {
 	results := make([]RowResult, len(rows))
 	for i, r := range rows {
 		results[i] = RowResult{Index: i, ID: r.id, Number: r.number, Err: ErrNotSent}
@@ -68,7 +69,7 @@ func (c *Client) saveRows(ctx context.Context, form, idKey string, rows []row) (
 		data := newSaveData(models(batch))
 		if batch[0].id != "" {
 			data.NeedUpDateFields = batch[0].model.keys()
-			data.NeedUpDateFields = slices.DeleteFunc(data.NeedUpDateFields, func(key string) bool { return key == idKey })
+			data.NeedUpDateFields = slices.DeleteFunc(data.NeedUpDateFields, func(key string) bool { return slices.Contains(ids, key) })
 		}
 		got, err := c.perform(ctx, "BatchSave", envelopeC{FormID: form, Data: data})
 		if spread(results, batch, got, err) {
@@ -194,7 +195,7 @@ func byRecord(batch []row, got outcome) (done map[int]saved, refused map[int][]F
 // Operation is one of Kingdee's steps on records that exist.
 type Operation string
 
-// The operations. Forbid and Enable go through the general operation.
+// The operations. Forbid, Enable and every other name go through the general operation.
 const (
 	OpSubmit  Operation = "Submit"
 	OpAudit   Operation = "Audit"
@@ -241,10 +242,15 @@ func (c *Client) Operate(ctx context.Context, form string, op Operation, ids ...
 }
 
 func (op Operation) method() string {
-	if op == OpForbid || op == OpEnable {
+	if op.general() {
 		return "ExcuteOperation" // the vendor's spelling
 	}
 	return string(op)
+}
+
+// general reports an operation without a method of its own.
+func (op Operation) general() bool {
+	return !slices.Contains([]Operation{OpSubmit, OpAudit, OpUnAudit, OpDelete}, op)
 }
 
 func (op Operation) envelope(form string, batch []row) envelopeC {
@@ -253,7 +259,7 @@ func (op Operation) envelope(form string, batch []row) envelopeC {
 		ids = append(ids, r.id)
 	}
 	args := envelopeC{FormID: form, Data: operateData{CreateOrgId: "0", Numbers: []string{}, Ids: strings.Join(ids, ",")}}
-	if op == OpForbid || op == OpEnable {
+	if op.general() {
 		args.OpNumber = string(op)
 	}
 	return args

@@ -143,6 +143,10 @@ type UserKeys struct {
 	Locked       string // FIsLocked
 	Link         string // FLinkObject, for RoutePerson
 	LinkNumber   string // FLinkObject.FNumber, for RouteUser
+
+	// Forbid and Enable are the operations that take a user out of use and back:
+	// Forbid, which one public client calls Disable for this form, and Enable.
+	Forbid, Enable string
 }
 
 // Auth is how the Web API is told who we are (reference 2.2, 2.5).

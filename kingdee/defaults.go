@@ -76,6 +76,8 @@ func userDefaults(users UsersConfig) UsersConfig {
 	user.Locked = cmp.Or(user.Locked, "FIsLocked")
 	user.Link = cmp.Or(user.Link, "FLinkObject")
 	user.LinkNumber = cmp.Or(user.LinkNumber, "FLinkObject.FNumber")
+	user.Forbid = cmp.Or(user.Forbid, string(OpForbid))
+	user.Enable = cmp.Or(user.Enable, string(OpEnable))
 	return users
 }
 

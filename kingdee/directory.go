@@ -71,7 +71,7 @@ type PostDraft struct {
 // anybody can sign in by it.
 func (c *Client) SaveStaff(ctx context.Context, drafts []StaffDraft) ([]RowResult, error) {
 	k := c.cfg.Users.Staff
-	return c.saveRows(ctx, k.Form, k.ID, rowsOf(drafts, c.staffRow))
+	return c.saveRows(ctx, k.Form, []string{k.ID, c.cfg.Forms.Staff.EntryID}, rowsOf(drafts, c.staffRow))
 }
 
 func (c *Client) staffRow(d StaffDraft) row {
@@ -113,7 +113,7 @@ func (f StaffForm) entry(p StaffPost, org string) Model {
 // must exist before its children: send them level by level.
 func (c *Client) SaveDepartments(ctx context.Context, drafts []DepartmentDraft) ([]RowResult, error) {
 	k := c.cfg.Forms.Department
-	return c.saveRows(ctx, k.Form, k.ID, rowsOf(drafts, func(d DepartmentDraft) row {
+	return c.saveRows(ctx, k.Form, []string{k.ID}, rowsOf(drafts, func(d DepartmentDraft) row {
 		b := modelOf(k.ID, d.ID)
 		b.org(k.CreateOrg, k.UseOrg, c.orgOf(d.ID, d.Organisation))
 		b.text(k.Number, d.Number)
@@ -127,7 +127,7 @@ func (c *Client) SaveDepartments(ctx context.Context, drafts []DepartmentDraft) 
 // SavePositions makes and changes positions, as SaveStaff does.
 func (c *Client) SavePositions(ctx context.Context, drafts []PositionDraft) ([]RowResult, error) {
 	k := c.cfg.Forms.Position
-	return c.saveRows(ctx, k.Form, k.ID, rowsOf(drafts, func(d PositionDraft) row {
+	return c.saveRows(ctx, k.Form, []string{k.ID}, rowsOf(drafts, func(d PositionDraft) row {
 		b := modelOf(k.ID, d.ID)
 		b.org(k.CreateOrg, k.UseOrg, c.orgOf(d.ID, d.Organisation))
 		b.text(k.Number, d.Number)
@@ -141,7 +141,7 @@ func (c *Client) SavePositions(ctx context.Context, drafts []PositionDraft) ([]R
 // SavePosts makes and changes post records, as SaveStaff does.
 func (c *Client) SavePosts(ctx context.Context, drafts []PostDraft) ([]RowResult, error) {
 	k, f := c.cfg.Users.Post, c.cfg.Forms.Post
-	return c.saveRows(ctx, k.Form, k.ID, rowsOf(drafts, func(d PostDraft) row {
+	return c.saveRows(ctx, k.Form, []string{k.ID}, rowsOf(drafts, func(d PostDraft) row {
 		b := modelOf(k.ID, d.ID)
 		b.org(f.CreateOrg, f.UseOrg, c.orgOf(d.ID, d.Organisation))
 		b.text(f.Number, d.Number)
@@ -151,10 +151,19 @@ func (c *Client) SavePosts(ctx context.Context, drafts []PostDraft) ([]RowResult
 		b.ref(f.Position, d.Position)
 		b.day(f.StartDate, d.Start)
 		if d.ID == "" || d.Primary || d.Demote {
-			b.add(f.Primary, d.Primary)
+			b.primary(f, d.Primary)
 		}
 		return row{id: d.ID, number: d.Number, model: append(b.model, d.More...)}
 	}))
+}
+
+// primary writes the mark of the main post, which queries show at the head.
+func (b *builder) primary(f PostForm, on bool) {
+	if f.PrimaryIn == None {
+		b.add(f.Primary, on)
+		return
+	}
+	b.add(f.PrimaryIn, Model{{f.Primary, on}})
 }
 
 // rowsOf gives each draft its row.
@@ -204,12 +213,12 @@ func (c *Client) EnableStaff(ctx context.Context, ids ...string) ([]RowResult, e
 
 // ForbidUser takes login users out of use, by internal id (FUserID).
 func (c *Client) ForbidUser(ctx context.Context, ids ...string) ([]RowResult, error) {
-	return c.Operate(ctx, c.cfg.Users.User.Form, OpForbid, ids...)
+	return c.Operate(ctx, c.cfg.Users.User.Form, Operation(c.cfg.Users.User.Forbid), ids...)
 }
 
 // EnableUser takes login users back into use, by internal id (FUserID).
 func (c *Client) EnableUser(ctx context.Context, ids ...string) ([]RowResult, error) {
-	return c.Operate(ctx, c.cfg.Users.User.Form, OpEnable, ids...)
+	return c.Operate(ctx, c.cfg.Users.User.Form, Operation(c.cfg.Users.User.Enable), ids...)
 }
 
 // builder puts a model together and leaves out what is empty.

@@ -79,6 +79,7 @@ type PostForm struct {
 	CreateOrg, UseOrg            string // FCreateOrgId, FUseOrgId
 	StartDate                    string // FStartDate
 	Primary                      string // FIsFirstPost
+	PrimaryIn                    string // FPOSTBILLEntity, the sub-head that a Save takes it in; None: the head
 	ForbidStatus, DocumentStatus string // FForbidStatus, FDocumentStatus
 }
 
@@ -143,7 +144,7 @@ func formsDefaults(f FormsConfig) FormsConfig {
 	})
 	orKeys(map[*string]string{
 		&p.Number: "FNumber", &p.Person: "FPerson", &p.Employee: "FEmpInfoId", &p.Department: "FDept", &p.Position: "FPosition",
-		&p.CreateOrg: "FCreateOrgId", &p.UseOrg: "FUseOrgId", &p.StartDate: "FStartDate", &p.Primary: "FIsFirstPost",
+		&p.CreateOrg: "FCreateOrgId", &p.UseOrg: "FUseOrgId", &p.StartDate: "FStartDate", &p.Primary: "FIsFirstPost", &p.PrimaryIn: "FPOSTBILLEntity",
 		&p.ForbidStatus: "FForbidStatus", &p.DocumentStatus: "FDocumentStatus",
 	})
 	f.Stock = stockDefaults(f.Stock)
@@ -201,7 +202,7 @@ func (p *problems) forms(f FormsConfig) {
 		s.Entries, s.EntryID, s.EntryOrg, s.EntryDept, s.EntryPost, s.EntryStart, s.EntryPrimary,
 		d.Form, d.ID, d.Number, d.Name, d.FullName, d.Parent, d.CreateOrg, d.UseOrg, d.ForbidStatus, d.DocumentStatus,
 		h.Form, h.ID, h.Number, h.Name, h.Department, h.CreateOrg, h.UseOrg, h.EffectDate, h.LapseDate, h.ForbidStatus, h.DocumentStatus,
-		o.Number, o.Person, o.Employee, o.Department, o.Position, o.CreateOrg, o.UseOrg, o.StartDate, o.Primary, o.ForbidStatus, o.DocumentStatus,
+		o.Number, o.Person, o.Employee, o.Department, o.Position, o.CreateOrg, o.UseOrg, o.StartDate, o.Primary, o.PrimaryIn, o.ForbidStatus, o.DocumentStatus,
 		k.Form, k.ID, k.Material, k.MaterialName, k.Stock, k.Organisation, k.Quantity,
 		k.MaterialForm, k.MaterialID, k.MaterialNumber, k.MaterialTitle, k.SafetyStock, k.ForbidStatus, k.DocumentStatus,
 	}

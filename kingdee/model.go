@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,11 +35,27 @@ func (m Model) Set(key string, value any) Model {
 	return append(m, Field{key, value})
 }
 
-// keys are the field keys in order.
+// keys are the field keys in order, each once, with those of entries and sub-heads:
+// a change of such a field is written only where both are named.
 func (m Model) keys() []string {
 	out := make([]string, 0, len(m))
+	add := func(keys ...string) {
+		for _, key := range keys {
+			if !slices.Contains(out, key) {
+				out = append(out, key)
+			}
+		}
+	}
 	for _, f := range m {
-		out = append(out, f.Key)
+		add(f.Key)
+		switch v := f.Value.(type) {
+		case Model:
+			add(v.keys()...)
+		case []Model:
+			for _, row := range v {
+				add(row.keys()...)
+			}
+		}
 	}
 	return out
 }

@@ -23,6 +23,16 @@ func (s *stage) calls(part string) int {
 	return n
 }
 
+// lastBody is what the last call of a method said.
+func (s *stage) lastBody(part string) (body string) {
+	for _, call := range s.sim.Calls() {
+		if strings.Contains(call.Route, part) {
+			body = call.Body
+		}
+	}
+	return body
+}
+
 func (s *stage) staff(number string) (found []kingdeesim.StaffInfo) {
 	for _, one := range s.sim.Staff() {
 		if one.Number == number {
@@ -121,6 +131,21 @@ func (s *stage) change(t *testing.T, c *kingdee.Client, id string) {
 	if len(one) != 1 || one[0].Mobile != "13700000000" || one[0].Name != "甲二" || len(one[0].Posts) != 1 || one[0].DocumentStatus != "C" {
 		t.Errorf("changed: %+v", one)
 	}
+	record, err := c.View(t.Context(), "BD_Empinfo", id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved, err := c.SaveStaff(t.Context(), []kingdee.StaffDraft{
+		{ID: id, Posts: []kingdee.StaffPost{{EntryID: record.Entries("PostEntity")[0].Text("Id", 0), Department: "BM000001", Position: "GW0001", Primary: true}}},
+	})
+	if err != nil || moved[0].Err != nil {
+		t.Fatal(moved, err)
+	}
+	for got, err := range c.AllStaff(t.Context(), kingdee.Listing{Filter: kingdee.Equals("FStaffNumber", "2001")}) {
+		if err != nil || got.Position != "GW0001" {
+			t.Errorf("after a move: %+v %v", got, err)
+		}
+	}
 }
 
 // TestUnits saves departments and positions below one another, and a post record.
@@ -199,6 +224,10 @@ func TestForbid(t *testing.T) {
 		if err != nil || (got[0].Err == nil) != step.ok {
 			t.Fatal(got, err)
 		}
+	}
+	other := s.client(t, func(cfg *kingdee.Config) { cfg.Users.User.Forbid = "Disable" }) // as one public client calls it (reference 3.2)
+	if got, err := other.ForbidUser(t.Context(), users[0].ID); err != nil || got[0].Err != nil || !strings.Contains(s.lastBody("ExcuteOperation"), `"opNumber":"Disable"`) {
+		t.Error("by another name:", got, err)
 	}
 	if _, err := c.ForbidUser(t.Context(), "1,2"); identity.KindOf(err) != identity.Invalid {
 		t.Errorf("two ids in one: %v", err)

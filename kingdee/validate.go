@@ -93,7 +93,7 @@ func (p *problems) users(users UsersConfig) {
 	for _, key := range []string{
 		s.Form, s.ID, s.Number, s.Name, s.ForbidStatus, s.DocumentStatus, s.UserName,
 		o.Form, o.ID, o.PersonNumber, o.Person,
-		u.Form, u.ID, u.Name, u.Account, u.ForbidStatus, u.Locked, u.Link, u.LinkNumber,
+		u.Form, u.ID, u.Name, u.Account, u.ForbidStatus, u.Locked, u.Link, u.LinkNumber, u.Forbid, u.Enable,
 	} {
 		p.check(formKey(key), "users: %q is not a form id or field key", key)
 	}

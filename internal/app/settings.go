@@ -135,7 +135,7 @@ func userPlaces(u *kingdee.UsersConfig) map[string]*string {
 		"staff.document_status": &u.Staff.DocumentStatus, "staff.user_name": &u.Staff.UserName,
 		"post.id": &u.Post.ID, "post.person_number": &u.Post.PersonNumber,
 		"user.id": &u.User.ID, "user.account": &u.User.Account, "user.forbid_status": &u.User.ForbidStatus,
-		"user.locked": &u.User.Locked, "user.link_number": &u.User.LinkNumber,
+		"user.locked": &u.User.Locked, "user.link_number": &u.User.LinkNumber, "user.forbid": &u.User.Forbid, "user.enable": &u.User.Enable,
 	}
 }
 
@@ -159,7 +159,7 @@ func formPlaces(f *kingdee.FormsConfig) map[string]*string {
 		"position.document_status": &h.DocumentStatus,
 		"post.number":              &p.Number, "post.person": &p.Person, "post.employee": &p.Employee, "post.department": &p.Department,
 		"post.position": &p.Position, "post.create_org": &p.CreateOrg, "post.use_org": &p.UseOrg, "post.start_date": &p.StartDate,
-		"post.primary": &p.Primary, "post.forbid_status": &p.ForbidStatus, "post.document_status": &p.DocumentStatus,
+		"post.primary": &p.Primary, "post.primary_in": &p.PrimaryIn, "post.forbid_status": &p.ForbidStatus, "post.document_status": &p.DocumentStatus,
 		"stock.form": &k.Form, "stock.id": &k.ID, "stock.material": &k.Material, "stock.material_name": &k.MaterialName, "stock.stock": &k.Stock,
 		"stock.organisation": &k.Organisation, "stock.quantity": &k.Quantity, "stock.material_form": &k.MaterialForm,
 		"stock.material_id": &k.MaterialID, "stock.material_number": &k.MaterialNumber, "stock.material_title": &k.MaterialTitle,

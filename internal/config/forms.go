@@ -42,8 +42,8 @@ func FormKeys() []string {
 		{"staff", "id name forbid_status document_status user_name save_number mobile email join_date create_org use_org login_user create_user department position entries entry_id entry_org entry_dept entry_post entry_start entry_primary"},
 		{"department", "form id number name full_name parent create_org use_org forbid_status document_status"},
 		{"position", "form id number name department create_org use_org effect_date lapse_date forbid_status document_status"},
-		{"post", "id person_number number person employee department position create_org use_org start_date primary forbid_status document_status"},
-		{"user", "id account forbid_status locked link_number"},
+		{"post", "id person_number number person employee department position create_org use_org start_date primary primary_in forbid_status document_status"},
+		{"user", "id account forbid_status locked link_number forbid enable"},
 		{"attachment", "form id bill record name alias"},
 		{"stock", "form id material material_name stock organisation quantity material_form material_id material_number material_title safety_stock forbid_status document_status"},
 	} {

@@ -14,7 +14,7 @@ type fields struct {
 	caller
 	form    *form
 	model   loose.Object
-	only    map[string]bool // NeedUpDateFields, lower case; nil means every field
+	only    map[string]bool // NeedUpDateFields, lower case, fields of entries beside their entry; nil means every field
 	fresh   bool            // the record is new
 	lenient bool            // Draft, or ValidateFlag false: nothing is required
 	verify  bool            // IsVerifyBaseDataField: a reference that leads nowhere is an error, not blank
@@ -182,6 +182,6 @@ func (f *fields) entry(key string) (rows []loose.Object, ok bool) {
 // inside reads the fields of one row of an entry.
 func (f *fields) inside(row loose.Object, prefix string, fresh bool) *fields {
 	in := *f
-	in.model, in.prefix, in.fresh, in.errors, in.only = row, prefix, fresh, nil, nil
+	in.model, in.prefix, in.fresh, in.errors = row, prefix, fresh, nil
 	return &in
 }

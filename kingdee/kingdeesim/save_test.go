@@ -158,6 +158,34 @@ func TestSaveRefuses(t *testing.T) {
 	}
 }
 
+// TestChangesOfEntries proves that NeedUpDateFields has to name a field of an entry
+// beside the entry itself, and that a post record takes the mark of the main post
+// in its sub-head only (reference 4.2).
+func TestChangesOfEntries(t *testing.T) {
+	w := startOffice(t)
+	session := w.session()
+	one := func(form, keys, number string) string {
+		got := w.query(session, fmt.Sprintf(`{"FormId":%q,"FieldKeys":%q,"FilterString":"FPerson.FNumber='%s'","OrderString":"FSTAFFID"}`, form, keys, number))
+		return strings.Trim(got, "[]")
+	}
+	staff := strings.Trim(w.query(session, `{"FormId":"BD_Empinfo","FieldKeys":"FID","FilterString":"FNumber='1002'"}`), "[]")
+	post := one("BD_NEWSTAFF", "FSTAFFID", "1002")
+	for _, step := range []struct{ name, form, data, want string }{
+		{"entry without its fields", "BD_Empinfo", `{"NeedUpDateFields":["FPostEntity"],"IsDeleteEntry":"false","Model":{"FID":` + staff + `,"FPostEntity":[{"FENTRYID":` + post + `,"FPost":{"FNumber":"GW0002"}}]}}`, `"GW0001",true`},
+		{"fields without their entry", "BD_Empinfo", `{"NeedUpDateFields":["FPost"],"IsDeleteEntry":"false","Model":{"FID":` + staff + `,"FPostEntity":[{"FENTRYID":` + post + `,"FPost":{"FNumber":"GW0002"}}]}}`, `"GW0001",true`},
+		{"both", "BD_Empinfo", `{"NeedUpDateFields":["FPostEntity","FPost"],"IsDeleteEntry":"false","Model":{"FID":` + staff + `,"FPostEntity":[{"FENTRYID":` + post + `,"FPost":{"FNumber":"GW0002"}}]}}`, `"GW0002",true`},
+		{"mark at the head", "BD_NEWSTAFF", `{"NeedUpDateFields":["FIsFirstPost"],"Model":{"FSTAFFID":` + post + `,"FIsFirstPost":"false"}}`, `"GW0002",true`},
+		{"mark in the sub-head", "BD_NEWSTAFF", `{"NeedUpDateFields":["FPOSTBILLEntity","FIsFirstPost"],"Model":{"FSTAFFID":` + post + `,"FPOSTBILLEntity":{"FIsFirstPost":"false"}}}`, `"GW0002",false`},
+	} {
+		if got := w.write(session, "Save", step.form, step.data); !got.Result.ResponseStatus.IsSuccess {
+			t.Fatalf("%s: %+v", step.name, got)
+		}
+		if got := one("BD_NEWSTAFF", "FPosition.FNumber,FIsFirstPost", "1002"); got != step.want {
+			t.Errorf("%s: %s, want %s", step.name, got, step.want)
+		}
+	}
+}
+
 // TestBatchSave proves SIM-K67 to K69.
 func TestBatchSave(t *testing.T) {
 	w := startOffice(t)

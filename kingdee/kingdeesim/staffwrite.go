@@ -276,8 +276,7 @@ func storePost(f *fields, row int) int {
 	f.ref("FDept", formDepartment, &rec.DepartmentID, true)
 	f.ref("FPosition", "HR_ORG_HRPOST", &rec.PositionID, true)
 	f.date("FStartDate", &rec.StartDate, false)
-	f.flag("FIsFirstPost", &rec.First)
-	if value, ok := f.given("FPOSTBILLEntity"); ok {
+	if value, ok := f.given("FPOSTBILLEntity"); ok { // queries show FIsFirstPost at the head, a Save takes it here (reference 4.2)
 		if o, isObject := value.(loose.Object); isObject {
 			f.inside(o, "FPOSTBILLEntity.", f.fresh).flag("FIsFirstPost", &rec.First)
 		}

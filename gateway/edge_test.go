@@ -233,7 +233,9 @@ func TestForwardedAreDropped(t *testing.T) {
 	h.gateway.Handle("GET /probe", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.Header.Clone() }))
 	resp, _ := h.raw(t, "GET /probe HTTP/1.1\r\nHost: HOST\r\nX-Forwarded-Host: evil\r\nx-forwarded-for: 1.2.3.4\r\nFORWARDED: for=1.2.3.4\r\n"+
 		"X-Real-IP: 1.2.3.4\r\nCF-Connecting-IP: 1.2.3.4\r\nX-Original-URL: /admin\r\nX-Rewrite-URL: /admin\r\nTrue-Client-IP: 1.2.3.4\r\n"+
-		"X-Forwarded: for=1.2.3.4\r\nClient-IP: 1.2.3.4\r\nfastly-client-ip: 1.2.3.4\r\nX-Client-IP: 1.2.3.4\r\nX-Cluster-Client-IP: 1.2.3.4\r\nX-HTTP-Method: PUT\r\nX-Kept: yes\r\n\r\n")
+		"X-Forwarded: for=1.2.3.4\r\nClient-IP: 1.2.3.4\r\nfastly-client-ip: 1.2.3.4\r\nX-Client-IP: 1.2.3.4\r\nX-Cluster-Client-IP: 1.2.3.4\r\nX-HTTP-Method: PUT\r\n"+
+		"X.Real.IP: 1.2.3.4\r\nX!Forwarded~For: 1.2.3.4\r\nX.Original-URL: /admin\r\nX-Rewrite.URL: /admin\r\nCF.Connecting.IP: 1.2.3.4\r\n"+
+		"WL-Proxy-Client-IP: 1.2.3.4\r\nProxy-Client-IP: 1.2.3.4\r\nX-Kept: yes\r\n\r\n")
 	if resp.StatusCode != 200 || len(seen) != 1 || seen.Get("X-Kept") != "yes" {
 		t.Errorf("%d, handler saw %v", resp.StatusCode, seen)
 	}

@@ -156,25 +156,61 @@ func canonicalHost(host, scheme string) string {
 	return name
 }
 
-// isForwarded names the headers by which a proxy, or whoever plays one, says
-// where a request came from, or what it was before. Only clientAddress and
-// originalOf read some of them, and only from a trusted peer.
-func isForwarded(name string) bool {
-	switch name {
-	case "Forwarded", "X-Forwarded", "X-Real-Ip", "True-Client-Ip", "Client-Ip", "Fastly-Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Rewrite-Url",
-		"X-Http-Method", "X-Http-Method-Override", "X-Method-Override":
-		return true
+// The headers by which a proxy, or whoever plays one, says where a request came
+// from, or what it was before. Only clientAddress and originalOf read some of
+// them, and only from a trusted peer.
+var (
+	forwardedNames = [...]string{
+		"forwarded", "x-forwarded", "x-real-ip", "true-client-ip", "client-ip", "fastly-client-ip", "x-client-ip", "x-cluster-client-ip",
+		"proxy-client-ip", "wl-proxy-client-ip", "x-rewrite-url", "x-http-method", "x-http-method-override", "x-method-override",
 	}
-	return strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Original-") || strings.HasPrefix(name, "Cf-")
+	forwardedPrefixes = [...]string{"x-forwarded-", "x-original-", "cf-"}
+)
+
+func isForwarded(name string) bool {
+	for _, one := range forwardedNames {
+		if len(name) == len(one) && beginsFolded(name, one) {
+			return true
+		}
+	}
+	for _, prefix := range forwardedPrefixes {
+		if beginsFolded(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// beginsFolded reports whether a header name begins with prefix as CGI and its
+// like compare it, which fold whatever is no letter or digit into one sign. A
+// name with an underscore is refused as a whole.
+func beginsFolded(name, prefix string) bool {
+	if len(name) < len(prefix) {
+		return false
+	}
+	for i := range len(prefix) {
+		b := name[i]
+		switch {
+		case b >= 'A' && b <= 'Z':
+			b += 'a' - 'A'
+		case b >= 'a' && b <= 'z', b >= '0' && b <= '9', b == '_':
+		default:
+			b = '-'
+		}
+		if b != prefix[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // dropForwarded removes them, so that no handler can trust one by mistake (T49).
 func dropForwarded(header http.Header) {
 	for name := range header {
-		if name == "" || strings.IndexByte("FXTCfxtc", name[0]) < 0 {
+		if name == "" || strings.IndexByte("FXTCPWfxtcpw", name[0]) < 0 {
 			continue // there are many headers, and these are few
 		}
-		if isForwarded(http.CanonicalHeaderKey(name)) {
+		if isForwarded(name) {
 			delete(header, name)
 		}
 	}

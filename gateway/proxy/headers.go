@@ -16,13 +16,15 @@ var ownCookies = [...]string{"__host-kdgate", "kdgate-"}
 var identityPrefixes = [...]string{
 	"x-kd", "x-staff", "x-remote", "x-auth", "x-user", "x-webauth", "x-forwarded", "x-api-", "x-ms-client-principal",
 	"remote-user", "remote-name", "remote-email", "remote-groups", "auth-user", "forwarded",
+	"x-ding", "x-employee", "x-login", "x-principal", "x-identity", "x-sso", "x-oidc", "x-saml", "x-jwt", "x-goog-authenticated", "x-goog-iap", "x-amzn-oidc",
+	"x-arr-clientcert", "x-client-cert", "x-ssl-", "ssl-client", "client-cert", // IIS and others take a certificate's holder from them
 }
 
 // isIdentity reports whether a header name, in any spelling, begins with one of
 // them. CGI, WSGI and their like fold whatever is no letter or digit into one
 // sign, so that X_Kd.User reads as X-Kd-User there.
 func isIdentity(name string) bool {
-	if len(name) < 4 || strings.IndexByte("xXrRaAfF", name[0]) < 0 || isAccept(name) {
+	if len(name) < 4 || strings.IndexByte("xXrRaAfFsScC", name[0]) < 0 || isAccept(name) {
 		return false // most names are neither
 	}
 	for _, prefix := range identityPrefixes {

@@ -17,6 +17,8 @@ func TestHeaders(t *testing.T) {
 		"X-Staff-Id", "x-staff-number", "X-STAFF", "Remote-User", "REMOTE-USER", "Remote-Groups", "X-Remote-User", "X-Forwarded-User", "X-Forwarded-For",
 		"X-Forwarded-Email", "Forwarded", "X-Real-IP", "X-Original-URL", "X-Rewrite-URL", "CF-Connecting-IP", "X-Kd-Appkey", "x-kd-signature",
 		"X-KDApi-UserName", "X-Kdgate-Assertion", "X-KDGATE-User", "X-Kd-Anything", "X-Auth-Request-User", "X-User", "X-WebAuth-User",
+		"X-DingTalk-UserId", "X-Employee-Id", "X-Login-User", "X-Principal", "X-Identity", "X-SSO-User", "X-Goog-Authenticated-User-Email", "X-Amzn-Oidc-Identity",
+		"X-ARR-ClientCert", "X-Client-Cert", "X-SSL-Client-S-DN", "SSL-Client-Verify", "Client-Cert", "X.Real.IP", "X.Original.URL", "CF.Connecting.IP",
 		"X.Staff.Id", "X~Kd~User", "X-Api-Signature", "X-Request-Id", "X-HTTP-Method-Override", "Proxy-Authorization",
 	}
 	headers := []string{

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,7 +21,8 @@ var (
 	idPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*$`) // {0,63} would be compiled 63 times over, and kept
 	corpPattern = regexp.MustCompile(`^ding[a-z0-9]+$`)
 	// placeholders are what sample files say where a secret belongs (T123).
-	placeholders = lazyregexp.New(`(?i)^(change.?me|changeit|secret|password|your.*|xxx+|todo|example.*|<.*>|\.\.\.)$`)
+	placeholders = lazyregexp.New(`(?i)^\s*(change.?(me|it).*|replace.?(me|this|with).*|insert.*here|secret|password|placeholder|dummy|your.*|` +
+		`xxx+|\*\*\*+|todo|fixme|tbd|none|null|example.*|<.*>|\$\{.*\}|\.\.\.)\s*$`)
 )
 
 func isID(text string) bool { return len(text) <= 64 && idPattern.MatchString(text) }
@@ -29,6 +31,7 @@ func isCorp(text string) bool { return len(text) <= 64 && corpPattern.MatchStrin
 
 // check adds every mistake it finds; it changes nothing but Warnings.
 func (c *Config) check(m *Mistakes) {
+	checkPlaceholders(m, reflect.ValueOf(*c), "")
 	c.checkPublicURL(m)
 	c.checkListen(m)
 	c.checkOps(m)
@@ -386,11 +389,27 @@ func checkKeyFile(m *Mistakes, name, path string) {
 }
 
 func checkSecret(m *Mistakes, name string, secret identity.Secret) {
-	switch {
-	case secret.IsZero():
+	if secret.IsZero() {
 		m.add("%s_file: missing; write the secret into a file of mode 0600 and name it here, or set %s", name, envName(name))
-	case placeholders().MatchString(secret.Reveal()):
-		m.add("%s: still holds a placeholder; put the real secret there", name)
+	}
+}
+
+// checkPlaceholders refuses a sample's word wherever a secret stands (T123).
+func checkPlaceholders(m *Mistakes, section reflect.Value, prefix string) {
+	for field := range fields(section.Type()) {
+		name, value := prefix+field.key, section.FieldByIndex(field.Index)
+		switch {
+		case isStructList(field.Type):
+			for i := range value.Len() {
+				checkPlaceholders(m, value.Index(i), fmt.Sprintf("%s[%d].", name, i))
+			}
+		case isSection(field.Type):
+			checkPlaceholders(m, value, name+".")
+		default:
+			if secret, ok := value.Interface().(identity.Secret); ok && placeholders().MatchString(secret.Reveal()) {
+				m.add("%s: still holds a placeholder; put the real secret there", name)
+			}
+		}
 	}
 }
 

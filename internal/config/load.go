@@ -106,6 +106,9 @@ func readYAML(text []byte) (map[string]any, error) {
 	if severalDocuments(text) { // viper would read the first and forget the others
 		return nil, Mistakes{"the file holds several YAML documents (---): write all keys into one"}
 	}
+	if twice := keysTwice(text); len(twice) > 0 {
+		return nil, twice
+	}
 	settings := v.AllSettings()
 	return settings, nil
 }
@@ -115,6 +118,38 @@ func severalDocuments(text []byte) bool {
 	documents := yaml.NewDecoder(bytes.NewReader(text))
 	var first, second yaml.Node
 	return documents.Decode(&first) == nil && documents.Decode(&second) == nil
+}
+
+// keysTwice finds keys that stand twice in different letter case. To viper they
+// are one, and it would take either (T124).
+func keysTwice(text []byte) (found Mistakes) {
+	var document yaml.Node
+	if yaml.Unmarshal(text, &document) == nil {
+		found.addTwice(&document, "")
+	}
+	return found
+}
+
+func (m *Mistakes) addTwice(node *yaml.Node, at string) {
+	if node.Kind != yaml.MappingNode {
+		for i, inner := range node.Content {
+			inside := at
+			if node.Kind == yaml.SequenceNode {
+				inside = fmt.Sprintf("%s[%d]", at, i)
+			}
+			m.addTwice(inner, inside)
+		}
+		return
+	}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key := strings.TrimPrefix(at+"."+strings.ToLower(node.Content[i].Value), ".")
+		if seen[key] {
+			m.add("%s: there twice, in different letter case; keep one", key)
+		}
+		seen[key] = true
+		m.addTwice(node.Content[i+1], key)
+	}
 }
 
 // decode turns the settings into the struct; unknown keys are errors (T124).

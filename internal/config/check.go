@@ -256,6 +256,7 @@ func (c *Config) checkDataCentres(m *Mistakes) {
 		checkKeyFile(m, at+".client_key", dc.ClientKey)
 		c.checkLink(m, at+".link", dc.Link)
 		checkAPI(m, at, dc)
+		c.warnOfSHA1(at, dc)
 	}
 	c.checkOneProxy(m)
 }
@@ -267,9 +268,6 @@ func (c *Config) checkLink(m *Mistakes, at string, link Link) {
 	if link.Hash != "" {
 		oneOf(m, at+".hash", link.Hash, "sha1", "sha256")
 	}
-	if link.Hash == "sha1" || (link.Hash == "" && link.Version < 4) {
-		c.warn("%s: signs with SHA-1; use version 4 where the server is 8.0.0.202205 or later", at)
-	}
 	oneOf(m, at+".permitcount", link.Permitcount, "1", "0", "none")
 	if link.Permitcount != "1" {
 		c.warn("%s.permitcount: %s lets a link be used more than once", at, link.Permitcount)
@@ -280,6 +278,20 @@ func (c *Config) checkLink(m *Mistakes, at string, link Link) {
 		m.add("%s.window: must be more than nothing; Kingdee refuses every link when it is 0", at)
 	}
 	checkLinkWire(m, at, link)
+}
+
+// warnOfSHA1 names every signature of a data centre that is not SHA-256 (T34).
+func (c *Config) warnOfSHA1(at string, dc *DataCentre) {
+	link := dc.Link
+	if link.Hash == "sha1" || (link.Hash == "" && link.Version < 4) {
+		c.warn("%s.link: signs with SHA-1; use version 4 where the server is 8.0.0.202205 or later", at)
+	}
+	if link.MobileEntry && link.MobileHash == "sha1" {
+		c.warn("%s.link.mobile_entry: the mobile page's links are signed with SHA-1; try mobile_hash: sha256, or leave the mobile page off", at)
+	}
+	if dc.API.Hash == "sha1" {
+		c.warn("%s.api.hash: signs logins with SHA-1; leave it out where the server is 8.0.0.202205 or later", at)
+	}
 }
 
 func checkAPI(m *Mistakes, at string, dc *DataCentre) {

@@ -55,6 +55,7 @@ func TestDecisionTable(t *testing.T) {
 		{name: "6 404", query: []step{{status: 404, body: "<html>"}}, row: 6, kind: identity.Misconfigured, code: setup, queries: 1, logins: 1, alarm: "IIS"},
 		{name: "7 html", query: []step{{body: "<!DOCTYPE html><html>"}}, row: 7, kind: identity.Misconfigured, code: setup, queries: 1, logins: 1, alarm: "web page"},
 		{name: "8 response_error", query: []step{{body: "response_error: boom"}}, row: 8, kind: identity.Misconfigured, code: setup, queries: 1, logins: 1, alarm: "text shown"},
+		{name: "8 response_error, status 500", query: []step{{status: 500, body: "response_error: boom"}}, row: 8, kind: identity.Misconfigured, code: setup, queries: 1, logins: 1, alarm: "boom"},
 		{name: "9 once", query: []step{{body: n001}, good}, queries: 2, logins: 2},
 		{name: "9 for good", query: []step{{body: n001}}, row: 9, kind: identity.Misconfigured, code: setup, queries: 2, logins: 2, alarm: "expired password"},
 		{name: "9 behind response_error", query: []step{{body: "response_error:403 Forbidden ByRspRetStatusCode -- N001: x"}, good}, queries: 2, logins: 2},

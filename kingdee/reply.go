@@ -51,6 +51,9 @@ func triage(res peer.Response, write bool) (body []byte, v verdict) {
 	if known, ok := knownText(text); ok {
 		return nil, verdict{known, text}
 	}
+	if strings.HasPrefix(text, "response_error:") { // an error whatever the status
+		return nil, verdict{responseError, text}
+	}
 	if s := statusSymptom(res.Status, write); s != fine {
 		return nil, verdict{s, fmt.Sprintf("HTTP %d", res.Status)}
 	}
@@ -61,8 +64,6 @@ func triage(res peer.Response, write bool) (body []byte, v verdict) {
 		return nil, verdict{serverDown, "empty body"}
 	case body[0] == '<':
 		return nil, verdict{htmlPage, ""}
-	case strings.HasPrefix(text, "response_error:"):
-		return nil, verdict{responseError, text}
 	case text != "":
 		return nil, verdict{unexpected, fmt.Sprintf("plain text of %d bytes", len(body))}
 	}

@@ -4,7 +4,7 @@ package kingdeesim
 // that documents refer to. The keys of PUR_Requisition and SAL_SaleOrder are not
 // in the reference; they are the usual ones, and assumed.
 func tradeForms() []*docForm {
-	all := []*docForm{purchaseRequest(), salesOrder(), stockOnHand()}
+	all := []*docForm{purchaseRequest(), salesOrder(), stockOnHand(), approvals()}
 	for _, b := range []struct{ id, key string }{
 		{formStock, "FStockId"},
 		{"BD_Customer", "FCUSTID"},
@@ -91,6 +91,22 @@ func stockOnHand() *docForm {
 			{key: "FMtoNo"},
 			{key: "FOwnerId"},
 			{key: "FKeeperId"},
+		},
+	}
+}
+
+// approvals is the to-do list of the workflow, which nobody writes through the Web
+// API (reference 4.2); FSTATUS 0 is what waits.
+func approvals() *docForm {
+	return &docForm{
+		id: "WF_AssignmentBill", key: "FASSIGNID", number: "FNumber", prefix: "DB", readOnly: true,
+		head: []docField{
+			{key: "FTitle"},
+			{key: "FCONTENT"},
+			{key: "FCREATETIME", kind: kindDate},
+			{key: "FReceiverId", kind: kindRef, form: "SEC_User"},
+			{key: "FSTATUS"},
+			{key: "FTmpId.FProcessType"},
 		},
 	}
 }

@@ -66,10 +66,7 @@ func (q *Queue) setPause(ctx context.Context, pause Pause, over store.Version) e
 	if err != nil {
 		return err
 	}
-	op := store.Create(pauseKey(pause.Kind), value)
-	if over != 0 {
-		op = store.Replace(pauseKey(pause.Kind), value, over)
-	}
+	op := store.Over(pauseKey(pause.Kind), value, over)
 	if err := q.cfg.Store.Commit(ctx, op.For(pause.Until.Sub(q.now()))); err != nil {
 		return storeError(err, "pause %s", pause.Kind)
 	}

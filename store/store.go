@@ -149,6 +149,15 @@ func Replace(key string, value []byte, v Version) Op {
 	return Op{Kind: OpPut, Key: key, Value: value, Expect: v}
 }
 
+// Over writes value over what was read at version v: over zero, where nothing was
+// read, it is Create, else Replace.
+func Over(key string, value []byte, v Version) Op {
+	if v == 0 {
+		return Create(key, value)
+	}
+	return Replace(key, value, v)
+}
+
 // Delete removes the key; one that is not there is no error.
 func Delete(key string) Op { return Op{Kind: OpDelete, Key: key} }
 

@@ -177,10 +177,7 @@ func (x *Exchange) publish(ctx context.Context) error {
 		if err != nil || len(parcel.Lines) == 0 {
 			return err
 		}
-		tip := store.Create(tips+x.config.Replica, decimal(parcel.Last))
-		if entry.Version > 0 {
-			tip = store.Replace(tips+x.config.Replica, decimal(parcel.Last), entry.Version)
-		}
+		tip := store.Over(tips+x.config.Replica, decimal(parcel.Last), entry.Version)
 		if err := x.send(ctx, parcel, tip); err != nil {
 			return err
 		}

@@ -71,11 +71,7 @@ func (q *quotaDays) note(ctx context.Context, corp, kind string, m admin.Month, 
 		if also != nil {
 			return fmt.Errorf("quota of the day: %w", also)
 		}
-		op := store.Create(key, value)
-		if entry.Version != 0 {
-			op = store.Replace(key, value, entry.Version)
-		}
-		if err = q.store.Commit(ctx, op.For(dayLife)); !errors.Is(err, store.ErrConflict) {
+		if err = q.store.Commit(ctx, store.Over(key, value, entry.Version).For(dayLife)); !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 	}

@@ -100,11 +100,7 @@ func (t *tallies) write(ctx context.Context, name string, n int64) (int64, error
 			return total, nil
 		}
 		value := []byte(strconv.FormatInt(total+n, 10))
-		op := store.Create(key, value)
-		if entry.Version != 0 {
-			op = store.Replace(key, value, entry.Version)
-		}
-		if err = t.store.Commit(ctx, op.For(tallyLife)); !errors.Is(err, store.ErrConflict) {
+		if err = t.store.Commit(ctx, store.Over(key, value, entry.Version).For(tallyLife)); !errors.Is(err, store.ErrConflict) {
 			return total + n, err
 		}
 	}

@@ -90,10 +90,7 @@ func (k *Keeper) keep(known Known) ([]store.Op, error) {
 	if err != nil {
 		return nil, fmt.Errorf("directory: %w", err)
 	}
-	person := store.Create(k.personKey(known.UserID), value)
-	if known.Version != 0 {
-		person = store.Replace(k.personKey(known.UserID), value, known.Version)
-	}
+	person := store.Over(k.personKey(known.UserID), value, known.Version)
 	if known.Number == "" || known.claimed == known.Number {
 		return []store.Op{person}, nil
 	}

@@ -141,7 +141,7 @@ func (l *Lease) Try(ctx context.Context) (*Term, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lease: %w", err)
 	}
-	err = l.cfg.Store.Commit(ctx, append(ops, over(l.termKey(), value, version))...)
+	err = l.cfg.Store.Commit(ctx, append(ops, store.Over(l.termKey(), value, version))...)
 	if errors.Is(err, store.ErrConflict) {
 		return nil, fmt.Errorf("%w: %s was taken just now", ErrHeld, l.cfg.Name)
 	}
@@ -149,14 +149,6 @@ func (l *Lease) Try(ctx context.Context) (*Term, error) {
 		return nil, fmt.Errorf("lease: take %s: %w", l.cfg.Name, err)
 	}
 	return l.hold(ctx, next, asked, now)
-}
-
-// over replaces what is at version, or creates where nothing is.
-func over(key string, value []byte, version store.Version) store.Op {
-	if version == 0 {
-		return store.Create(key, value)
-	}
-	return store.Replace(key, value, version)
 }
 
 // hold reads back the version that our term got: it is the guard.
@@ -188,7 +180,7 @@ func (l *Lease) silent(ctx context.Context, term store.Version) (store.Op, error
 		return store.Op{}, fmt.Errorf("%w: %s", ErrHeld, l.cfg.Name)
 	}
 	l.seen = false
-	return over(l.beatKey(), []byte(l.owner), entry.Version), nil
+	return store.Over(l.beatKey(), []byte(l.owner), entry.Version), nil
 }
 
 // Run competes for the lease until ctx ends, and each time it is won calls work

@@ -143,10 +143,7 @@ func (t *told) op(name string, over store.Version) (store.Op, error) {
 	if err != nil {
 		return store.Op{}, identity.Fail(identity.Internal, identity.CodeInternal, "notice: encode what was told: %w", err)
 	}
-	if over == 0 {
-		return store.Create(prefixTold+name, value), nil
-	}
-	return store.Replace(prefixTold+name, value, over), nil
+	return store.Over(prefixTold+name, value, over), nil
 }
 
 // notice is the nth notice of a watch. Its key hangs on the news too: were a

@@ -285,10 +285,7 @@ func (b *Book) write(ctx context.Context, r Request, life time.Duration, with st
 	if err != nil {
 		return fmt.Errorf("access: %w", err)
 	}
-	op := store.Create(requestPrefix+r.path(), value)
-	if r.version != 0 {
-		op = store.Replace(requestPrefix+r.path(), value, r.version)
-	}
+	op := store.Over(requestPrefix+r.path(), value, r.version)
 	if life > 0 {
 		op = op.For(life)
 	}

@@ -200,10 +200,7 @@ func (r Row) op() (store.Op, error) {
 	if err != nil {
 		return store.Op{}, identity.Fail(identity.Internal, identity.CodeInternal, "consent: %w", err)
 	}
-	if r.version != 0 {
-		return store.Replace(key(r.Subject()), value, r.version), nil
-	}
-	return store.Create(key(r.Subject()), value), nil
+	return store.Over(key(r.Subject()), value, r.version), nil
 }
 
 // check refuses a word that would prove nothing later.

@@ -43,6 +43,13 @@ func testExpectations(t *testing.T, b *bench) {
 	commit(t, b.store, store.Put("k", []byte("1")))
 	old := get(t, b.store, "k").Version
 	commit(t, b.store, store.Replace("k", []byte("2"), old))
+	for _, value := range []string{"over nothing", "over that"} {
+		seen, _ := b.store.Get(t.Context(), "fresh") // version zero where nothing is
+		commit(t, b.store, store.Over("fresh", []byte(value), seen.Version))
+		if entry := get(t, b.other, "fresh"); string(entry.Value) != value {
+			t.Errorf("written %s: %+v", value, entry)
+		}
+	}
 	now := get(t, b.other, "k").Version
 	for _, c := range []struct {
 		name string
@@ -52,6 +59,9 @@ func testExpectations(t *testing.T, b *bench) {
 		{"create over", store.Create("k", nil), store.ErrConflict},
 		{"replace an old version", store.Replace("k", nil, old), store.ErrConflict},
 		{"replace a missing key", store.Replace("none", nil, old), store.ErrConflict},
+		{"write over an old version", store.Over("k", nil, old), store.ErrConflict},
+		{"write over what was not there when it was read", store.Over("k", nil, 0), store.ErrConflict},
+		{"write over what is not there any more", store.Over("none", nil, old), store.ErrConflict},
 		{"delete an old version", store.DeleteAt("k", old), store.ErrConflict},
 		{"delete a missing version", store.DeleteAt("none", old), store.ErrConflict},
 		{"check an old version", store.Check("k", old), store.ErrConflict},

@@ -166,11 +166,7 @@ func (b *breakGlass) save(ctx context.Context, account emergency) error {
 	if err != nil {
 		return fmt.Errorf("admin: emergency account: %w", err)
 	}
-	op := store.Create(breakGlassKey, text)
-	if account.version != 0 {
-		op = store.Replace(breakGlassKey, text, account.version)
-	}
-	if err := b.cfg.Store.Commit(ctx, op); err != nil {
+	if err := b.cfg.Store.Commit(ctx, store.Over(breakGlassKey, text, account.version)); err != nil {
 		return storeDown(err)
 	}
 	return nil

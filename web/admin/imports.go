@@ -150,11 +150,7 @@ func (m *Imports) save(ctx context.Context, u Upload) error {
 	if err != nil {
 		return fmt.Errorf("admin: upload: %w", err)
 	}
-	op := store.Create(uploadPrefix+u.ID, text)
-	if u.version != 0 {
-		op = store.Replace(uploadPrefix+u.ID, text, u.version)
-	}
-	err = m.Store.Commit(ctx, op.For(uploadLife))
+	err = m.Store.Commit(ctx, store.Over(uploadPrefix+u.ID, text, u.version).For(uploadLife))
 	if errors.Is(err, store.ErrConflict) {
 		return identity.Fail(identity.Conflict, identity.CodeChangedBetween, "admin: upload: %w", err)
 	}

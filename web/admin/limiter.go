@@ -203,11 +203,7 @@ func write(key string, counter any, version store.Version, lasts time.Duration) 
 	if err != nil {
 		return store.Op{}, fmt.Errorf("admin: tries: %w", err)
 	}
-	op := store.Create(key, text)
-	if version != 0 {
-		op = store.Replace(key, text, version)
-	}
-	return op.For(max(lasts, time.Second)), nil
+	return store.Over(key, text, version).For(max(lasts, time.Second)), nil
 }
 
 func refusedFor(what string, wait time.Duration) error {

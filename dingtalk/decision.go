@@ -145,7 +145,7 @@ func setupEntries() []entry {
 	permission := setup("permission", "grant the permission to the application, then test again: a grant may need a new token")
 	permission.drop = true
 	return []entry{
-		{permission, []string{"60011", "Forbidden.AccessDenied.AccessTokenPermissionDenied"}},
+		{permission, []string{"60011", "43007", "needAuth", "Forbidden.AccessDenied.AccessTokenPermissionDenied"}},
 		{
 			setup("address", "put the gateway's outgoing address on the application's allow-list"),
 			[]string{"60020", "Forbidden.AccessDenied.IpNotInWhiteList"},

@@ -62,6 +62,8 @@ func TestDecisionTable(t *testing.T) {
 		{"6 unified, made up", tokenOp, 500, `{"code":"unknownError","message":"未知错误"}`, refused, "unknownError", "secret_wrong", identity.Misconfigured, setup},
 		{"7 old, text only", oldOp, 200, `{"errcode":88,"errmsg":"ding talk error[subcode=60011,submsg=` + scopeText + `]"}`, refused, "60011", "permission", identity.Misconfigured, setup},
 		{"7 new", newOp, 403, `{"code":"Forbidden.AccessDenied.AccessTokenPermissionDenied","message":"没有调用该接口的权限","AccessDeniedDetail":{"requiredScopes":["Contact.User.Read"]}}`, refused, "Forbidden.AccessDenied.AccessTokenPermissionDenied", "permission", identity.Misconfigured, setup},
+		{"7 department", oldOp, 200, `{"errcode":43007,"errmsg":"需要授权"}`, refused, "43007", "permission", identity.Misconfigured, setup},
+		{"7 approval", newOp, 400, `{"code":"needAuth","requestid":"x","message":"x"}`, refused, "needAuth", "permission", identity.Misconfigured, setup},
 		{"8 old", oldOp, 200, `{"errcode":60020,"errmsg":"访问ip不在白名单之中,request ip=203.119.196.81 appKey(dingeqqp)"}`, refused, "60020", "address", identity.Misconfigured, setup},
 		{"8 new", newOp, 403, `{"code":"Forbidden.AccessDenied.IpNotInWhiteList","message":"x"}`, refused, "Forbidden.AccessDenied.IpNotInWhiteList", "address", identity.Misconfigured, setup},
 		{"9 person", oldOp, 200, `{"errcode":50002,"errmsg":"请求的员工userid不在授权范围内"}`, refused, "50002", "out_of_scope", identity.Forbidden, identity.CodeNotInScope},

@@ -11,12 +11,27 @@ import (
 	"kdgate/internal/strictjson"
 )
 
+// A member that is null is a member that is absent: the vendor leaves out what is
+// empty (reference 5.3), and what must be there is read through a pointer.
+
 // number is an integer that the vendor's examples also print in quotes.
 // Identities never use it: a userid is text or the answer is refused.
 type number int64
 
-// UnmarshalJSON accepts 7200 and "7200".
-func (n *number) UnmarshalJSON(data []byte) error {
+// UnmarshalJSONFrom accepts 7200, "7200" and, but for the elements of a list, null.
+func (n *number) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	if within, _ := dec.StackIndex(dec.StackDepth()); within != '[' && dec.PeekKind() == 'n' {
+		*n = 0
+		return dec.SkipValue()
+	}
+	value, err := dec.ReadValue()
+	if err != nil {
+		return err
+	}
+	return n.read(value)
+}
+
+func (n *number) read(data []byte) error {
 	v, err := strconv.ParseInt(string(unquoted(data)), 10, 64)
 	if err != nil {
 		return fmt.Errorf("not a whole number: %w", err)
@@ -28,8 +43,12 @@ func (n *number) UnmarshalJSON(data []byte) error {
 // flag is a boolean that the vendor's examples also print in quotes.
 type flag bool
 
-// UnmarshalJSON accepts true and "true".
+// UnmarshalJSON accepts true, "true" and null.
 func (f *flag) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		*f = false
+		return nil
+	}
 	switch string(unquoted(data)) {
 	case "true":
 		*f = true
@@ -53,9 +72,12 @@ func unquoted(data []byte) []byte {
 // or as a text with the array inside.
 type listOf[T any] []T
 
-// UnmarshalJSONFrom accepts [1,2], {"a":1} and "[1,2]". A null is no list.
+// UnmarshalJSONFrom accepts [1,2], {"a":1}, "[1,2]" and null, which is nothing told.
 func (l *listOf[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	switch kind := dec.PeekKind(); kind {
+	case 'n':
+		*l = nil
+		return dec.SkipValue()
 	case '[':
 		list := []T(*l)[:0]
 		if list == nil {
@@ -114,7 +136,7 @@ func (l *ids) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 			return err
 		}
 		var n number
-		if err := n.UnmarshalJSON(value); err != nil {
+		if err := n.read(value); err != nil {
 			return err
 		}
 		*l = append(*l, int64(n))

@@ -31,9 +31,9 @@ func (c *Client) request(ctx context.Context, k *call, credential identity.Secre
 	}
 	target := *base
 	target.Path, target.RawQuery = base.Path+k.op.path, query.Encode()
-	method, body := http.MethodPost, []byte("{}")
+	method, body := http.MethodPost, []byte(nil)
 	if k.op.get {
-		method, body = http.MethodGet, nil
+		method = http.MethodGet
 	}
 	if k.body != nil {
 		var err error
@@ -46,7 +46,7 @@ func (c *Client) request(ctx context.Context, k *call, credential identity.Secre
 		return nil, errors.New("the request cannot be built") // the cause would print the token
 	}
 	req.Header.Set("Accept", "application/json")
-	if !k.op.get {
+	if len(body) > 0 {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if k.op.host == newHost && !credential.IsZero() {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"math/big"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go"
@@ -174,6 +175,9 @@ func (c *Client) inSession(ctx context.Context, s *session, op operation) (answe
 	if fault == nil || fault.Row >= firstBusinessRow {
 		s.served++
 		s.used = c.now()
+		if fault == nil || fault.symptom != callLimit {
+			c.calls.proven(s.used)
+		}
 		c.keepSession(s, got.header)
 		return got, fault
 	}
@@ -331,9 +335,21 @@ func (c *Client) judge(ctx context.Context, op operation, res peer.Response, err
 	fault := newFault(v.symptom, op.where, mask(v.text, c.cfg.AppSecret))
 	fault.ambiguous = op.write && unclear[v.symptom]
 	if v.symptom == callLimit {
+		fault.wait = retryAfter(res.Header)
 		c.calls.pull(fault, c.now(), jitter(30*time.Second))
 	}
 	return answer{}, fault
+}
+
+// retryAfter is what an answer asks for: whole seconds up to five minutes;
+// anything else is ignored.
+func retryAfter(h http.Header) time.Duration {
+	const longest = 300
+	seconds, err := strconv.Atoi(h.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		return 0
+	}
+	return time.Duration(min(seconds, longest)) * time.Second
 }
 
 // record tells the breaker and the metrics what happened.

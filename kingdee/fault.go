@@ -3,6 +3,7 @@ package kingdee
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 
 	"kdgate/identity"
@@ -19,8 +20,9 @@ type Fault struct {
 	Advice    string // what an administrator is to do
 
 	symptom   symptom
-	ambiguous bool  // a write that may have taken effect
-	cause     error // of the transport, may be nil
+	ambiguous bool          // a write that may have taken effect
+	wait      time.Duration // that Kingdee asks for; 0: it has named none
+	cause     error         // of the transport, may be nil
 }
 
 func newFault(s symptom, where, text string) *Fault {

@@ -138,6 +138,79 @@ func TestCallLimit(t *testing.T) {
 	}
 }
 
+// TestCallLimitEnds proves R20: a limit of its own grows only while it does not
+// help. What was under way when it began counts once, a success between two limits
+// makes the next one short again, and where Kingdee names a time that is the time.
+func TestCallLimitEnds(t *testing.T) {
+	t.Parallel()
+	limited, fine := step{body: coded("14", "超过调用次数")}, step{body: staffRow}
+	for name, c := range map[string]struct {
+		steps []step
+		waits []time.Duration // after each limit; the answer follows
+	}{
+		"twice, with success between": {[]step{limited, fine, limited, fine}, []time.Duration{91 * time.Second, 91 * time.Second}},
+		"a time is named":             {[]step{{status: 429, header: map[string]string{"Retry-After": "7"}}, fine}, []time.Duration{11 * time.Second}},
+		"a time that is none":         {[]step{{status: 429, header: map[string]string{"Retry-After": "soon"}}, fine}, []time.Duration{91 * time.Second}},
+	} {
+		clock := &handclock.Running{}
+		server := newScripted(t, map[string][]step{"query": c.steps})
+		cfg := testConfig(server.URL)
+		cfg.Now = clock.Now
+		client := newClient(t, cfg)
+		ask := func() error { _, err := client.StaffByNumber(t.Context(), "1001"); return err }
+		for i, wait := range c.waits {
+			if err := ask(); identity.KindOf(err) != identity.Throttled {
+				t.Errorf("%s: limit %d: %v", name, i, err)
+			}
+			clock.Advance(wait * 6 / 11) // within the stop even without its jitter
+			if err := ask(); identity.KindOf(err) != identity.Throttled || server.count("query") != 2*i+1 {
+				t.Errorf("%s: the stop after limit %d ended early: %v", name, i, err)
+			}
+			clock.Advance(wait - wait*6/11)
+			if err := ask(); err != nil {
+				t.Errorf("%s: after limit %d: %v", name, i, err)
+			}
+		}
+	}
+}
+
+// TestManyLimitedAtOnce proves R20: five calls that meet the limit together are one limit.
+func TestManyLimitedAtOnce(t *testing.T) {
+	t.Parallel()
+	const calls = 5
+	var arrived sync.WaitGroup
+	arrived.Add(calls)
+	var healed atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		switch {
+		case strings.Contains(r.URL.Path, "AuthService"):
+			_, _ = io.WriteString(w, goodLogin().body)
+		case healed.Load():
+			_, _ = io.WriteString(w, staffRow)
+		default:
+			arrived.Done()
+			arrived.Wait()
+			_, _ = io.WriteString(w, coded("14", "超过调用次数"))
+		}
+	}))
+	defer server.Close()
+	clock := &handclock.Running{}
+	cfg := testConfig(server.URL)
+	cfg.Now, cfg.API.MaxSessions, cfg.API.MaxConcurrency = clock.Now, calls, calls
+	c := newClient(t, cfg)
+	var asking sync.WaitGroup
+	for range calls {
+		asking.Go(func() { _, _ = c.StaffByNumber(t.Context(), "1001") })
+	}
+	asking.Wait()
+	healed.Store(true)
+	clock.Advance(91 * time.Second)
+	if _, err := c.StaffByNumber(t.Context(), "1001"); err != nil {
+		t.Errorf("after the one stop: %v", err)
+	}
+}
+
 // TestCallerGone proves that a person who leaves is no outage and no alarm.
 func TestCallerGone(t *testing.T) {
 	reached := make(chan struct{}, 8)

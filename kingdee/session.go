@@ -141,8 +141,9 @@ func (b *brake) held(now time.Time) *Fault {
 	return nil
 }
 
-// pull stops for the time the decision table gives, doubled when the last stop
-// has not helped, plus an extra that keeps replicas apart.
+// pull stops for the time that Kingdee itself has named, else for what the
+// decision table gives, doubled when the last stop has not helped; plus an extra
+// that keeps replicas apart. What was under way when the stop began says nothing new.
 func (b *brake) pull(why *Fault, now time.Time, extra time.Duration) {
 	d := why.decision()
 	if d.stop == 0 {
@@ -150,14 +151,18 @@ func (b *brake) pull(why *Fault, now time.Time, extra time.Duration) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.why == why {
-		return // the fault that holds us, seen once more
+	again := b.why != nil && b.why.symptom == why.symptom
+	if again && now.Before(b.until) {
+		return
 	}
 	stop := d.stop
-	if b.why != nil && b.why.symptom == why.symptom && d.stopMax > 0 {
+	switch {
+	case why.wait > 0:
+		stop = why.wait
+	case again && d.stopMax > 0:
 		stop = min(2*b.last, d.stopMax)
 	}
-	b.why, b.until, b.last = why, now.Add(stop+extra), stop
+	b.why, b.until, b.last = why, now.Add(stop+min(extra, stop/2)), stop
 }
 
 // release forgets everything after a success.
@@ -165,6 +170,16 @@ func (b *brake) release() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.why, b.until, b.last = nil, time.Time{}, 0
+}
+
+// proven forgets a stop that has helped. One that still lasts goes on: the
+// success is of a call that was under way when it began.
+func (b *brake) proven(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.why != nil && !now.Before(b.until) {
+		b.why, b.last = nil, 0
+	}
 }
 
 // allowOne lets a person who asks for a test try now, but never during a

@@ -1,7 +1,6 @@
 package localapi
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -113,19 +112,8 @@ func (c *Client) Explain(ctx context.Context, key mapping.Key) (Explanation, err
 // Decide acts on one row and returns it as it then is.
 func (c *Client) Decide(ctx context.Context, key mapping.Key, act Act, reason string) (mapping.Entry, error) {
 	var row mapping.Entry
-	body, err := json.Marshal(decision{Key: key, Act: act, Reason: reason})
-	if err != nil {
-		return row, fmt.Errorf("localapi: %w", err)
-	}
-	res, err := c.send(ctx, http.MethodPost, "mappings/decide", nil, bytes.NewReader(body))
-	if err != nil {
-		return row, err
-	}
-	defer res.Body.Close()
-	if err := json.UnmarshalRead(res.Body, &row); err != nil {
-		return row, fmt.Errorf("localapi: %w", err)
-	}
-	return row, nil
+	err := c.post(ctx, "mappings/decide", decision{Key: key, Act: act, Reason: reason}, &row)
+	return row, err
 }
 
 // Export copies the rows that match to w; format is csv or xlsx.
@@ -200,6 +188,11 @@ func (c *Client) long(ctx context.Context, path string, q url.Values, body io.Re
 
 func (c *Client) get(ctx context.Context, path string, q url.Values, into any) error {
 	res, err := c.send(ctx, http.MethodGet, path, q, nil)
+	return taken(into, res, err)
+}
+
+// taken reads what send gave.
+func taken(into any, res *http.Response, err error) error {
 	if err != nil {
 		return err
 	}

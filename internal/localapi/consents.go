@@ -2,14 +2,11 @@ package localapi
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-
-	"github.com/go-json-experiment/json"
 
 	"kdgate/mapping"
 	"kdgate/mapping/consent"
@@ -82,14 +79,8 @@ func (c *Client) ConsentList(ctx context.Context, f consent.Filter, after string
 // ImportConsents brings a CSV file of an HR process.
 func (c *Client) ImportConsents(ctx context.Context, file io.Reader, dryRun bool) (report consent.Report, err error) {
 	res, err := c.send(ctx, http.MethodPost, "consents/import", url.Values{"dry_run": {strconv.FormatBool(dryRun)}}, file)
-	if err != nil {
-		return report, err
-	}
-	defer res.Body.Close()
-	if err := json.UnmarshalRead(res.Body, &report); err != nil {
-		return report, fmt.Errorf("localapi: %w", err)
-	}
-	return report, nil
+	err = taken(&report, res, err)
+	return report, err
 }
 
 // ExportConsents writes the register as CSV.

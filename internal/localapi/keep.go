@@ -2,13 +2,10 @@ package localapi
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
-
-	"github.com/go-json-experiment/json"
 
 	"kdgate/internal/moving"
 )
@@ -87,13 +84,7 @@ func (h handler) resetConsole(w http.ResponseWriter, r *http.Request) {
 // written, and gives the file it is in.
 func (c *Client) ResetBreakGlass(ctx context.Context) (string, error) {
 	res, err := c.send(ctx, http.MethodPost, "console/reset", nil, nil)
-	if err != nil {
-		return "", err
-	}
-	defer res.Body.Close()
 	var done reset
-	if err := json.UnmarshalRead(res.Body, &done); err != nil {
-		return "", fmt.Errorf("localapi: %w", err)
-	}
-	return done.File, nil
+	err = taken(&done, res, err)
+	return done.File, err
 }

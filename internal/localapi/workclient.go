@@ -121,14 +121,7 @@ func (c *Client) post(ctx context.Context, path string, body, into any) error {
 		return fmt.Errorf("localapi: %w", err)
 	}
 	res, err := c.send(ctx, http.MethodPost, path, nil, bytes.NewReader(text))
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if err := json.UnmarshalRead(res.Body, into); err != nil {
-		return fmt.Errorf("localapi: %w", err)
-	}
-	return nil
+	return taken(into, res, err)
 }
 
 // lines calls fn with every line until it says that this was the last, or one

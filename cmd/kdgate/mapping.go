@@ -381,10 +381,7 @@ func (p *program) withTable(ctx context.Context, use func(*localapi.Client, *con
 	if !errors.Is(err, localapi.ErrNoGateway) {
 		return err
 	}
-	core, err := app.OpenCore(ctx, app.Options{
-		Config: cfg, Replica: replicaName(p.hostname) + "-cli", Version: version,
-		Logger: slog.New(slog.DiscardHandler), // what goes wrong comes back as an error
-	})
+	core, err := p.core(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -395,6 +392,14 @@ func (p *program) withTable(ctx context.Context, use func(*localapi.Client, *con
 	}
 	defer func() { err = errors.Join(err, closePort()) }()
 	return use(client, cfg)
+}
+
+// core opens what is below the gateway for one command.
+func (p *program) core(ctx context.Context, cfg *config.Config) (*app.Core, error) {
+	return app.OpenCore(ctx, app.Options{
+		Config: cfg, Replica: replicaName(p.hostname) + "-cli", Version: version,
+		Logger: slog.New(slog.DiscardHandler), // what goes wrong comes back as an error
+	})
 }
 
 // osUser is who types the command, for the audit log.

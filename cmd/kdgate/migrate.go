@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
-	"kdgate/internal/app"
 	"kdgate/internal/config"
 	"kdgate/mapping"
 )
@@ -42,10 +40,7 @@ func (p *program) move(ctx context.Context, s source) (err error) {
 	if err != nil {
 		return err
 	}
-	core, err := app.OpenCore(ctx, app.Options{
-		Config: cfg, Replica: replicaName(p.hostname) + "-cli", Version: version,
-		Logger: slog.New(slog.DiscardHandler), // what goes wrong comes back as an error
-	})
+	core, err := p.core(ctx, cfg)
 	if err != nil {
 		return err
 	}

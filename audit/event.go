@@ -31,6 +31,7 @@ const (
 	ActionSecretChange    Action = "secret.change"    // that it changed, never to what
 	ActionServeStart      Action = "serve.start"      //
 	ActionServeStop       Action = "serve.stop"       //
+	ActionPanic           Action = "panic"            // a request met a fault of the program; where is in its log
 	ActionSync            Action = "sync"             // one run of a background sync
 	ActionCallbackReject  Action = "callback.reject"  // an event callback failed its signature
 	ActionQueueDead       Action = "queue.dead"       // a work item was given up

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"kdgate/audit"
 	"kdgate/identity"
 	"kdgate/web"
 )
@@ -24,6 +25,12 @@ const (
 	maxURL  = 8 << 10
 	maxHead = 32 << 10 // names and values; with HTTP/1.1 the wire has refused more already
 	maxBody = 64 << 10 // the largest thing a page of ours posts is a few KiB
+)
+
+// Records of panics: whoever finds one that a request brings about can repeat it (T118).
+const (
+	panicNotesAtOnce = 20
+	panicNotePause   = 10 * time.Second
 )
 
 // visit is what the edge knows about a request before anybody handles it.
@@ -153,13 +160,18 @@ func (g *Gateway) logRequest(r *http.Request, out *meter, began time.Time) {
 		slog.Duration("took", g.took(began)))
 }
 
-// recovered answers a panic with the same page as any other fault (T128, T130).
-// The stack goes to the log; the value may hold request data and does not.
+// recovered answers a panic with the same page as any other fault, and puts it on
+// record (T128, T130). The stack goes to the log; the value may hold request data
+// and goes nowhere.
 func (g *Gateway) recovered(out *meter, r *http.Request, cause any) {
 	if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(http.ErrAbortHandler) // the server's own way to end a connection: let it through
 	}
 	g.cfg.Logger.Error("panic", "request_id", visitOf(r).id, "type", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
+	event := g.event(r, audit.ActionPanic, audit.Failed)
+	event.Actor, event.Reason, event.Target = audit.System, string(identity.CodeInternal), loggedPath(r)
+	event.Flood = audit.Flood{Key: "panic", AtOnce: panicNotesAtOnce, Pause: panicNotePause}
+	_ = g.record(context.WithoutCancel(r.Context()), event) // the answer is a failure either way
 	if out.status == 0 {
 		g.fail(out, r, identity.Fail(identity.Internal, identity.CodeInternal, "panic of type %T", cause))
 	}

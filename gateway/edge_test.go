@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"kdgate/audit"
 )
 
 // raw sends bytes as they are, for requests that no client would write, and
@@ -262,7 +264,7 @@ func TestConfigMistakes(t *testing.T) {
 	}
 }
 
-// T128, T130: a panic is one page, one log line without the request, and the process stays.
+// T128, T130: a panic is one page, one log line and one record without the request, and the process stays.
 func TestPanic(t *testing.T) {
 	h := newHouse(t)
 	h.gateway.Handle("GET /panic", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { panic("secret " + r.URL.RawQuery) }))
@@ -274,6 +276,14 @@ func TestPanic(t *testing.T) {
 	checkBaseline(t, a.Response)
 	if log := h.log.String(); strings.Contains(log, "hush") || !strings.Contains(log, `"msg":"panic"`) {
 		t.Errorf("log: %s", log)
+	}
+	if noted := h.audit.of(audit.ActionPanic); len(noted) != 1 || noted[0].Target != "/panic" || noted[0].RequestID != a.Header.Get("X-Request-Id") ||
+		noted[0].Outcome != audit.Failed || strings.Contains(fmt.Sprint(noted), "hush") {
+		t.Errorf("on record: %+v", noted)
+	}
+	h.audit.breakWith(errBroken)
+	if a := b.get("/panic"); a.StatusCode != 500 || !strings.Contains(a.text, "KD-500") {
+		t.Errorf("with a log that cannot be written: %d %s", a.StatusCode, a.text)
 	}
 	if a := b.get("/"); a.StatusCode != 200 {
 		t.Errorf("afterwards: %d", a.StatusCode)

@@ -3,9 +3,11 @@ package app
 import (
 	"context"
 	"crypto/rand"
+	"maps"
 	"net/http"
 	"time"
 
+	"kdgate/gateway"
 	"kdgate/identity"
 	"kdgate/internal/localapi"
 	"kdgate/internal/sleep"
@@ -24,16 +26,19 @@ func (s *Server) opsHandler() http.Handler {
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.Handle("GET /metrics", s.metrics.Handler())
 	mux.Handle(localapi.Prefix, localapi.NewHandler(api))
-	return s.recovered(mux)
+	return s.recovered(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		maps.Copy(w.Header(), gateway.Baseline("")) // a browser may look here too (T59)
+		mux.ServeHTTP(w, r)
+	}))
 }
 
-// recovered logs a panic that no room answered and cuts that one connection;
+// recovered notes a panic that no room answered and cuts that one connection;
 // the process stays (T128). The panic's value may hold request data and is left out.
 func (s *Server) recovered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if cause := recover(); cause != nil {
-				logPanic(s.options.Logger, cause)
+				s.notePanic(r, cause)
 				panic(http.ErrAbortHandler)
 			}
 		}()

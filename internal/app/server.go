@@ -330,10 +330,18 @@ func (s *Server) record(ctx context.Context, event audit.Event) error {
 	return s.log.Append(ctx, event)
 }
 
-// logPanic tells where, but not what: the value may hold request data.
-func logPanic(logger *slog.Logger, cause any) {
+// notePanic logs where, but not what: the value may hold request data. That there
+// was one is on record (T128).
+func (s *Server) notePanic(r *http.Request, cause any) {
 	if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		return // net/http's own word for "end this connection"
 	}
-	logger.Error("panic", "type", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
+	s.options.Logger.Error("panic", "type", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
+	err := s.record(context.WithoutCancel(r.Context()), audit.Event{
+		Action: audit.ActionPanic, Outcome: audit.Failed, Reason: string(identity.CodeInternal),
+		Flood: audit.Flood{Key: "panic", AtOnce: 20, Pause: 10 * time.Second},
+	})
+	if err != nil {
+		s.options.Logger.Error("audit", "action", string(audit.ActionPanic), "error", err)
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"kdgate/audit"
+	"kdgate/gateway"
 	"kdgate/identity"
 	"kdgate/internal/config"
 	"kdgate/mapping"
@@ -108,6 +109,29 @@ func TestPanicStaysInItsRequest(t *testing.T) {
 	log := r.log.String()
 	if !strings.Contains(log, "panic") || !strings.Contains(log, "server_test.go") || strings.Contains(log, "secret request data") {
 		t.Errorf("the log has no place, or has the data:\n%s", log)
+	}
+	noted, err := s.log.Search(t.Context(), audit.Query{Action: audit.ActionPanic})
+	if err != nil || len(noted) != 1 || noted[0].Outcome != audit.Failed || noted[0].Actor != audit.System {
+		t.Errorf("on record: %+v, %v", noted, err)
+	}
+}
+
+// T59: the operations listener's answers carry the headers of every other, errors
+// and those of other hands included.
+func TestOperationsHeaders(t *testing.T) {
+	r := newRig(t)
+	s := r.serve(r.load())
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/local/mappings", "/nothing"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.OpsAddr().String()+path, nil)
+		must(t, err)
+		res, err := http.DefaultClient.Do(req)
+		must(t, err)
+		must(t, res.Body.Close())
+		for name, want := range gateway.Baseline("") {
+			if got := res.Header.Values(name); !slices.Equal(got, want) {
+				t.Errorf("%s: %s is %q, want %q", path, name, got, want)
+			}
+		}
 	}
 }
 

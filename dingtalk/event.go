@@ -76,6 +76,15 @@ func (e Event) Check() bool {
 	return e.Type == EventCheckURL || e.Type == "check_create_suite_url" || e.Type == "check_update_suite_url"
 }
 
+// Known says that this project knows what an event of this type tells; it need
+// not act on it.
+func (e Event) Known() bool {
+	return e.Check() || slices.Contains([]string{
+		EventUserAdded, EventUserModified, EventUserLeft, EventUserActive, EventDeptCreated, EventDeptModified, EventDeptRemoved,
+		EventAdminAdded, EventAdminRemoved, EventInstance, EventTask,
+	}, e.Type)
+}
+
 // Key is the same for two deliveries of one happening even where their ids
 // differ: a hash over organisation, type, time, objects and outcome (T65).
 func (e Event) Key() string {

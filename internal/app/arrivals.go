@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"time"
@@ -27,7 +28,7 @@ const seenLife = 48 * time.Hour
 // earlier work on the same person or approval is in the way, a second one puts
 // the event itself on the list, for a worker who has the time to look.
 func (c *Core) keep(ctx context.Context, e dingtalk.Event, seen []string) (fresh bool, err error) {
-	drafts, err := c.drafts(e)
+	drafts, err := c.drafts(ctx, e)
 	if err != nil || len(drafts) == 0 {
 		return true, err
 	}
@@ -62,9 +63,13 @@ func (c *Core) listNew(ctx context.Context, drafts []jobs.Draft, seen []string) 
 }
 
 // drafts is the work that an event asks of whoever acts on it.
-func (c *Core) drafts(e dingtalk.Event) ([]jobs.Draft, error) {
+func (c *Core) drafts(ctx context.Context, e dingtalk.Event) ([]jobs.Draft, error) {
 	r := c.rooms.Load()
-	c.options.Logger.Debug("event", "corp", e.Corp, "type", e.Type, "via", string(e.Via), "id", e.ID)
+	level := slog.LevelDebug
+	if !e.Known() { // perhaps one that should be acted on (T68)
+		level = slog.LevelInfo
+	}
+	c.options.Logger.Log(ctx, level, "event", "corp", e.Corp, "type", e.Type, "known", e.Known(), "via", string(e.Via), "id", e.ID)
 	var all []jobs.Draft
 	if keeper := r.keepers()[e.Corp]; keeper != nil && r.config.Directory.Mode == "on" {
 		drafts, err := keeper.Drafts(e)

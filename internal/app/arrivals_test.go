@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"kdgate/dingtalk"
+	"kdgate/identity"
 	"kdgate/jobs"
 	"kdgate/jobs/directory"
 	"kdgate/store"
@@ -150,6 +152,49 @@ func (r *doorRig) all(what string, list []delivery) (replies int64) {
 		r.t.Errorf("%s: the slowest took %s, at most %s", what, slowest, mostWait)
 	}
 	return r.replies.Load() - before
+}
+
+// sealed is a delivery of any message, under the keys of this door.
+func (r *doorRig) sealed(message string) delivery {
+	r.t.Helper()
+	by, err := dingtalk.NewCallback(dingtalk.CallbackConfig{
+		Token: identity.NewSecret("a-token-of-ours"), AESKey: identity.NewSecret(strings.Repeat("a", 43)), Owner: "dingapp1",
+	})
+	must(r.t, err)
+	encrypt, err := by.Seal([]byte(message))
+	must(r.t, err)
+	at := strconv.FormatInt(r.now().UnixMilli(), 10)
+	return delivery{
+		fmt.Sprintf("/callback/dingtalk/dingcorp1?signature=%s&timestamp=%s&nonce=n1", by.Signature(at, "n1", encrypt), at),
+		fmt.Appendf(nil, `{"encrypt":%q}`, encrypt),
+	}
+}
+
+// T68: an event of a type that nobody here knows ends DingTalk's tries and is in
+// the log, a check of the address is no event, and another organisation's is refused.
+func TestUnknownEvents(t *testing.T) {
+	r := newDoorRig(t)
+	for message, want := range map[string]int{
+		`{"EventType":"something_new","CorpId":"dingcorp1","eventId":"e1"}`: http.StatusOK,
+		`{"EventType":"check_url"}`:                                         http.StatusOK,
+		`{"EventType":"something_new","CorpId":"dingother"}`:                http.StatusForbidden,
+		`{"EventType":"something_new"}`:                                     http.StatusForbidden,
+		`{"CorpId":"dingcorp1"}`:                                            http.StatusForbidden,
+	} {
+		status, answer, _ := r.knock(r.sealed(message))
+		if status != want || bytes.Contains(answer, []byte("encrypt")) != (want == http.StatusOK) {
+			t.Errorf("%s: %d %s", message, status, answer)
+		}
+	}
+	var lines []string
+	for line := range strings.Lines(r.log.String()) {
+		if strings.Contains(line, "something_new") || strings.Contains(line, "check_url") {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) != 1 || !strings.Contains(lines[0], "level=INFO") || !strings.Contains(lines[0], "known=false") {
+		t.Errorf("the log says %q", lines)
+	}
 }
 
 // mostWait is how long DingTalk may wait for a word from us (R39).

@@ -70,16 +70,24 @@ func TestLinksLand(t *testing.T) {
 	}
 }
 
-// TestMobileLands redeems the third-party mobile page (reference 1.5).
+// TestMobileLands redeems the third-party mobile page (reference 1.5), on tenants of
+// before and after SHA256: of the page itself SHA1 is all that is known.
 func TestMobileLands(t *testing.T) {
-	s := newStage(t, func(dc *kingdeesim.DataCentre) { dc.Hash = "sha1"; dc.Rows[0].Reusable = true })
-	c := s.client(t, func(cfg *kingdee.Config) { cfg.Link.Mobile, cfg.Link.Version = true, 3 })
-	link, err := c.MintLink("zhangsan", kingdee.Place{Entry: kingdee.EntryMobile, FormID: "ER_MobileHome"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if page := land(t, link); !landedAs(page, "zhangsan") {
-		t.Error("did not land")
+	for version, tenant := range map[int]string{3: "sha1", 4: "sha256"} {
+		s := newStage(t, func(dc *kingdeesim.DataCentre) { dc.Hash = tenant; dc.Rows[0].Reusable = true })
+		for _, hash := range []kingdee.Hash{"", kingdee.Hash(tenant)} {
+			s.sim.SetSwitches(kingdeesim.Switches{MobileByTenant: hash != ""})
+			c := s.client(t, func(cfg *kingdee.Config) {
+				cfg.Link.Mobile, cfg.Link.Version, cfg.Link.MobileHash = true, version, hash
+			})
+			link, err := c.MintLink("zhangsan", kingdee.Place{Entry: kingdee.EntryMobile, FormID: "ER_MobileHome"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if page := land(t, link); !landedAs(page, "zhangsan") {
+				t.Errorf("%s, signed %q: did not land", tenant, hash)
+			}
+		}
 	}
 }
 

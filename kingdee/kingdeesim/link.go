@@ -78,7 +78,10 @@ func (s *Server) enter(w http.ResponseWriter, r *request, l link, err error) {
 	r.user = l.user
 	c := claim{
 		centreID: l.centreID, user: l.user, appID: l.appID, sign: l.sign, timestamp: l.timestamp,
-		signed: l.signedExtras(), address: address(r.Request),
+		signed: l.signedExtras(), hash: l.hash, address: address(r.Request),
+	}
+	if s.Switches().MobileByTenant {
+		c.hash = ""
 	}
 	if err != nil {
 		s.refuse(w, r, c, &refusal{"unreadable", err.Error()})

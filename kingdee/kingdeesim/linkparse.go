@@ -27,6 +27,7 @@ type link struct {
 	permitCount      string // "", "0" or "1"
 	hasPermit        bool
 	loginAgain       string
+	hash             string // the page's own digest; "" is the tenant's
 	place            place
 }
 
@@ -221,9 +222,11 @@ func permitCount(otherArgs string) (count string, present bool, err error) {
 	return count, true, nil
 }
 
-// parseMobile reads the plain parameters of the third-party mobile page.
+// parseMobile reads the plain parameters of the third-party mobile page. Its one
+// source knows SHA1 only (reference 1.5).
 func parseMobile(q url.Values) (link, error) {
 	l := link{
+		hash:     hashSHA1,
 		centreID: q.Get("acctid"), user: q.Get("username"), appID: q.Get("appid"), sign: q.Get("sign"),
 		timestamp: q.Get("timestamp"), lcid: q.Get("lcid"),
 		place: place{formID: q.Get("formid"), formType: q.Get("formtype"), single: true},

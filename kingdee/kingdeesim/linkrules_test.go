@@ -1,6 +1,7 @@
 package kingdeesim_test
 
 import (
+	"fmt"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -31,6 +32,23 @@ func TestHashByTenant(t *testing.T) {
 	}
 	if lands("sha256") || !lands("sha1") {
 		t.Error("an old tenant takes SHA1 and nothing else")
+	}
+}
+
+// TestMobileHash proves that the mobile page takes SHA1 whatever the tenant's
+// version, and the tenant's digest when switched (reference 1.5, SIM-K79).
+func TestMobileHash(t *testing.T) {
+	w := startOffice(t)
+	for _, byTenant := range []bool{false, true} {
+		w.sim.SetSwitches(kingdeesim.Switches{MobileByTenant: byTenant})
+		for hash, good := range map[string]bool{"sha1": !byTenant, "sha256": byTenant} {
+			at := w.later()
+			link := fmt.Sprintf("/K3Cloud/mobile/k3cloudForPhone.html?acctid=%s&username=zhangsan&appid=%s&sign=%s&timestamp=%s&lcid=2052&formid=X&formtype=mobileform",
+				centreID, appID, digest(hash, centreID, "zhangsan", appID, secret, at), at)
+			if landed := w.land(w.url(link))["login-user"] == "zhangsan"; landed != good {
+				t.Errorf("by tenant %t, %s: landed %t for %s", byTenant, hash, landed, w.lastReason())
+			}
+		}
 	}
 }
 

@@ -41,6 +41,7 @@ type claim struct {
 	timestamp             string
 	signed                []string // further signed values: permitcount, loginAgain
 	anyUser               bool     // logout: an unknown or forbidden user is no error (K96)
+	hash                  string   // the page's own digest; "" is the tenant's (K84)
 	noTime                bool     // no timestamp goes with it (application secret, signed headers)
 	verify                func(Row, User) bool
 	address               string
@@ -103,7 +104,8 @@ func (s *Server) proven(c claim, dc *centre, row Row, user User) bool {
 		return same(c.secret, row.Secret)
 	}
 	values := append([]string{c.centreID, c.user, c.appID, row.Secret, c.timestamp}, c.signed...)
-	hash, _, _ := dc.settings()
+	tenant, _, _ := dc.settings()
+	hash := orElse(c.hash, tenant)
 	hashes := []string{hash}
 	if hash == hashSHA256 && s.Switches().NewerTakesSHA1 {
 		hashes = append(hashes, hashSHA1)

@@ -30,6 +30,7 @@ type Switches struct {
 	HideFPersonID       bool   `json:"hideFPersonId"`       // K78: … for BD_NEWSTAFF FPersonId
 	ShowEmpinfoPersonID bool   `json:"showEmpinfoPersonId"` // BD_Empinfo has FPersonId too, which no source shows
 	NewerTakesSHA1      bool   `json:"newerTakesSHA1"`      // K84: an SHA256 tenant also takes SHA1
+	MobileByTenant      bool   `json:"mobileByTenant"`      // K79: the mobile page takes the tenant's digest, not SHA1
 	GBKByDefault        bool   `json:"gbkByDefault"`        // K82: without udencoding the bytes are GBK
 	LinkWinsOverRow     bool   `json:"linkWinsOverRow"`     // K88
 	RefusalRedirects    bool   `json:"refusalRedirects"`    // K91: to the login page

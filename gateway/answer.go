@@ -137,9 +137,7 @@ func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
 		g.pulse.miss()
 	}
 	g.tarpit.slow(r, status, v.address)
-	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", retryAfter)
-	}
+	comeAgain(w.Header(), status)
 	if code == identity.CodeKingdeeBusy && r.Method == http.MethodGet {
 		w.Header().Set("Refresh", retryAfter) // a short queue: the page comes again by itself
 	}
@@ -153,6 +151,13 @@ func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
 		show.SignOut, show.Wish = !f.who.Subject.IsZero(), g.wishOf(r, f, code)
 	}
 	g.page(w, r, page{status: status, name: "error", data: show, policy: policy{forms: true}})
+}
+
+// comeAgain says when, where an answer is for now only (RFC 9110 10.2.3, RFC 6585 4).
+func comeAgain(h http.Header, status int) {
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", retryAfter)
+	}
 }
 
 func (g *Gateway) logFailure(r *http.Request, status int, code identity.Code, err error) {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -437,5 +438,33 @@ func TestExchangeDeadline(t *testing.T) {
 	}
 	if !h.counts.has("signin in-client failed dingtalk") {
 		t.Errorf("counted %v", h.counts.lines)
+	}
+}
+
+// TestFailedSignInSaysWhen proves R18 and R20: a sign-in that failed for now only
+// tells when to come again, to the page, to its script and when the page is
+// loaded anew; one that is refused does not.
+func TestFailedSignInSaysWhen(t *testing.T) {
+	for code, want := range map[identity.Code]string{identity.CodeDingTalkBusy: "5", identity.CodeAuthCodeRefused: ""} {
+		kind := map[identity.Code]identity.Kind{identity.CodeDingTalkBusy: identity.Throttled, identity.CodeAuthCodeRefused: identity.Unauthenticated}[code]
+		h := newHouse(t)
+		h.dingtalk.hook = func(context.Context, string) error { return identity.Fail(kind, code, "for the test") }
+		b := h.browser(t)
+		a := b.post(b.form(b.open("/launch/kingdee"), "auth-1"))
+		if got := a.Header.Get("Retry-After"); got != want || !strings.Contains(a.text, string(code)) {
+			t.Errorf("%s: page %d, Retry-After %q", code, a.StatusCode, got)
+		}
+		c := h.browser(t)
+		a = c.post(c.form(c.open("/launch/kingdee"), "auth-2"), "Accept", "application/json")
+		if got := a.Header.Get("Retry-After"); got != want {
+			t.Errorf("%s: script %d, Retry-After %q", code, a.StatusCode, got)
+		}
+		var told struct{ Location string }
+		if err := json.Unmarshal([]byte(a.text), &told); err != nil {
+			t.Fatal(err)
+		}
+		if again := c.get(told.Location); again.Header.Get("Retry-After") != want {
+			t.Errorf("%s: shown again %d, Retry-After %q", code, again.StatusCode, again.Header.Get("Retry-After"))
+		}
 	}
 }

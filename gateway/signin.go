@@ -130,6 +130,7 @@ func (g *Gateway) showSignIn(w http.ResponseWriter, r *http.Request, browser ide
 	}
 	if st.Failed != "" {
 		p.status, _ = verdict(identity.Fail(st.Kind, st.Failed, "shown"))
+		comeAgain(w.Header(), p.status)
 	}
 	view := g.signInView(st, nonce)
 	view.Retry, view.RequestID, view.Time = g.returnTo(st.Wanted), visitOf(r).id, g.clock()
@@ -204,9 +205,9 @@ func (g *Gateway) tell(w http.ResponseWriter, r *http.Request, d done) {
 	if d.status != http.StatusSeeOther {
 		status, body["code"] = d.status, string(d.code)
 	}
+	comeAgain(w.Header(), status)
 	if d.queued {
 		body["retry"] = retryAfter
-		w.Header().Set("Retry-After", retryAfter)
 	}
 	g.json(w, status, body)
 }

@@ -102,18 +102,12 @@ type DepartmentInfo struct {
 
 // Departments returns the departments of every data centre.
 func (s *Server) Departments() []DepartmentInfo {
-	out := []DepartmentInfo{}
-	for _, c := range s.centres {
-		c.mu.RLock()
-		for _, d := range c.tables.Departments {
-			out = append(out, DepartmentInfo{
-				DataCentre: c.id, ID: d.ID, Number: d.Number, Name: d.Name, ParentID: d.ParentID, Parent: c.department(d.ParentID).Number,
-				Depth: d.Depth, ForbidStatus: d.ForbidStatus, DocumentStatus: d.DocumentStatus,
-			})
+	return everywhere(s, func(c *centre) []Department { return c.tables.Departments }, func(c *centre, d Department) DepartmentInfo {
+		return DepartmentInfo{
+			DataCentre: c.id, ID: d.ID, Number: d.Number, Name: d.Name, ParentID: d.ParentID, Parent: c.department(d.ParentID).Number,
+			Depth: d.Depth, ForbidStatus: d.ForbidStatus, DocumentStatus: d.DocumentStatus,
 		}
-		c.mu.RUnlock()
-	}
-	return out
+	})
 }
 
 // PositionInfo is a position as the control door shows it.
@@ -129,18 +123,12 @@ type PositionInfo struct {
 
 // Positions returns the positions of every data centre.
 func (s *Server) Positions() []PositionInfo {
-	out := []PositionInfo{}
-	for _, c := range s.centres {
-		c.mu.RLock()
-		for _, p := range c.tables.Positions {
-			out = append(out, PositionInfo{
-				DataCentre: c.id, ID: p.ID, Number: p.Number, Name: p.Name, Department: c.department(p.DepartmentID).Number,
-				ForbidStatus: p.ForbidStatus, DocumentStatus: p.DocumentStatus,
-			})
+	return everywhere(s, func(c *centre) []Position { return c.tables.Positions }, func(c *centre, p Position) PositionInfo {
+		return PositionInfo{
+			DataCentre: c.id, ID: p.ID, Number: p.Number, Name: p.Name, Department: c.department(p.DepartmentID).Number,
+			ForbidStatus: p.ForbidStatus, DocumentStatus: p.DocumentStatus,
 		}
-		c.mu.RUnlock()
-	}
-	return out
+	})
 }
 
 // Attachments returns the files at records of every data centre.

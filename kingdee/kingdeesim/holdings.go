@@ -36,21 +36,28 @@ type StaffInfo struct {
 	Users          []string `json:"users"` // names of the login users of the same person
 }
 
-// Users returns the login users of every data centre.
-func (s *Server) Users() []UserInfo {
-	out := []UserInfo{}
+// everywhere shows the rows of every data centre. Its lock is held while info runs.
+func everywhere[R, I any](s *Server, rows func(*centre) []R, info func(*centre, R) I) []I {
+	out := []I{}
 	for _, c := range s.centres {
 		c.mu.RLock()
-		for _, u := range c.tables.Users {
-			out = append(out, UserInfo{
-				DataCentre: c.id, ID: u.ID, Name: u.Name, Account: u.Account, ForbidStatus: u.ForbidStatus, Locked: c.isLocked(u),
-				PersonID: u.PersonID, StaffNumber: c.person(u.PersonID).Number, Licence: !u.NoLicence, Listed: c.listed(u.Name),
-				Administrator: u.Administrator, PasswordExpired: u.PasswordExpired, LoginResult: u.LoginResult, NoRights: u.NoRights,
-			})
+		for _, row := range rows(c) {
+			out = append(out, info(c, row))
 		}
 		c.mu.RUnlock()
 	}
 	return out
+}
+
+// Users returns the login users of every data centre.
+func (s *Server) Users() []UserInfo {
+	return everywhere(s, func(c *centre) []User { return c.tables.Users }, func(c *centre, u User) UserInfo {
+		return UserInfo{
+			DataCentre: c.id, ID: u.ID, Name: u.Name, Account: u.Account, ForbidStatus: u.ForbidStatus, Locked: c.isLocked(u),
+			PersonID: u.PersonID, StaffNumber: c.person(u.PersonID).Number, Licence: !u.NoLicence, Listed: c.listed(u.Name),
+			Administrator: u.Administrator, PasswordExpired: u.PasswordExpired, LoginResult: u.LoginResult, NoRights: u.NoRights,
+		}
+	})
 }
 
 func (c *centre) listed(name string) bool {
@@ -59,24 +66,18 @@ func (c *centre) listed(name string) bool {
 
 // Staff returns the employee records of every data centre.
 func (s *Server) Staff() []StaffInfo {
-	out := []StaffInfo{}
-	for _, c := range s.centres {
-		c.mu.RLock()
-		for _, e := range c.tables.Staff {
-			info := StaffInfo{
-				DataCentre: c.id, ID: e.ID, Number: e.Number, Name: e.Name, Mobile: e.Mobile, ForbidStatus: e.ForbidStatus,
-				DocumentStatus: e.DocumentStatus, PersonID: e.PersonID, Department: c.department(e.DepartmentID).Name,
-				Posts: []string{}, Users: []string{},
-			}
-			for _, i := range c.postsByPerson[e.PersonID] {
-				info.Posts = append(info.Posts, c.tables.Posts[i].Number)
-			}
-			for _, i := range c.usersByPerson[e.PersonID] {
-				info.Users = append(info.Users, c.tables.Users[i].Name)
-			}
-			out = append(out, info)
+	return everywhere(s, func(c *centre) []Staff { return c.tables.Staff }, func(c *centre, e Staff) StaffInfo {
+		info := StaffInfo{
+			DataCentre: c.id, ID: e.ID, Number: e.Number, Name: e.Name, Mobile: e.Mobile, ForbidStatus: e.ForbidStatus,
+			DocumentStatus: e.DocumentStatus, PersonID: e.PersonID, Department: c.department(e.DepartmentID).Name,
+			Posts: []string{}, Users: []string{},
 		}
-		c.mu.RUnlock()
-	}
-	return out
+		for _, i := range c.postsByPerson[e.PersonID] {
+			info.Posts = append(info.Posts, c.tables.Posts[i].Number)
+		}
+		for _, i := range c.usersByPerson[e.PersonID] {
+			info.Users = append(info.Users, c.tables.Users[i].Name)
+		}
+		return info
+	})
 }

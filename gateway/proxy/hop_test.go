@@ -138,7 +138,7 @@ func TestNoBody(t *testing.T) {
 			t.Errorf("HEAD: %d %v %q", a.StatusCode, a.Header, a.text)
 		}
 		w.send("GET /K3Cloud/a.js HTTP/1.1", "If-None-Match: \"v1\"\r\n", "")
-		if a := w.answer(http.MethodGet); a.StatusCode != http.StatusNotModified || a.text != "" || a.Header.Get("Etag") != `"v1"` {
+		if a := w.answer(http.MethodGet); a.StatusCode != http.StatusNotModified || a.text != "" || a.Header.Get("Etag") != `"v1"` || a.Header.Get("Cache-Control") != "" {
 			t.Errorf("304: %d %v %q", a.StatusCode, a.Header, a.text)
 		}
 		w.send("GET /K3Cloud/gone.js HTTP/1.1", "", "")

@@ -228,18 +228,37 @@ func readCookies(lines []string, hidden bool) (set []mark, gone bool, out []stri
 	return set, gone, out
 }
 
-// isPage reports an answer that shows a person's data: it must not come back
-// from a cache or by the back button (T36). What a server calls static keeps
-// the caching that it asks for.
+// isPage reports an answer that may show a person's data: it must not come back
+// from a cache or by the back button (T36). That is everything but what pages are
+// made of, which keeps the caching that the server asks for: an export or an
+// attachment lies in a folder like a script does.
 func isPage(r *http.Request, res *http.Response) bool {
-	kind, _, _ := strings.Cut(res.Header.Get("Content-Type"), ";")
-	switch strings.ToLower(strings.TrimSpace(kind)) {
-	case "text/html", "application/xhtml+xml", "application/json", "":
-		return true
-	}
-	if r.Method != http.MethodGet {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return true
 	}
 	path := strings.ToLower(r.URL.Path)
-	return strings.HasSuffix(path, ".aspx") || strings.HasSuffix(path, ".kdsvc") || strings.HasSuffix(path, ".ashx")
+	if strings.HasSuffix(path, ".aspx") || strings.HasSuffix(path, ".kdsvc") || strings.HasSuffix(path, ".ashx") {
+		return true
+	}
+	kind, _, _ := strings.Cut(res.Header.Get("Content-Type"), ";")
+	kind = strings.ToLower(strings.TrimSpace(kind))
+	if kind == "" && res.StatusCode == http.StatusNotModified {
+		return false // of what is there already
+	}
+	return !isPart(kind)
+}
+
+// isPart reports a media type that pages are made of.
+func isPart(kind string) bool {
+	switch kind {
+	case "text/css", "text/javascript", "application/javascript", "application/x-javascript", "application/wasm",
+		"application/vnd.ms-fontobject", "application/x-silverlight-app":
+		return true
+	}
+	for _, family := range [...]string{"image/", "font/", "application/font-", "application/x-font-", "audio/", "video/"} {
+		if strings.HasPrefix(kind, family) {
+			return true
+		}
+	}
+	return false
 }

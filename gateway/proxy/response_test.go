@@ -64,6 +64,10 @@ func TestResponseHeaders(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		"/K3Cloud/html5/a.js?type=text/javascript": "public, max-age=600", "/K3Cloud/html5/a.png?type=image/png": "public, max-age=600",
+		"/K3Cloud/html5/a.woff?type=font/woff": "public, max-age=600", "/K3Cloud/a.xap?type=application/x-silverlight-app": "public, max-age=600",
+		"/K3Cloud/Temp/salaries.xlsx?type=application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "no-store", "/K3Cloud/Temp/a.pdf?type=application/pdf": "no-store",
+		"/K3Cloud/Temp/a.csv?type=text/csv": "no-store", "/K3Cloud/Temp/a.xml?type=text/xml": "no-store", "/K3Cloud/Temp/a?type=application/octet-stream": "no-store",
+		"/K3Cloud/photo.ashx?type=image/png":      "no-store",
 		"/K3Cloud/a.common.kdsvc?type=text/plain": "no-store", "/K3Cloud/html5/x.css?type=text/html": "no-store", "/K3Cloud/a?type=application/json": "no-store",
 	} {
 		if got := strings.Join(b.get(path).Header["Cache-Control"], "|"); got != want {

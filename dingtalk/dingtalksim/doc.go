@@ -86,6 +86,7 @@
 //	POST   /sim/authcode          {userid[, corp, app_key]} → {code}
 //	POST   /sim/oauthcode         the same for the browser's code; scope "openid" leaves corpId out
 //	POST   /sim/faults            {match, kind, times, after, …}: see Fault; GET, DELETE, DELETE …/{id};
+//	                              an errcode without a message comes in the vendor's own words, isp.… wrapped;
 //	                              kinds event-lost, event-duplicate, event-late, event-reorder,
 //	                              stream-drop, stream-drop-after, stream-no-ping and stream-stall hit events
 //	POST   /sim/clock             {skew} or {advance}: seconds or a Go duration; GET

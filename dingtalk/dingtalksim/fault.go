@@ -243,60 +243,6 @@ func (c *call) brokenStatus(f *Fault) answer {
 	}
 }
 
-// brokenCode is a vendor error of the wanted code, wrapped as the vendor wraps
-// it.
-func (c *call) brokenCode(f *Fault) answer {
-	if c.oldHost() {
-		return c.brokenOld(f)
-	}
-	code, text := string(f.ErrCode), f.Message
-	if code == "" || code == "-1" {
-		code = "systemBusy"
-	}
-	if text == "" {
-		text = "系统繁忙"
-	}
-	status := f.Status
-	switch {
-	case status != 0:
-	case strings.HasPrefix(code, "Forbidden."):
-		status = http.StatusForbidden
-	case code == "systemBusy" || code == "system.busy":
-		status = http.StatusTooManyRequests
-	case code == "system.error" || code == "systemError" || code == "unknownError":
-		status = http.StatusInternalServerError
-	default:
-		status = http.StatusBadRequest
-	}
-	return c.fail(status, code, text)
-}
-
-// brokenOld is brokenCode on the old host.
-func (c *call) brokenOld(f *Fault) answer {
-	n, err := strconv.Atoi(string(f.ErrCode))
-	if err != nil {
-		n = -1
-	}
-	text := f.Message
-	if text == "" {
-		text = oldTexts()[n]
-	}
-	switch n {
-	case 40000, 40014, 42001, 60011, 90002, 90018:
-		return c.gate(n, text, "")
-	}
-	return c.refuse(n, text)
-}
-
-func oldTexts() map[int]string {
-	return map[int]string{
-		-1: "系统繁忙", 40014: "不合法的access_token", 42001: "access_token超时", 40078: "不存在的临时授权码",
-		40079: "不存在的授权信息", 60121: "找不到该用户", 33012: "无效的USERID", 50002: "请求的员工userid不在授权范围内",
-		50004: "请求的部门id不在授权范围内", 60003: "部门不存在", 90020: "当前企业本月API调用量已超过上限",
-		40096: "不合法的appKey或appSecret", 60020: "访问ip不在白名单之中",
-	}
-}
-
 // after spoils the body of an answer.
 func (f *Fault) after(c *call, a answer) answer {
 	if f == nil {

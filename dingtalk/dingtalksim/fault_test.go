@@ -60,6 +60,44 @@ func TestFaultAnswers(t *testing.T) {
 	}
 }
 
+// TestFaultsInTheVendorsWords: a code on demand comes with the whole text that the
+// vendor has for it (reference 0.4; SIM-D25, SIM-D30, SIM-D31, SIM-D33, SIM-D108,
+// SIM-D109), as where it comes by itself.
+func TestFaultsInTheVendorsWords(t *testing.T) {
+	s := newSim(t)
+	tok := s.token()
+	for _, tc := range []struct {
+		path   string
+		code   any
+		status int
+		want   []string
+	}{
+		{oldPath, 40000, 200, []string{`"errcode":88,"sub_code":"40000","sub_msg":"access_token is blank"`}},
+		{oldPath, 60011, 200, []string{
+			`"errcode":88,"sub_code":"60011"`, `submsg=应用尚未开通所需的权限：[qyapi_get_member]，点击链接申请并开通即可：https://open-dev.dingtalk.com/appscope/apply?content=` + key1 + `%23qyapi_get_member, {requiredScopes=[qyapi_get_member]}]`,
+		}},
+		{oldPath, 60020, 200, []string{`"errcode":60020`, `request ip=127.0.0.1 appKey(` + key1 + `)`}},
+		{oldPath, 90018, 200, []string{`"errcode":88,"sub_code":"90018"`, `apiPath(dingtalk.oapi.v2.user.get)`}},
+		{oldPath, 90002, 200, []string{`"errcode":88,"sub_code":"90002"`, `apiPath(dingtalk.oapi.v2.user.get), 从 2026-09-14 12:00:00 到`, `限制将在 2026-09-14 12:00:01 结束.]`}},
+		{oldPath, "isp.remote-service-error", 200, []string{`"errcode":88,"sub_code":"isp.remote-service-error"`}},
+		{newPath, "Forbidden.AccessDenied.AccessTokenPermissionDenied", 403, []string{`"message":"应用尚未开通所需的权限：[qyapi_base]"`, `"AccessDeniedDetail":{"requiredScopes":["qyapi_base"]}`}},
+		{newPath, "Forbidden.AccessDenied.IpNotInWhiteList", 403, []string{`request ip=127.0.0.1 appKey(` + key1 + `)`}},
+		{newPath, "Forbidden.AccessDenied.QpsLimitForApi", 403, []string{`您的服务器调用钉钉开放平台当前接口的所有请求都被暂时禁用了`}},
+		{newPath, "Forbidden.AccessDenied.QpsLimitForAppkeyAndApi", 403, []string{`您的企业应用调用钉钉开放平台当前接口的所有请求都被暂时禁用了`}},
+		{newPath, "Forbidden.AccessDenied.ApiCountLimitForOrg", 403, []string{`"message":"当前企业本月API调用量已超过上限"`}},
+		{newPath, "InvalidAuthentication", 400, []string{`"message":"不合法的access_token"`}},
+		{newPath, "AuthenticationFailed.MissingParameter", 400, []string{`"message":"缺少参数：x-acs-dingtalk-access-token"`}},
+	} {
+		s.fault(obj{"match": tc.path, "kind": "errcode", "errcode": tc.code})
+		r := s.askFault(tc.path, tok)
+		for _, want := range tc.want {
+			if r.status != tc.status || !strings.Contains(r.body, want) {
+				t.Errorf("%v: %d %s\nlacks %s", tc.code, r.status, r.body, want)
+			}
+		}
+	}
+}
+
 // TestFaultPages is SIM-D113 and SIM-D112 where the answer is a page.
 func TestFaultPages(t *testing.T) {
 	s := newSim(t)

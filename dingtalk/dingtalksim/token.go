@@ -254,11 +254,15 @@ func (c *call) checkAddress() (answer, bool) {
 			return answer{}, true
 		}
 	}
+	return c.offTheList(), false
+}
+
+func (c *call) offTheList() answer {
 	text := fmt.Sprintf("访问ip不在白名单之中,request ip=%s appKey(%s)", c.ip, c.app.key)
 	if c.oldHost() {
-		return c.refuse(60020, text), false
+		return c.refuse(60020, text)
 	}
-	return c.fail(http.StatusForbidden, "Forbidden.AccessDenied.IpNotInWhiteList", text), false
+	return c.fail(http.StatusForbidden, "Forbidden.AccessDenied.IpNotInWhiteList", text)
 }
 
 // noPermission is SIM-D30 on the old host and SIM-D31 on the new.

@@ -93,6 +93,11 @@ func (c *call) gate(code int, text, tail string) answer {
 	if !c.topapi() {
 		return c.old(sub, oldError{ErrCode: code, ErrMsg: text})
 	}
+	return c.gateText(sub, text, tail)
+}
+
+// gateText is gate on /topapi for a reason that need not be a number.
+func (c *call) gateText(sub, text, tail string) answer {
 	e := oldError{
 		ErrCode: 88, SubCode: sub, SubMsg: text,
 		ErrMsg:    "ding talk error[subcode=" + sub + ",submsg=" + text + tail + "]",

@@ -180,7 +180,7 @@ var decisions = [symptomCount]decision{
 	recordInUse:      {row: 26, name: "record-in-use", retries: 2, delay: time.Second, kind: unavailable, code: kdDown, operator: true, patience: 5 * time.Minute, advice: "a record is held open elsewhere: close it in Kingdee"},
 	callLimit: {
 		row: 27, name: "call-limit", kind: identity.Throttled, code: kdDown, operator: true, stop: time.Minute, stopMax: 8 * time.Minute,
-		advice: "Kingdee limits the calls of this client: put it on the limit's white list (9.1.0.20250807 and later) or lower api.max_concurrency",
+		advice: "Kingdee limits the calls of this client: put it on the limit's white list (9.1.0.20250807 and later), lower api.max_sessions, or set api.min_interval",
 	},
 	partial:       {row: 28, name: "partial", kind: identity.Upstream, code: kdSetup},
 	businessError: {row: 29, name: "business-error", kind: identity.Upstream, code: kdSetup},

@@ -172,6 +172,7 @@ func readWrite(res peer.Response) (outcome, verdict) {
 	if strictjson.Decode(body, &reply) != nil {
 		return outcome{}, rejected(body)
 	}
+	reply.Result = alone(reply.Result)
 	var result wireResult
 	if reply.Result.Kind() == '{' && jsonv2.Unmarshal(reply.Result, &result) != nil {
 		return outcome{}, shapeless(reply.Result)
@@ -184,6 +185,15 @@ func readWrite(res peer.Response) (outcome, verdict) {
 	}
 	out := outcome{id: plainValue(result.Id), number: plainValue(result.Number), detail: reply.Result}
 	return out.judged(*result.ResponseStatus)
+}
+
+// alone is the one element of an array: Result was seen in one too (reference 3.4).
+func alone(value jsontext.Value) jsontext.Value {
+	var list []jsontext.Value
+	if value.Kind() == '[' && jsonv2.Unmarshal(value, &list) == nil && len(list) == 1 {
+		return list[0]
+	}
+	return value
 }
 
 // rejected reads an answer without the envelope of a write: an error in another

@@ -76,6 +76,15 @@ func TestBillLife(t *testing.T) {
 	if err != nil || fmt.Sprint(cells) != "[[DD-AAA CI001 9007199254740993.01 1001] [DD-AAA CI002 0.10 1001]]" {
 		t.Errorf("%v %v", cells, err)
 	}
+	for _, set := range []kingdeesim.Switches{{NullStatus: true}, {SlashDates: true}, {TextIDs: true, TextCodes: true}} {
+		s.sim.SetSwitches(set)
+		if record, err = c.View(ctx, expense, bill.ID); err != nil {
+			t.Fatal(err)
+		}
+		if day, err := kingdee.ParseTime(record.Text("Date", 2052)); err != nil || day.Format(time.DateTime) != "2026-05-04 00:00:00" || record.Text("Id", 2052) != bill.ID {
+			t.Errorf("%+v: %s %v", set, day, err)
+		}
+	}
 	if _, err := c.View(ctx, expense, "77"); identity.KindOf(err) != identity.NotFound {
 		t.Errorf("no such bill: %v", err)
 	}

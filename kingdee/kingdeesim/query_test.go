@@ -261,8 +261,12 @@ func TestView(t *testing.T) {
 	if byID := view(fmt.Sprintf(`{"Id":%d}`, id)); byID != byNumber {
 		t.Errorf("by id: %s", byID)
 	}
-	w.sim.SetSwitches(kingdeesim.Switches{SlashDates: true, TextIDs: true})
-	if got := view(`{"Number":"1001"}`); !strings.Contains(got, `"JoinDate":"/Date(1577836800000)/"`) || !strings.Contains(got, fmt.Sprintf(`"Id":"%d"`, id)) {
+	w.sim.SetSwitches(kingdeesim.Switches{NullStatus: true})
+	if got := view(`{"Number":"1001"}`); !strings.HasPrefix(got, `{"Result":{"ResponseStatus":null,"Result":{"Id":`) {
+		t.Errorf("null status: %s", got)
+	}
+	w.sim.SetSwitches(kingdeesim.Switches{SlashDates: true, TextIDs: true}) // midnight in UTC+8
+	if got := view(`{"Number":"1001"}`); !strings.Contains(got, `"JoinDate":"/Date(1577808000000)/"`) || !strings.Contains(got, fmt.Sprintf(`"Id":"%d"`, id)) {
 		t.Errorf("slash dates and text ids: %s", got)
 	}
 	if got := view(`{}`); !strings.Contains(got, `"MsgCode":8`) {

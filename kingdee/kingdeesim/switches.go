@@ -20,6 +20,7 @@ type Switches struct {
 	NoRightsIsError     bool   `json:"noRightsIsError"`     // K57: MsgCode 2 instead of no rows
 	PadErrorRow         bool   `json:"padErrorRow"`         // K60
 	SlashDates          bool   `json:"slashDates"`          // K61: /Date(ms)/ in View
+	NullStatus          bool   `json:"nullStatus"`          // a View that found its record says ResponseStatus null (reference 3.4)
 	TextCodes           bool   `json:"textCodes"`           // K62: MsgCode, ErrorCode and IsSuccess as text
 	TextIDs             bool   `json:"textIDs"`             // K62: ids as text
 	TextFlags           bool   `json:"textFlags"`           // check boxes as "1" and "0" instead of true and false

@@ -53,10 +53,14 @@ func view(c caller, args arguments) (any, *opError) {
 		return nil, bad
 	}
 	type result struct {
-		ResponseStatus responseStatus
+		ResponseStatus any
 		Result         members
 	}
-	return envelope{result{c.server.goodStatus(), c.show(f.card(c.centre, row))}}, nil
+	out := result{c.server.goodStatus(), c.show(f.card(c.centre, row))}
+	if c.server.Switches().NullStatus {
+		out.ResponseStatus = nil
+	}
+	return envelope{out}, nil
 }
 
 func (c caller) pick(f *form, data loose.Object) (int, *opError) {
@@ -117,9 +121,10 @@ func (c caller) show(record card) members {
 	return out
 }
 
-// dateValue is a date as ISO text, or as /Date(ms)/ on demand.
+// dateValue is a date as ISO text, or as /Date(ms)/ on demand: a moment in UTC+8
+// either way, as everywhere at the vendor's server.
 func (c caller) dateValue(d date) any {
-	at, err := time.Parse("2006-01-02T15:04:05", string(d))
+	at, err := time.ParseInLocation(momentLayout, string(d), time.FixedZone("UTC+8", 8*60*60))
 	if err != nil {
 		return nil
 	}

@@ -100,19 +100,20 @@ func TestDingTalkCauses(t *testing.T) {
 		cause  string
 		value  [2]string
 	}{
-		"well":        {ding: ding{report: report(dingtalk.Check{Name: "token"})}, check: "token", status: checkup.OK},
-		"address":     {ding: ding{report: report(dingtalk.Check{Name: "token", Err: kind(identity.Forbidden), OurAddress: "203.0.113.7"}), err: errors.New("no")}, check: "token", status: checkup.Fault, cause: "dingtalk-ip", value: [2]string{"ip", "203.0.113.7"}},
-		"permission":  {ding: ding{report: report(dingtalk.Check{Name: "qyapi_get_member", Err: missing, ApplyLink: missing.ApplyLink})}, check: "qyapi_get_member", status: checkup.Fault, cause: "dingtalk-permission", value: [2]string{"link", missing.ApplyLink}},
-		"credentials": {ding: ding{report: report(dingtalk.Check{Name: "token", Err: kind(identity.Misconfigured)}), err: errors.New("no")}, check: "token", status: checkup.Fault, cause: "dingtalk-credentials"},
-		"network":     {ding: ding{report: report(dingtalk.Check{Name: "token", Err: kind(identity.Unavailable)}), err: errors.New("no")}, check: "token", status: checkup.Fault, cause: "dingtalk-unreachable"},
-		"limit":       {ding: ding{report: report(dingtalk.Check{Name: "token", Err: kind(identity.Throttled)}), err: errors.New("no")}, check: "token", status: checkup.Fault, cause: "dingtalk-quota"},
-		"range":       {ding: ding{report: partly}, app: checkup.App{Directory: true}, check: "range", status: checkup.Warning, cause: "dingtalk-range", value: [2]string{"people", "3"}},
-		"range alone": {ding: ding{report: partly}, check: "range", status: checkup.OK},
-		"clock":       {ding: ding{report: partly}, check: "clock", status: checkup.Fault, cause: "clock", value: [2]string{"skew", "10m0s"}},
-		"few calls":   {ding: ding{report: report(), quota: dingtalk.Quota{Calls: dingtalk.Budget{Limit: 5000, Left: 100}}}, check: "quota", status: checkup.Warning, cause: "dingtalk-quota-low", value: [2]string{"left", "100"}},
-		"banned":      {ding: ding{report: report(), quota: dingtalk.Quota{Banned: time.Minute}}, check: "quota", status: checkup.Fault, cause: "dingtalk-banned"},
-		"undelivered": {ding: ding{report: report(), events: make([]dingtalk.Event, 4)}, app: checkup.App{Events: "callback"}, check: "events", status: checkup.Warning, cause: "dingtalk-undelivered", value: [2]string{"n", "4"}},
-		"no events":   {ding: ding{report: report(), failed: missing}, app: checkup.App{Events: "callback"}, check: "events", status: checkup.Fault, cause: "dingtalk-permission"},
+		"well":         {ding: ding{report: report(dingtalk.Check{Name: "token"})}, check: "token", status: checkup.OK},
+		"address":      {ding: ding{report: report(dingtalk.Check{Name: "token", Err: kind(identity.Forbidden), OurAddress: "203.0.113.7"}), err: errors.New("no")}, check: "token", status: checkup.Fault, cause: "dingtalk-ip", value: [2]string{"ip", "203.0.113.7"}},
+		"permission":   {ding: ding{report: report(dingtalk.Check{Name: "qyapi_get_member", Err: missing, ApplyLink: missing.ApplyLink})}, check: "qyapi_get_member", status: checkup.Fault, cause: "dingtalk-permission", value: [2]string{"link", missing.ApplyLink}},
+		"credentials":  {ding: ding{report: report(dingtalk.Check{Name: "token", Err: kind(identity.Misconfigured)}), err: errors.New("no")}, check: "token", status: checkup.Fault, cause: "dingtalk-credentials"},
+		"network":      {ding: ding{report: report(dingtalk.Check{Name: "token", Err: kind(identity.Unavailable)}), err: errors.New("no")}, check: "token", status: checkup.Fault, cause: "dingtalk-unreachable"},
+		"limit":        {ding: ding{report: report(dingtalk.Check{Name: "token", Err: kind(identity.Throttled)}), err: errors.New("no")}, check: "token", status: checkup.Fault, cause: "dingtalk-quota"},
+		"range":        {ding: ding{report: partly}, app: checkup.App{Directory: true}, check: "range", status: checkup.Warning, cause: "dingtalk-range", value: [2]string{"people", "3"}},
+		"range alone":  {ding: ding{report: partly}, check: "range", status: checkup.OK},
+		"clock":        {ding: ding{report: partly}, check: "clock", status: checkup.Fault, cause: "clock", value: [2]string{"skew", "10m0s"}},
+		"few calls":    {ding: ding{report: report(), quota: dingtalk.Quota{Calls: dingtalk.Budget{Limit: 5000, Left: 999}}}, check: "quota", status: checkup.Warning, cause: "dingtalk-quota-low", value: [2]string{"left", "999"}},
+		"a fifth left": {ding: ding{report: report(), quota: dingtalk.Quota{Calls: dingtalk.Budget{Limit: 5000, Left: 1000}}}, check: "quota", status: checkup.OK},
+		"banned":       {ding: ding{report: report(), quota: dingtalk.Quota{Banned: time.Minute}}, check: "quota", status: checkup.Fault, cause: "dingtalk-banned"},
+		"undelivered":  {ding: ding{report: report(), events: make([]dingtalk.Event, 4)}, app: checkup.App{Events: "callback"}, check: "events", status: checkup.Warning, cause: "dingtalk-undelivered", value: [2]string{"n", "4"}},
+		"no events":    {ding: ding{report: report(), failed: missing}, app: checkup.App{Events: "callback"}, check: "events", status: checkup.Fault, cause: "dingtalk-permission"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			item, found := examine(t, checkup.DingTalkPeer("dingcorp1", c.ding, c.app))[c.check]

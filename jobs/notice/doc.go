@@ -24,7 +24,8 @@
 //	                                                          ▼
 //	                                    robot, then mail, in the order of Fallbacks
 //
-// Letters to the same people that wait at the same time leave as one.
+// Letters to the same people, or to the same robot, that wait at the same time
+// leave as one.
 //
 // # Once, as far as DingTalk allows
 //

@@ -154,7 +154,7 @@ func (r *run) gather(ctx context.Context) (bool, error) {
 	}
 	r.course = course{Letters: []letter{r.letter}, Left: r.letter.Route[0].Who}
 	var with []store.Op
-	if r.letter.Route[0].Way == WayPerson {
+	if r.letter.gathers() {
 		if with, err = r.takeAlong(ctx); err != nil {
 			return false, err
 		}
@@ -196,9 +196,13 @@ func (r *run) takeAlong(ctx context.Context) ([]store.Op, error) {
 		case len(r.course.Letters) == mostMerged || !fits(append(r.course.Letters[:len(r.course.Letters):len(r.course.Letters)], other), r.letter.Route[0], r.cfg.MessageBytes):
 			continue
 		}
-		record, err := r.mergedRecord(ctx, &other)
+		record, open, err := r.mergedRecord(ctx, &other)
 		if err != nil {
 			return nil, err
+		}
+		if !open { // told already, by a replica of a release that did not gather it
+			ops = append(ops, store.DeleteAt(entry.Key, entry.Version))
+			continue
 		}
 		r.course.Letters = append(r.course.Letters, other)
 		ops = append(ops, store.DeleteAt(entry.Key, entry.Version), store.Create(prefixMerged+other.ID, []byte(r.letter.ID)).For(keepLog), record)
@@ -207,11 +211,13 @@ func (r *run) takeAlong(ctx context.Context) ([]store.Op, error) {
 	return ops, nil
 }
 
-func (r *run) mergedRecord(ctx context.Context, other *letter) (store.Op, error) {
+// mergedRecord writes that other leaves as part of r, if it is still to leave.
+func (r *run) mergedRecord(ctx context.Context, other *letter) (record store.Op, open bool, err error) {
 	d, err := r.Outbox.delivery(ctx, other)
-	if err != nil {
-		return store.Op{}, err
+	if err != nil || d.State != Waiting {
+		return store.Op{}, false, err
 	}
 	d.State, d.Into = Merged, r.letter.ID
-	return d.op(r.now())
+	record, err = d.op(r.now())
+	return record, true, err
 }

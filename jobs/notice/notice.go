@@ -177,6 +177,11 @@ func letterID(corp, key string, n int) string {
 	return digest(corp, strconv.Itoa(len(key)), key, strconv.Itoa(n))
 }
 
+// gathers reports whether the letter waits for others to go along: people have a
+// bound of messages a minute, a robot one that silences it for ten minutes. A mail
+// goes by itself, as its subject is what it is found by.
+func (l *letter) gathers() bool { return l.Route[0].Way != WayMail }
+
 // people names the group that a letter is to, fallbacks included: letters of one
 // group may leave as one.
 func (l *letter) people() string {

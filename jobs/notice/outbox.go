@@ -124,7 +124,7 @@ func (o *Outbox) post(ctx context.Context, l *letter, urgent bool, with []store.
 	}
 	ops := append([]store.Op{record}, with...)
 	due := l.Created
-	if l.Route[0].Way == WayPerson {
+	if l.gathers() {
 		ops = append(ops, store.Put(waitKey(l), payload).For(keepLog))
 		if !urgent {
 			due = due.Add(o.cfg.Gather)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"kdgate/jobs/notice"
 	"kdgate/kingdee"
 	"kdgate/kingdee/kingdeesim"
+	"kdgate/store"
 )
 
 // warehouse is a simulated Kingdee with a client of it.
@@ -297,5 +299,60 @@ func TestDesk(t *testing.T) {
 	left.Left = left.Left.AddDate(0, 0, 1)
 	if err := d.Left(t.Context(), left); !errors.Is(err, notice.ErrSensitive) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestManyLeavers proves F71 and F72: a run that finds many leavers does not fill the
+// group, nor use up the robot's minute, and each of them is told of once.
+func TestManyLeavers(t *testing.T) {
+	const leavers = 21
+	r := newRig(t)
+	d := &notice.Desk{Outbox: r.Outbox, Base: "https://gate.example.com", Leavers: to("robot:ops")}
+	for i := range leavers {
+		userid := fmt.Sprintf("leaver%02d", i)
+		r.must(d.Left(t.Context(), notice.Leaver{
+			Who: identity.Subject{Corp: corp, UserID: userid}, Name: "离职员工" + strconv.Itoa(i), Left: r.clock.Now(), Closed: r.clock.Now(),
+		}))
+		r.clock.Advance(100 * time.Millisecond)
+	}
+	r.through()
+	group := r.group()
+	if len(group) > 2 {
+		t.Errorf("%d messages for %d leavers of one run", len(group), leavers)
+	}
+	for i := range leavers {
+		name, told := fmt.Sprintf("（leaver%02d）", i), 0
+		for _, m := range group {
+			told += strings.Count(m.Text, name)
+		}
+		if told != 1 {
+			t.Errorf("%s is told of %d times", name, told)
+		}
+	}
+	for _, d := range r.deliveries() {
+		if d.State != notice.Delivered && d.State != notice.Merged {
+			t.Errorf("%+v", d)
+		}
+	}
+}
+
+// TestRobotOfTheReleaseBefore proves R54: a letter to a robot that a replica of the
+// release before has sent, without taking it off those that wait, is not told again.
+func TestRobotOfTheReleaseBefore(t *testing.T) {
+	r := newRig(t)
+	r.send(stock("told", "robot:ops"))
+	waiting, err := r.store.Scan(t.Context(), "notice/wait/", "", 10)
+	r.must(err)
+	r.through()
+	for _, entry := range waiting {
+		r.must(r.store.Commit(t.Context(), store.Put(entry.Key, entry.Value)))
+	}
+	r.send(stock("new", "robot:ops"))
+	r.through()
+	if got := r.group(); len(waiting) != 1 || len(got) != 2 || strings.Contains(got[0].Title+got[1].Title, "条通知") {
+		t.Errorf("%d waited, the group has %+v", len(waiting), got)
+	}
+	if left, err := r.store.Scan(t.Context(), "notice/wait/", "", 10); err != nil || len(left) != 0 {
+		t.Errorf("%d still wait: %v", len(left), err)
 	}
 }

@@ -8,14 +8,15 @@ import (
 
 // gate waits for pauses and for our own rates.
 func (c *Client) gate(ctx context.Context, op operation) error {
+	_, waits := c.limits.costs(op)
 	switch {
 	case c.egress.BannedFor() > 0:
 		return errBanned
 	case c.hosts[op.host].RemainingDelay() > 0:
 		return errBroken
-	case op.quota && c.pauses.left(quotaPause) > 0:
+	case waits && c.pauses.left(quotaPause) > 0:
 		return errPaused
-	case op.quota && op.class != ClassLogin && op.class != "" && c.meter.calls.spent(ctx, c.now()):
+	case waits && op.class != ClassLogin && op.class != "" && c.meter.calls.spent(ctx, c.now()):
 		return errQuota
 	}
 	if err := c.pauses.rest(ctx, op.name); err != nil {
@@ -32,7 +33,7 @@ func (c *Client) gate(ctx context.Context, op operation) error {
 // pausedFor is how long a call of op would be held back now.
 func (c *Client) pausedFor(op operation) time.Duration {
 	wait := max(c.pauses.left(op.name), c.egress.BannedFor(), c.hosts[op.host].RemainingDelay())
-	if op.quota {
+	if _, waits := c.limits.costs(op); waits {
 		wait = max(wait, c.pauses.left(quotaPause))
 	}
 	return wait
@@ -79,7 +80,7 @@ func (c *Client) release(op operation) {
 // charge counts a call that cost monthly quota: one that DingTalk has looked at.
 // Throttled and lost ones are free (reference 9).
 func (c *Client) charge(ctx context.Context, op operation, e *CallError) {
-	if !op.quota && !op.counted {
+	if counted, _ := c.limits.costs(op); !counted {
 		return
 	}
 	if e != nil {

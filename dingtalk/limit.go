@@ -3,6 +3,7 @@ package dingtalk
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,10 @@ type Limits struct {
 	Month              int64   // counted calls a month, default 5,000; negative: no limit
 	EventMonth         int64   // counted events a month, default 3,000; negative: no limit
 	Counter            Counter // of the month, shared by replicas; default one of this process
+
+	// Operations that the vendor's list of what costs the month tells otherwise than
+	// it did (open question 19): Free cost nothing, Counted cost a call.
+	Free, Counted []string
 
 	// After an answer that says too fast (open question 20): the first wait,
 	// default 1 s, and how often one call is tried, default 5.
@@ -83,6 +88,18 @@ func newLimits(cfg Limits) *limits {
 		l.directory = rate.NewLimiter(rate.Limit(max(float64(n-burst), float64(n)/2)/60), burst)
 	}
 	return l
+}
+
+// costs reports whether a call of op costs monthly quota, and whether it can wait
+// for a month in which there is some.
+func (l *limits) costs(op operation) (counted, waits bool) {
+	switch {
+	case slices.Contains(l.cfg.Free, op.name):
+		return false, false
+	case op.quota || op.counted:
+		return true, op.quota
+	}
+	return slices.Contains(l.cfg.Counted, op.name), false
 }
 
 // of gives the buckets a call must pass, in order.

@@ -75,6 +75,35 @@ func TestMonthIsShared(t *testing.T) {
 	}
 }
 
+// TestWhatCounts: which calls cost the month is a setting, because the vendor's list
+// changes (open question 19). A sign-in that costs is counted and never held back.
+func TestWhatCounts(t *testing.T) {
+	b := newBench(t, func(c *Config) {
+		c.Limits.Month, c.Limits.Free, c.Limits.Counted, c.Now = 1, []string{"authscopes"}, []string{"userget"}, time.Now
+	})
+	b.fake.on("/auth/scopes", 200, `{"errcode":0,"auth_org_scopes":{"authed_user":[],"authed_dept":[1]}}`)
+	b.fake.on("/topapi/v2/user/get", 200, `{"errcode":0,"result":{"userid":"a","name":"n","active":true}}`)
+	for range 2 {
+		if _, err := b.Scopes(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if used := b.Quota(t.Context()).Calls.Used; used != 0 {
+		t.Errorf("free calls cost %d", used)
+	}
+	for range 2 {
+		if _, err := b.Profile(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if used := b.Quota(t.Context()).Calls.Used; used != 2 {
+		t.Errorf("two counted calls cost %d", used)
+	}
+	if _, err := b.Scopes(t.Context()); err != nil {
+		t.Errorf("a free call once the month is used up: %v", err)
+	}
+}
+
 // TestMonthWithoutLimit: a negative limit counts and never ends.
 func TestMonthWithoutLimit(t *testing.T) {
 	m := &monthly{limit: -1}

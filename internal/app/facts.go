@@ -62,6 +62,10 @@ func dingTalkFacts(cfg *config.Config, corp config.Corp) []checkup.Fact {
 	}
 	f.add("quota.qps", corp.Quota.QPS)
 	f.add("quota.month", corp.Quota.Month)
+	if len(corp.Quota.Free)+len(corp.Quota.Counted) > 0 {
+		f.add("quota.free", corp.Quota.Free)
+		f.add("quota.counted", corp.Quota.Counted)
+	}
 	f.add("quota.events_month", corp.Quota.EventsMonth)
 	f.add("quota.throttle.wait", corp.Quota.Throttle.Wait)
 	return f.list

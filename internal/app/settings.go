@@ -51,7 +51,7 @@ func dingTalkLimits(quota config.Quota) dingtalk.Limits {
 	}
 	return dingtalk.Limits{
 		QPS: float64(quota.QPS), PerAPI: rates, ReserveLogin: quota.ReserveLogin, DirectoryPerMinute: quota.DirectoryPerMinute,
-		Month: int64(quota.Month), EventMonth: int64(quota.EventsMonth),
+		Month: int64(quota.Month), EventMonth: int64(quota.EventsMonth), Free: quota.Free, Counted: quota.Counted,
 		ThrottleWait: quota.Throttle.Wait, ThrottleTries: quota.Throttle.Tries,
 	}
 }

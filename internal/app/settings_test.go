@@ -45,7 +45,7 @@ corps:
     token_call: gettoken
     approval_times: utc
     quota:
-      {qps: 10, directory_per_minute: 50, month: 9, reserve_login: 0.25, events_month: 8, per_api: [{api: get_user, qps: 3}],
+      {qps: 10, directory_per_minute: 50, month: 9, reserve_login: 0.25, events_month: 8, free: [authscopes], counted: [userget], per_api: [{api: get_user, qps: 3}],
        throttle: {wait: 2s, tries: 3}}
     wire: {scope: openid, jsapi_digest: sha1, invalid_token: ["40014"], members_page: 50}
 data_centres:

@@ -238,6 +238,8 @@ type Quota struct {
 	ReserveLogin       float64 `mapstructure:"reserve_login" default:"0.5" doc:"part of the calls a second kept for sign-in"`
 
 	EventsMonth int       `mapstructure:"events_month" default:"3000" doc:"counted events a calendar month"`
+	Free        []string  `mapstructure:"free" doc:"calls that cost nothing of the month any more, by the names of the metric kdgate_peer_calls_total"`
+	Counted     []string  `mapstructure:"counted" doc:"calls that cost a call of the month although they were free"`
 	PerAPI      []APIRate `mapstructure:"per_api" doc:"rates of single APIs that differ from qps"`
 	Throttle    Throttle  `mapstructure:"throttle" doc:"after an answer that says too fast"`
 }

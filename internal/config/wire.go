@@ -64,6 +64,8 @@ func checkRates(m *Mistakes, at string, q Quota) {
 	if q.Throttle.Tries < 1 || q.Throttle.Tries > 10 {
 		m.add("%s.throttle.tries: %d; 1 to 10", at, q.Throttle.Tries)
 	}
+	checkOperations(m, at+".free", q.Free)
+	checkOperations(m, at+".counted", q.Counted)
 	for i, rate := range q.PerAPI {
 		at := fmt.Sprintf("%s.per_api[%d]", at, i)
 		if !apiPattern.MatchString(rate.API) {
@@ -71,6 +73,14 @@ func checkRates(m *Mistakes, at string, q Quota) {
 		}
 		if rate.QPS <= 0 || rate.QPS > 1000 {
 			m.add("%s.qps: %v; more than 0, at most 1000", at, rate.QPS)
+		}
+	}
+}
+
+func checkOperations(m *Mistakes, at string, names []string) {
+	for i, name := range names {
+		if !apiPattern.MatchString(name) {
+			m.add("%s[%d]: %q is no operation; see the metric kdgate_peer_calls_total", at, i, name)
 		}
 	}
 }

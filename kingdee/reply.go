@@ -13,7 +13,8 @@ import (
 )
 
 // scalar is a JSON text, number, boolean or null, as text: Kingdee sends ids and
-// flags either way. Null is empty; a number keeps its digits.
+// flags either way. Null is empty, and so is the one space that Kingdee keeps for
+// an empty text; a number keeps its digits.
 type scalar string
 
 // UnmarshalJSON refuses objects and arrays.
@@ -28,7 +29,9 @@ func (s *scalar) UnmarshalJSON(data []byte) error {
 		if err := json.Unmarshal(data, &text); err != nil {
 			return fmt.Errorf("kingdee: text: %w", err)
 		}
-		*s = scalar(text)
+		if *s = scalar(text); text == " " {
+			*s = ""
+		}
 	default:
 		return fmt.Errorf("kingdee: a %s where a plain value belongs", value.Kind())
 	}

@@ -31,11 +31,11 @@ func TestSignOutReplies(t *testing.T) {
 
 // TestScalars keeps ids whole: a number never passes through a float.
 func TestScalars(t *testing.T) {
-	rows, v := readRows(peer.Response{Status: 200, Body: []byte(`[[9007199254740993,"0012",null,true,1.50]]`)}, 5)
+	rows, v := readRows(peer.Response{Status: 200, Body: []byte(`[[9007199254740993,"0012",null,true,1.50," ","  "]]`)}, 7)
 	if v.symptom != fine {
 		t.Fatal(v)
 	}
-	want := []scalar{"9007199254740993", "0012", "", "true", "1.50"}
+	want := []scalar{"9007199254740993", "0012", "", "true", "1.50", "", "  "}
 	for i, cell := range rows[0] {
 		same(t, "cell", string(cell), string(want[i]))
 	}

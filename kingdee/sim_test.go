@@ -2,6 +2,7 @@ package kingdee_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -189,7 +190,7 @@ func TestRoutes(t *testing.T) {
 	want := map[string][]string{
 		"1001": {"zhangsan"}, "1002": {"李四（华东）2"}, "1003": {}, "1004": {"two-a", "two-b"}, "1005": {"stopped"}, "1006": {"locked"},
 	}
-	for _, switches := range []kingdeesim.Switches{{}, {TextIDs: true, TextFlags: true, TextCodes: true, EscapeUnicode: true}} {
+	for _, switches := range []kingdeesim.Switches{{}, {TextIDs: true, TextFlags: true, TextCodes: true, EscapeUnicode: true, BlankTexts: true}} {
 		s.sim.SetSwitches(switches)
 		for _, route := range []kingdee.Route{kingdee.RoutePerson, kingdee.RouteUser, kingdee.RouteEmployee} {
 			c := s.client(t, func(cfg *kingdee.Config) { cfg.Users.Route = route })
@@ -215,6 +216,23 @@ func TestRoutes(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// TestPersonsOwnNumbers proves that route R3 can go by the employee where persons
+// have numbers of their own, as one public View of an employee shows.
+func TestPersonsOwnNumbers(t *testing.T) {
+	s := newStage(t, func(dc *kingdeesim.DataCentre) {
+		for i := range dc.Tables.Persons {
+			dc.Tables.Persons[i].Number = fmt.Sprintf("BDRY%06d", i)
+		}
+	})
+	for key, want := range map[string]int{"FPerson.FNumber": 0, "FEmpInfoId.FNumber": 1} {
+		c := s.client(t, func(cfg *kingdee.Config) { cfg.Users.Post.PersonNumber = key })
+		users, err := c.UsersOfStaff(t.Context(), kingdee.Staff{Number: "1001"})
+		if err != nil || len(users) != want {
+			t.Errorf("%s: %+v %v", key, users, err)
 		}
 	}
 }

@@ -47,6 +47,25 @@ func TestListing(t *testing.T) {
 	}
 }
 
+// TestBlankIsEmpty proves that the one space which Kingdee keeps for an empty text
+// is an empty text, in queries and in View, and that other spaces stay.
+func TestBlankIsEmpty(t *testing.T) {
+	s := newStage(t, func(dc *kingdeesim.DataCentre) {
+		dc.Tables.Hire(kingdeesim.Employee{Number: "2001", Name: " 前后 ", Email: "x@example.com"})
+	})
+	s.sim.SetSwitches(kingdeesim.Switches{BlankTexts: true})
+	c := s.client(t, nil)
+	for one, err := range c.AllStaff(t.Context(), kingdee.Listing{Filter: kingdee.Equals("FStaffNumber", "2001")}) {
+		if err != nil || one.Mobile != "" || one.Email != "x@example.com" || one.Name != " 前后 " {
+			t.Errorf("%+v %v", one, err)
+		}
+		record, err := c.View(t.Context(), "BD_Empinfo", one.ID)
+		if err != nil || record.Text("Mobile", 2052) != "" || record.Text("Name", 2052) != " 前后 " {
+			t.Errorf("%+v %v", record, err)
+		}
+	}
+}
+
 // TestListingWhileRecordsGo proves that nobody is left out when records before
 // the page go between two pages.
 func TestListingWhileRecordsGo(t *testing.T) {

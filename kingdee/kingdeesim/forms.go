@@ -212,9 +212,11 @@ func empinfo() *form {
 			return card{s.ID, s.Number, s.Name, []member{
 				{"ForbidStatus", s.ForbidStatus},
 				{"DocumentStatus", s.DocumentStatus},
-				{"StaffNumber", s.Number},
+				{"FStaffNumber", s.Number}, // spelt so in public replies, unlike its neighbours
 				{"Mobile", s.Mobile},
 				{"Email", s.Email},
+				{"FTel", s.Mobile},
+				{"PersonId", BaseData(c.person(s.PersonID))},
 				{"JoinDate", date(s.JoinDate)},
 				{"UseOrgId", c.organisation(s.OrgID)},
 				{"PostDept", c.department(s.DepartmentID)},

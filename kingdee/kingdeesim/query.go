@@ -379,6 +379,10 @@ func (c caller) cell(value any) any {
 		return c.server.idValue(v)
 	case filter.Number:
 		return numeral(v)
+	case string:
+		if v == "" && c.server.Switches().BlankTexts {
+			return " "
+		}
 	case bool:
 		if c.server.Switches().TextFlags {
 			if v {

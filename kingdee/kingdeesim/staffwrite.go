@@ -240,7 +240,8 @@ func (c *centre) postEntries(staff Staff) []members {
 	for _, i := range slices.Sorted(slices.Values(c.postsByPerson[staff.PersonID])) {
 		if p := c.tables.Posts[i]; p.StaffID == staff.ID {
 			list = append(list, members{
-				{"Id", p.ID}, {"IsFirstPost", p.First}, {"PostDept_Id", p.DepartmentID}, {"Post_Id", p.PositionID}, {"StaffStartDate", textOrNull(p.StartDate)},
+				{"Id", p.ID}, {"Seq", len(list) + 1}, {"Post_Id", p.PositionID}, {"StaffStartDate", textOrNull(p.StartDate)},
+				{"PostDept_Id", p.DepartmentID}, {"StaffDetails", p.ID}, {"IsFirstPost", p.First},
 			})
 		}
 	}

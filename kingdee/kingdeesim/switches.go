@@ -23,13 +23,14 @@ type Switches struct {
 	NullStatus          bool   `json:"nullStatus"`          // a View that found its record says ResponseStatus null (reference 3.4)
 	TextCodes           bool   `json:"textCodes"`           // K62: MsgCode, ErrorCode and IsSuccess as text
 	TextIDs             bool   `json:"textIDs"`             // K62: ids as text
+	BlankTexts          bool   `json:"blankTexts"`          // empty texts as one space, as public replies hold them
 	TextFlags           bool   `json:"textFlags"`           // check boxes as "1" and "0" instead of true and false
 	HideFLinkObject     bool   `json:"hideFLinkObject"`     // K78: MsgCode 9 for SEC_User FLinkObject
 	HideLinkNumber      bool   `json:"hideLinkNumber"`      // K78: … for SEC_User FLinkObject.FNumber
 	HideFUserID         bool   `json:"hideFUserId"`         // K78: … for BD_Empinfo FUserId.FName and FUserId.FUserAccount
 	HidePersonNumber    bool   `json:"hidePersonNumber"`    // K78: … for BD_NEWSTAFF FPerson.FNumber
 	HideFPersonID       bool   `json:"hideFPersonId"`       // K78: … for BD_NEWSTAFF FPersonId
-	ShowEmpinfoPersonID bool   `json:"showEmpinfoPersonId"` // BD_Empinfo has FPersonId too, which no source shows
+	ShowEmpinfoPersonID bool   `json:"showEmpinfoPersonId"` // BD_Empinfo can be asked for FPersonId too: public Views show PersonId, no query does
 	NewerTakesSHA1      bool   `json:"newerTakesSHA1"`      // K84: an SHA256 tenant also takes SHA1
 	MobileByTenant      bool   `json:"mobileByTenant"`      // K79: the mobile page takes the tenant's digest, not SHA1
 	GBKByDefault        bool   `json:"gbkByDefault"`        // K82: without udencoding the bytes are GBK

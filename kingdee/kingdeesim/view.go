@@ -114,6 +114,8 @@ func (c caller) show(record card) members {
 				member{one.name, c.show(card{id: v.ID, number: v.Number, name: v.Name})})
 		case date:
 			out = append(out, member{one.name, c.dateValue(v)})
+		case string:
+			out = append(out, member{one.name, c.cell(v)})
 		default:
 			out = append(out, one)
 		}

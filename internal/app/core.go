@@ -16,6 +16,7 @@ import (
 	"kdgate/audit"
 	"kdgate/dingtalk"
 	"kdgate/identity"
+	"kdgate/identity/session"
 	"kdgate/internal/checkup"
 	"kdgate/internal/config"
 	"kdgate/internal/metrics"
@@ -68,7 +69,8 @@ type Core struct {
 	retune   chan struct{}   // other organisations' events are wanted now
 	checkups *checkup.Book   // of check-ups
 	consents *consent.Register
-	carriers feeds // what takes audit records away; a command has none
+	carriers feeds            // what takes audit records away; a command has none
+	sessions *session.Manager // of people; a command has none
 	schedule *schedule.Schedule
 	tallies  *tallies              // of DingTalk's months
 	index    *mapping.Index        // of the mapping table, for searches

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"kdgate/dingtalk/dingtalksim"
 	"kdgate/identity"
@@ -84,7 +85,9 @@ func TestLeaverIsTold(t *testing.T) {
 	cfg := r.withDirectory("", r.withNotices(`
   - {name: leavers, kind: leavers, to: ["robot:ops"], groups: true}
 `)...)
-	r.leaves(r.serve(r.load(cfg...)))
+	options := r.options(r.load(cfg...))
+	options.NoticeGather = time.Millisecond
+	r.leaves(r.serveWith(options))
 	eventually(t, "the group is told", func() bool { return len(r.received("ops")) > 0 })
 	got := r.received("ops")
 	if len(got) != 1 || got[0].Title != "员工离职" || !strings.Contains(got[0].Text, "张三（1001）") || !strings.HasPrefix(got[0].Text, "金蝶网关") {

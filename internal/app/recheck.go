@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"kdgate/audit"
+	"kdgate/identity"
 	"kdgate/jobs/schedule"
 	"kdgate/mapping"
 )
@@ -41,6 +43,13 @@ func (c *Core) recheck(ctx context.Context, p *schedule.Progress) error {
 				continue
 			case check.Code != "":
 				p.Count("broken", 1)
+				ended, err := c.shut(ctx, row.Key().Subject(), check.Code)
+				if err != nil {
+					return err
+				}
+				if ended > 0 {
+					p.Count("sessions_ended", int64(ended))
+				}
 			}
 			silent = 0
 			p.Add(1)
@@ -49,4 +58,25 @@ func (c *Core) recheck(ctx context.Context, p *schedule.Progress) error {
 			return nil
 		}
 	}
+}
+
+// shut ends the sessions of somebody whom Kingdee has forbidden. Their next click
+// is refused anyway; without this what is open would stay so until it is idle.
+// What is not on record is not done.
+func (c *Core) shut(ctx context.Context, who identity.Subject, why identity.Code) (int, error) {
+	if c.sessions == nil || why != identity.CodeUserForbidden && why != identity.CodeStaffForbidden {
+		return 0, nil
+	}
+	live, err := c.sessions.List(ctx, who)
+	if err != nil || len(live) == 0 {
+		return 0, err
+	}
+	event := audit.Event{
+		Action: audit.ActionSessionEnd, Outcome: audit.OK, Actor: audit.System, Reason: string(why),
+		Target: audit.Person(who), Detail: map[string]string{"which": "all"},
+	}
+	if err := c.log.Append(ctx, event); err != nil {
+		return 0, identity.Fail(identity.Unavailable, identity.CodeAuditDown, "record the end of sessions: %w", err)
+	}
+	return c.sessions.EndAll(ctx, who)
 }

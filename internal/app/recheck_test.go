@@ -1,16 +1,19 @@
 package app
 
 import (
+	"net/http/httptest"
 	"testing"
 
+	"kdgate/audit"
 	"kdgate/identity"
 	"kdgate/jobs"
 	"kdgate/kingdee/kingdeesim"
 	"kdgate/mapping"
 )
 
-// TestNightlyRecheck proves F5: a login user whom Kingdee forbade shows as broken
-// before anybody clicks, and is whole again after the next look.
+// TestNightlyRecheck proves F5 and F54: a login user whom Kingdee forbade shows as
+// broken before anybody clicks, their sessions end, on record and nobody else's,
+// and the row is whole again after the next look.
 func TestNightlyRecheck(t *testing.T) {
 	r := newRig(t)
 	s := r.serve(r.load())
@@ -32,6 +35,32 @@ func TestNightlyRecheck(t *testing.T) {
 			return len(runs) == 1 && !runs[0].Ended.IsZero()
 		})
 	}
+	begin := func(userid string) identity.Subject {
+		t.Helper()
+		who := identity.Subject{Corp: "dingcorp1", UserID: userid}
+		_, err := s.sessions.Start(ctx, httptest.NewRecorder(), identity.Assertion{Subject: who, Name: userid, At: s.options.Now()}, identity.Secret{})
+		must(t, err)
+		return who
+	}
+	live := func(who identity.Subject) int {
+		t.Helper()
+		list, err := s.sessions.List(ctx, who)
+		must(t, err)
+		return len(list)
+	}
+	one, other := begin("1001"), begin("1002")
+	look("A", "")
+	if live(one) != 1 {
+		t.Error("a look that found nothing ended a session")
+	}
 	look("B", string(identity.CodeUserForbidden))
+	if live(one) != 0 || live(other) != 1 {
+		t.Errorf("forbidden: %d sessions, somebody else: %d", live(one), live(other))
+	}
+	said, err := s.log.Search(ctx, audit.Query{Action: audit.ActionSessionEnd})
+	must(t, err)
+	if len(said) != 1 || said[0].Actor != audit.System || said[0].Target != "dingcorp1/1001" || said[0].Reason != "KD-204" {
+		t.Errorf("on record: %+v", said)
+	}
 	look("A", "")
 }

@@ -33,7 +33,6 @@ const drainTime = 8 * time.Second
 // Server is a running gateway: a Core behind its listeners.
 type Server struct {
 	*Core
-	sessions *session.Manager
 	health   *health
 	feeds    feeds
 	pool     *jobs.Pool

@@ -22,6 +22,9 @@ func (s *Server) Reload(ctx context.Context, load func() (*config.Config, error)
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	next, err := s.judge(load)
+	if err == nil {
+		err = s.noteGoverned(ctx, next.rooms.config, next.rooms.ring)
+	}
 	if err != nil {
 		// The reasons may quote the file, and the file may hold anything; they go to the log.
 		return errors.Join(fmt.Errorf("reload: %w", err), s.record(ctx, audit.Event{

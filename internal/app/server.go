@@ -110,6 +110,9 @@ func (s *Server) assemble(ctx context.Context) error {
 	if err := s.listen(ctx, cfg); err != nil {
 		return err
 	}
+	if err := s.noteGoverned(ctx, cfg, s.rooms.Load().ring); identity.CodeOf(err) == identity.CodeAuditDown {
+		return err
+	}
 	for _, action := range []audit.Action{audit.ActionConfigLoad, audit.ActionServeStart} {
 		event := audit.Event{Action: action, Outcome: audit.OK, Detail: map[string]string{"version": s.options.Version}}
 		if err := s.record(ctx, event); err != nil {
@@ -252,7 +255,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) background() []func(context.Context) {
 	work := []func(context.Context){
 		func(ctx context.Context) { _ = s.sessions.Run(ctx) }, // it has no error to give
-		s.health.watch, s.repair, s.countSessions, s.retain, s.prepareConsole, s.index.Run, s.console.imports.Run, s.console.verifier.Run, s.checkups.Run,
+		s.health.watch, s.repair, s.governedAtStart, s.countSessions, s.retain, s.prepareConsole, s.index.Run, s.console.imports.Run, s.console.verifier.Run, s.checkups.Run,
 		s.console.traffic.Run, s.keepQuotaDays, s.rulebook.Run, s.bills.Run, s.canary, s.keepSealed,
 	}
 	if s.options.Config.Store.Driver != "sqlite" {

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -31,7 +30,7 @@ func isCorp(text string) bool { return len(text) <= 64 && corpPattern.MatchStrin
 
 // check adds every mistake it finds; it changes nothing but Warnings.
 func (c *Config) check(m *Mistakes) {
-	checkPlaceholders(m, reflect.ValueOf(*c), "")
+	c.checkPlaceholders(m)
 	c.checkPublicURL(m)
 	c.checkListen(m)
 	c.checkOps(m)
@@ -362,6 +361,9 @@ func (c *Config) checkAdmins(m *Mistakes) {
 			m.add("%s.corp: %q is not one of corps", at, admin.Corp)
 		}
 		required(m, at+".userid", admin.UserID, "it is the DingTalk userid")
+		if slices.ContainsFunc(c.Admins[:i], func(a Admin) bool { return a.Corp == admin.Corp && a.UserID == admin.UserID }) {
+			m.add("%s: %s/%s is there twice; a person has one role", at, admin.Corp, admin.UserID)
+		}
 		oneOf(m, at+".role", admin.Role, "admin", "mapping-admin", "auditor")
 	}
 }
@@ -407,20 +409,10 @@ func checkSecret(m *Mistakes, name string, secret identity.Secret) {
 }
 
 // checkPlaceholders refuses a sample's word wherever a secret stands (T123).
-func checkPlaceholders(m *Mistakes, section reflect.Value, prefix string) {
-	for field := range fields(section.Type()) {
-		name, value := prefix+field.key, section.FieldByIndex(field.Index)
-		switch {
-		case isStructList(field.Type):
-			for i := range value.Len() {
-				checkPlaceholders(m, value.Index(i), fmt.Sprintf("%s[%d].", name, i))
-			}
-		case isSection(field.Type):
-			checkPlaceholders(m, value, name+".")
-		default:
-			if secret, ok := value.Interface().(identity.Secret); ok && placeholders().MatchString(secret.Reveal()) {
-				m.add("%s: still holds a placeholder; put the real secret there", name)
-			}
+func (c *Config) checkPlaceholders(m *Mistakes) {
+	for name, secret := range c.Secrets() {
+		if placeholders().MatchString(secret.Reveal()) {
+			m.add("%s: still holds a placeholder; put the real secret there", name)
 		}
 	}
 }

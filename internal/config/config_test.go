@@ -94,6 +94,7 @@ func TestMistakesAllAtOnce(t *testing.T) {
 		"proxied desktop":    {"entry: html5}", "entry: wpf}\n    mode: proxy", nil, []string{"link.entry: wpf starts the desktop client"}},
 		"proxied wide open":  {"link: {", "mode: proxy\n    proxy: {host: theirs, allow_headers: [X_Staff_Id, plain], allow_paths: ['*']}\n    link: {", nil, []string{"proxy.host", `"X_Staff_Id"`, `"plain"`, `proxy.allow_paths: "*"`}},
 		"a page to return":   {"forms:", "forward_auth: {origins: ['https://app.example.com/', 'http://app.example.com']}\nforms:", nil, []string{"origins[0]", "origins[1]"}},
+		"two roles":          {"admins: [{", "admins: [{corp: dingcorp1, userid: manager01, role: auditor}, {", nil, []string{"admins[1]: dingcorp1/manager01 is there twice"}},
 		"foreign admin":      {"admins: [{corp: dingcorp1", "admins: [{corp: dingother", nil, []string{"not one of corps"}},
 		"unknown variable":   {"", "", []string{"KDGATE_PUBLIC_ULR=https://x"}, []string{"KDGATE_PUBLIC_ULR: this environment variable names no key"}},
 		"not yaml":           {"corps:", "corps: [", nil, []string{"not YAML"}},

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"kdgate/identity"
@@ -93,6 +96,35 @@ func readSecrets(cfg *Config, mistakes *Mistakes) {
 		dc := &cfg.DataCentres[i]
 		read(fmt.Sprintf("data_centres[%d].app_secret", i), &dc.AppSecret, dc.AppSecretFile)
 	}
+}
+
+// Secrets are all secrets that are there, by the dotted names of their keys, list
+// elements with their index: corps[0].app_secret.
+func (c *Config) Secrets() iter.Seq2[string, identity.Secret] {
+	return func(yield func(string, identity.Secret) bool) { eachSecret(reflect.ValueOf(*c), "", yield) }
+}
+
+func eachSecret(section reflect.Value, prefix string, yield func(string, identity.Secret) bool) bool {
+	for field := range fields(section.Type()) {
+		name, value := prefix+field.key, section.FieldByIndex(field.Index)
+		more := true
+		switch {
+		case isStructList(field.Type):
+			for i := 0; more && i < value.Len(); i++ {
+				more = eachSecret(value.Index(i), name+"["+strconv.Itoa(i)+"].", yield)
+			}
+		case isSection(field.Type):
+			more = eachSecret(value, name+".", yield)
+		default:
+			if secret, ok := value.Interface().(identity.Secret); ok && !secret.IsZero() {
+				more = yield(name, secret)
+			}
+		}
+		if !more {
+			return false
+		}
+	}
+	return true
 }
 
 // ReadSecretFile reads a secret, without the line break that editors leave at

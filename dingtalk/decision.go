@@ -210,10 +210,11 @@ func newDecisions(invalidToken []string, throttled rule) decisions {
 	for _, e := range slices.Concat(throttleEntries(throttled), setupEntries(), personEntries(), robotEntries(), yidaEntries(throttled)) {
 		d.add(e)
 	}
+	d.add(entry{refresh, []string{"unauthorized"}}) // under 400, 401 and 500 alike (reference 0.2, 7)
 	d.add(entry{refresh, invalidToken})
 	for _, reason := range []string{
 		"40001", "40089", "40096", "invalidClientIdOrSecret", "invalid.client",
-		"unauthorized.client", "unknownError",
+		"unauthorized", "unauthorized.client", "unknownError",
 	} {
 		d.token[reason] = ruleSecret
 	}

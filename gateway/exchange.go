@@ -213,8 +213,8 @@ func (g *Gateway) exchange(ctx context.Context, r *http.Request, a attempt, mine
 	}
 	if err == nil {
 		who.Door = a.door
-		if who.At.IsZero() {
-			who.At = g.cfg.Now().UTC()
+		if who.At.IsZero() || who.At.After(began) {
+			who.At = began.UTC() // as of the question: what happened while DingTalk answered is newer (T40)
 		}
 		mine.Who = &who
 	}

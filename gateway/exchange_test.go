@@ -200,6 +200,35 @@ func TestForeignState(t *testing.T) {
 	}
 }
 
+// T40: a person is proven as of the question, however long DingTalk took to
+// answer: what ended their sessions meanwhile is newer.
+func TestProvenWhenAsked(t *testing.T) {
+	const answering = time.Minute
+	for name, saysWhen := range map[string]bool{"without a time": false, "with the time of the answer": true} {
+		h := newHouse(t)
+		h.dingtalk.give("auth-1", corpOne, "zhang1")
+		if saysWhen {
+			who := h.dingtalk.codes["auth-1"]
+			who.At = h.clock.Now().Add(answering)
+			h.dingtalk.codes["auth-1"] = who
+		}
+		h.dingtalk.hook = func(context.Context, string) error { h.clock.Advance(answering); return nil }
+		b := h.browser(t)
+		form := b.form(b.open("/launch/kingdee"), "auth-1")
+		if a := b.post(form); a.StatusCode != http.StatusSeeOther {
+			t.Fatalf("%s: %d %s", name, a.StatusCode, a.text)
+		}
+		for _, session := range h.sessions.open {
+			if took := h.clock.Now().Sub(session.At); took < answering || took > answering+answering/2 {
+				t.Errorf("%s: proven %v before the answer", name, took)
+			}
+		}
+		if len(h.sessions.open) != 1 {
+			t.Errorf("%s: %d sessions", name, len(h.sessions.open))
+		}
+	}
+}
+
 // T10: nobody is who the request says they are.
 func TestClientSuppliedIdentity(t *testing.T) {
 	h := newHouse(t)

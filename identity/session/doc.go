@@ -7,6 +7,7 @@
 //
 //	session/HASH                       the record
 //	session-of/CORP/USERID/HANDLE      HASH, written in the same commit, so that a person's sessions can be listed and ended
+//	session-bar/CORP/USERID            when all of them were ended last, for a quarter of an hour: no older proof begins one
 //
 //	          Start                     End, EndOne, EndAll, a later Start in the same browser
 //	(none) ──────────► live ─────────────────────────────────────────────► ended

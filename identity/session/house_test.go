@@ -125,7 +125,7 @@ func (h *house) routes() http.Handler {
 		_ = json.NewEncoder(w).Encode(p)
 	}
 	mux.HandleFunc("POST /in", func(w http.ResponseWriter, r *http.Request) {
-		p, err := h.Start(r.Context(), w, as(r.FormValue("user")), identity.NewSecret(r.FormValue("token")))
+		p, err := h.Start(r.Context(), w, at(r.FormValue("user"), h.clock.Now()), identity.NewSecret(r.FormValue("token")))
 		answer(w, p, err)
 	})
 	mux.HandleFunc("GET /me", func(w http.ResponseWriter, r *http.Request) {

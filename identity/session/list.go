@@ -47,9 +47,12 @@ func (m *Manager) List(ctx context.Context, who identity.Subject) ([]Info, error
 }
 
 // EndAll ends every session of a person and counts those that were live. On
-// other replicas it holds within a second, by their watch.
+// other replicas it holds within a second, by their watch. A sign-in that is under
+// way, or a handover of one, does not get past it.
 func (m *Manager) EndAll(ctx context.Context, who identity.Subject) (int, error) {
-	return m.endUnder(ctx, personPrefix(who))
+	barred := m.bar(ctx, who)
+	ended, err := m.endUnder(ctx, personPrefix(who))
+	return ended, errors.Join(barred, err)
 }
 
 // EndEverybody ends every session there is and counts those that were live.

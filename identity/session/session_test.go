@@ -24,7 +24,7 @@ func TestSignInUseAndSignOut(t *testing.T) { // F9
 	if status != http.StatusOK || p != started {
 		t.Errorf("%d, %+v; want what Start said, %+v", status, p, started)
 	}
-	if p.Assertion != as("manager01") || !p.ExpiresAt.Equal(as("manager01").At.Add(8*time.Hour)) || !isHandle(p.SessionID) {
+	if want := at("manager01", h.clock.Now()); p.Assertion != want || !p.ExpiresAt.Equal(want.At.Add(8*time.Hour)) || !isHandle(p.SessionID) {
 		t.Errorf("principal %+v", p)
 	}
 	old := b.cookie

@@ -138,6 +138,11 @@ func (m *Manager) opening(r *http.Request, token string, a identity.Assertion, f
 		if ops, err = m.created(s); err != nil {
 			return stored{}, nil, err
 		}
+		past, err := m.pastBar(r.Context(), a, first)
+		if err != nil {
+			return stored{}, nil, err
+		}
+		ops = append(ops, past)
 	case err != nil:
 		return stored{}, nil, down(err)
 	case s.subject() != a.Subject:

@@ -3,6 +3,7 @@ package kingdee
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -64,6 +65,18 @@ func OneOf(key string, values ...string) Filter {
 		r.text = key + "=" + quoted[0]
 	}
 	return Filter{[]rule{r}}
+}
+
+// Is is OneOf for a field of whatever type, such as a status or a check box. Code 67
+// of the array form is known of texts and base data only; public clients send other
+// codes for choices. So values of [0-9A-Za-z_-], which are harmless in it, go in the
+// text form, and other values, which only texts have, as OneOf sends them.
+func Is(key string, values ...string) Filter {
+	f := OneOf(key, values...)
+	if f.all[0].err == nil && !slices.ContainsFunc(values, func(value string) bool { return !cleanToken(value) }) {
+		f.all[0].conditions = nil
+	}
+	return f
 }
 
 // mostValues bounds the values of one OneOf.

@@ -25,6 +25,9 @@ func TestFilterForms(t *testing.T) {
 				`{"Left":"","FieldName":"FNumber","Compare":"67","Value":"2","Right":")","Logic":"0"},` +
 				`{"Left":"","FieldName":"FForbidStatus","Compare":"67","Value":"A","Right":"","Logic":"0"}]`,
 		},
+		{Is("FForbidStatus", "A"), `"FForbidStatus='A'"`},
+		{Where(Is("FDocumentStatus", "A", "D"), Equals("FNumber", "1")), `"FDocumentStatus in ('A','D') and FNumber='1'"`},
+		{Is("FName", "李四"), `[{"Left":"","FieldName":"FName","Compare":"67","Value":"李四","Right":"","Logic":"0"}]`},
 		{Since("FModifyDate", at), `"FModifyDate\u003e='2026-01-01 08:00:00'"`},
 		{Where(OneOf("FNumber", "1", "2"), Below("FQty", "10.50"), Before("FDate", at)), `"FNumber in ('1','2') and FQty\u003c10.50 and FDate\u003c'2026-01-01 08:00:00'"`},
 		{Where(Contains("FCausa", "DD-ABC"), Equals("FName", "李四（华东）2")), `"FCausa like '%DD-ABC%' and FName='李四（华东）2'"`},
@@ -41,6 +44,9 @@ func TestFilterRefuses(t *testing.T) {
 	for name, filter := range map[string]Filter{
 		"quote":          Equals("FNumber", "x' or '1'='1"),
 		"comment":        Equals("FNumber", "x--"),
+		"of any type":    Is("FForbidStatus", "A' or 1=1 or '"),
+		"any type, dash": Is("FForbidStatus", "A--"),
+		"any type, none": Is("FForbidStatus"),
 		"block comment":  Equals("FNumber", "x/*"),
 		"semicolon":      Equals("FNumber", "x;y"),
 		"backslash":      Equals("FNumber", `x\`),

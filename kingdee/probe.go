@@ -70,7 +70,7 @@ func (c *Client) userKeys() []string {
 // examineForm wants one record in use: missing rights may show as no rows.
 func (c *Client) examineForm(ctx context.Context, form, forbidKey string, keys []string) Finding {
 	finding := Finding{Item: form}
-	rows, err := c.oneRow(ctx, form, keys, equals(forbidKey, "A"))
+	rows, err := c.oneRow(ctx, form, keys, Is(forbidKey, "A"))
 	switch {
 	case err != nil:
 		finding.Err = err
@@ -85,19 +85,12 @@ func (c *Client) examineForm(ctx context.Context, form, forbidKey string, keys [
 // nobody has: the keys are confirmed by the empty answer.
 func (c *Client) examinePosts(ctx context.Context) Finding {
 	k := c.cfg.Users.Post
-	_, err := c.oneRow(ctx, k.Form, []string{k.ID, k.PersonNumber, k.Person}, equals(k.PersonNumber, "kdgate-probe"))
+	_, err := c.oneRow(ctx, k.Form, []string{k.ID, k.PersonNumber, k.Person}, Equals(k.PersonNumber, "kdgate-probe"))
 	return Finding{Item: k.Form, Err: err}
 }
 
-func (c *Client) oneRow(ctx context.Context, form string, keys []string, filter condition) ([][]scalar, error) {
-	query := billQuery{FormId: form, FilterString: []condition{filter}, OrderString: keys[0] + " ASC", TopRowCount: 1, Limit: 1}
-	for i, key := range keys {
-		if i > 0 {
-			query.FieldKeys += ","
-		}
-		query.FieldKeys += key
-	}
-	return c.page(ctx, query, len(keys))
+func (c *Client) oneRow(ctx context.Context, form string, keys []string, filter Filter) ([][]string, error) {
+	return c.Query(ctx, Query{Form: form, Fields: keys, Filter: filter, Page: Page{Limit: 1}})
 }
 
 // ExamineForms asks one row of each form that the directory writes or lists, with

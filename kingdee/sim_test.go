@@ -237,6 +237,26 @@ func TestPersonsOwnNumbers(t *testing.T) {
 	}
 }
 
+// TestStatusesAsText proves that no status is asked for by code 67, which is known
+// of texts and base data only.
+func TestStatusesAsText(t *testing.T) {
+	s := newStage(t, nil)
+	s.sim.SetSwitches(kingdeesim.Switches{ChoicesByCode: true})
+	c := s.client(t, nil)
+	if err := c.Probe(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.LowStock(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for _, filter := range []kingdee.Filter{kingdee.Is("FForbidStatus", "B"), kingdee.Where(kingdee.Is("FForbidStatus", "B", "X"), kingdee.Equals("FName", "离职"))} {
+		rows, err := c.Query(t.Context(), kingdee.Query{Form: "BD_Empinfo", Fields: []string{"FStaffNumber"}, Filter: filter})
+		if err != nil || fmt.Sprint(rows) != "[[1007]]" {
+			t.Errorf("%v %v", rows, err)
+		}
+	}
+}
+
 // TestPersonOnStaffForm proves that a configured person key saves the post query.
 func TestPersonOnStaffForm(t *testing.T) {
 	s := newStage(t, nil)

@@ -23,7 +23,7 @@ func (c *Client) LowStock(ctx context.Context) ([]StockLevel, error) {
 	k := c.cfg.Forms.Stock
 	materials := walker{client: c, query: Query{
 		Form: k.MaterialForm, Fields: []string{k.MaterialID, k.MaterialNumber, k.MaterialTitle, k.SafetyStock},
-		Filter: Where(Above(k.SafetyStock, "0"), Equals(k.ForbidStatus, "A")),
+		Filter: Where(Above(k.SafetyStock, "0"), Is(k.ForbidStatus, "A")),
 	}}
 	var low []StockLevel
 	for more := true; more; {

@@ -55,7 +55,7 @@ func (w *walk) drift(ctx context.Context) error {
 	}
 	listings := []kingdee.Listing{{Since: since}}
 	if !since.IsZero() {
-		listings = append(listings, kingdee.Listing{Filter: kingdee.OneOf(w.cfg.Forms.Forbid, forbiddenStatus)})
+		listings = append(listings, kingdee.Listing{Filter: kingdee.Is(w.cfg.Forms.Forbid, forbiddenStatus)})
 	}
 	var byNumber map[string]string
 	seen, judged := 0, map[string]bool{} // by internal id

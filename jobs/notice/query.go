@@ -60,7 +60,7 @@ func Filter(conditions []Condition, now time.Time) (kingdee.Filter, error) {
 
 func (c Condition) filter(now time.Time) (kingdee.Filter, error) {
 	if c.Is == "in" && len(c.Values) > 0 {
-		return kingdee.OneOf(c.Field, c.Values...), nil
+		return kingdee.Is(c.Field, c.Values...), nil
 	}
 	if len(c.Values) != 1 {
 		return kingdee.Filter{}, errors.New("it takes one value")
@@ -78,7 +78,7 @@ func (c Condition) filter(now time.Time) (kingdee.Filter, error) {
 	}
 	switch c.Is {
 	case "=":
-		return kingdee.Equals(c.Field, value), nil
+		return kingdee.Is(c.Field, value), nil
 	case "contains":
 		return kingdee.Contains(c.Field, value), nil
 	case "<":

@@ -222,7 +222,7 @@ func (c caller) readFilter(q *query, data loose.Object) *opError {
 	case string:
 		f, err = filter.Parse(v)
 	case []any:
-		f, err = arrayFilter(v)
+		f, err = arrayFilter(v, c.server.Switches().ChoicesByCode)
 	default:
 		err = filter.ErrSyntax
 	}
@@ -246,11 +246,11 @@ func (c caller) readFilter(q *query, data loose.Object) *opError {
 	return nil
 }
 
-func arrayFilter(list []any) (*filter.Filter, error) {
+func arrayFilter(list []any, choicesByCode bool) (*filter.Filter, error) {
 	var out []filter.Condition
 	for _, entry := range list {
 		o, ok := entry.(loose.Object)
-		if !ok {
+		if !ok || choicesByCode && strings.HasSuffix(strings.ToLower(o.Text("FieldName")), "status") {
 			return nil, filter.ErrSyntax
 		}
 		out = append(out, filter.Condition{

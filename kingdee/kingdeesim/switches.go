@@ -17,6 +17,7 @@ type Switches struct {
 	SharedGateway       bool   `json:"sharedGateway"`       // K44: X-Api-* is checked too
 	CheckHeaderTime     bool   `json:"checkHeaderTime"`     // K49
 	LimitMode           string `json:"limitMode"`           // K51: "" refuses above 10000; "cut"; "ceiling2000"
+	ChoicesByCode       bool   `json:"choicesByCode"`       // K54: the array form refuses 67 on statuses; public clients send 105 or "=" there
 	NoRightsIsError     bool   `json:"noRightsIsError"`     // K57: MsgCode 2 instead of no rows
 	PadErrorRow         bool   `json:"padErrorRow"`         // K60
 	SlashDates          bool   `json:"slashDates"`          // K61: /Date(ms)/ in View

@@ -26,6 +26,7 @@ const (
 
 	spareRate  = 10 // exchanges a second for clean browsers behind an address that has used up its refusals
 	spareBurst = 5
+	spareWait  = 1500 * time.Millisecond // for one of them: a sign-in that succeeds in a flood takes two seconds at most
 
 	notePause   = 200 * time.Millisecond // between audit records of failed sign-ins of one address …
 	notesAtOnce = 100                    // … after so many at once
@@ -137,7 +138,7 @@ func (l *limiter) share(ctx context.Context, c *caller) bool {
 	now := l.now()
 	turn := c.spare.ReserveN(now, 1)
 	delay := turn.DelayFrom(now)
-	if delay > queueLimit/2 {
+	if delay > spareWait {
 		turn.CancelAt(now)
 		return false
 	}

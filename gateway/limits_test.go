@@ -94,6 +94,43 @@ func TestFloodFromManyBrowsers(t *testing.T) {
 	}
 }
 
+// T7: whoever gets a turn behind an address that floods gets it in time to be
+// signed in within two seconds; the others are told to come again at once.
+func TestTurnsInAFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(Limits{PerAddress: 0.001, AddressSize: 1}.withDefaults(), time.Now)
+		address := mustAddr("198.51.100.7")
+		leave, err := l.enter(t.Context(), address, "the one that used it up")
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave(true)
+		var admitted atomic.Int64
+		var all sync.WaitGroup
+		for i := range 60 {
+			all.Go(func() {
+				began := time.Now()
+				leave, err := l.enter(t.Context(), address, fmt.Sprint("b", i))
+				took := time.Since(began)
+				switch {
+				case err != nil && (identity.KindOf(err) != identity.Throttled || took > 0):
+					t.Errorf("after %v: %v", took, err)
+				case err == nil:
+					admitted.Add(1)
+					leave(false)
+				}
+				if took > 1500*time.Millisecond {
+					t.Errorf("a turn after %v", took)
+				}
+			})
+		}
+		all.Wait()
+		if n := admitted.Load(); n < spareBurst+14 || n > spareBurst+16 {
+			t.Errorf("%d had a turn", n)
+		}
+	})
+}
+
 // T7 over HTTP: the answer is 429, KD-121, and nothing is asked.
 func TestTooManyTries(t *testing.T) {
 	h := newHouse(t, func(cfg *Config) { cfg.Limits = Limits{PerAddress: 0.001, AddressSize: 3} })

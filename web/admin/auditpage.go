@@ -53,7 +53,7 @@ func (a *Audit) Mount(rt *Router) {
 	rt.Link("audit", pathAudit, ToReaders)
 	rt.Link("proof", pathProof, ToReaders)
 	get := func(path, summary string, answer any, query []Param, serve Endpoint) Route {
-		return Route{Pattern: "GET " + path, Access: ToReaders, Summary: summary, Query: query, Answer: answer, Serve: serve}
+		return Route{Pattern: "GET " + path, Access: ToReaders, Noted: true, Summary: summary, Query: query, Answer: answer, Serve: serve}
 	}
 	one := []Param{{"replica", "whose chain"}, {"seq", "number in that chain"}}
 	export := append(slices.Clone(auditParams[:len(auditParams)-1]), Param{"format", "csv or jsonl"})
@@ -260,7 +260,7 @@ var knownActions = []audit.Action{
 	audit.ActionMappingCreate, audit.ActionMappingChange, audit.ActionMappingSuspend, audit.ActionMappingResume, audit.ActionMappingDelete,
 	audit.ActionMappingImport, audit.ActionMappingUndo, audit.ActionMappingResolve, audit.ActionMappingExport, "mapping.approve",
 	ActionBulkPropose, ActionBulkApprove, audit.ActionAccessRequest, audit.ActionAccessDecide, audit.ActionRoleChange, audit.ActionConfigLoad,
-	audit.ActionSecretChange, audit.ActionServeStart, audit.ActionServeStop, ActionConsoleEnter, ActionConsoleLeave, ActionConsoleRefuse,
+	audit.ActionSecretChange, audit.ActionServeStart, audit.ActionServeStop, ActionConsoleEnter, ActionConsoleRead, ActionConsoleLeave, ActionConsoleRefuse,
 	audit.ActionBreakGlassEnter, audit.ActionSync, "directory.leave", "directory.drift", "directory.rehire", audit.ActionCallbackReject,
 	"directory.undo", "directory.unhold", "hr.accept", audit.ActionQueueDead, "queue.replay", "queue.edit", "queue.give-up", "queue.pause", "queue.resume",
 	"schedule.run", "schedule.stop", "schedule.pause", "schedule.resume", "approval.book", "approval.preview", "approval.rule.save",

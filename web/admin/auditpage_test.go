@@ -203,3 +203,45 @@ func (h *house) until(done func() bool) {
 		}
 	}
 }
+
+// T117: whatever page or answer an auditor gets is on record first, once; what a
+// page fetches again by itself is no other look.
+func TestAuditorsAreRead(t *testing.T) {
+	h := newHouse(t)
+	b := h.enter("auditor01")
+	all := func() (n int) {
+		found, err := h.log.Search(t.Context(), audit.Query{Limit: 1000})
+		must(t, err)
+		return len(found)
+	}
+	looks := 0
+	for _, route := range h.console.Routes() {
+		method, path, _ := strings.Cut(route.Pattern, " ")
+		if method != http.MethodGet || route.Access&admin.ToAuditor == 0 || strings.Contains(path, "{") && !strings.HasSuffix(path, "{$}") {
+			continue
+		}
+		before := all()
+		if path == "/admin/personal" { // without a person it is a form
+			path += "?person=" + corp + "/1001"
+		}
+		if a := b.get(strings.TrimSuffix(path, "{$}")); a.StatusCode != http.StatusOK {
+			continue
+		}
+		want := 1
+		if route.Live {
+			want = 0
+		}
+		if got := all() - before; got != want {
+			t.Errorf("%s: %d records, want %d", path, got, want)
+		}
+		looks += want
+	}
+	if looks < 15 {
+		t.Errorf("only %d looks", looks)
+	}
+	before := all()
+	h.enter("manager01").get("/admin/connections").has(t, http.StatusOK)
+	if read := h.records(admin.ActionConsoleRead); all() != before+1 || read[0].Actor != corp+"/auditor01" || read[0].Target == "" {
+		t.Errorf("an administrator's look is on record, or the auditor's says nothing: %+v", read[0])
+	}
+}

@@ -48,7 +48,7 @@ func (p *ConsentPage) Mount(rt *Router) {
 		Route{Pattern: "GET " + pathConsents, Access: ToReaders, Summary: "Who has agreed that their data go to Kingdee.", Query: filter, Serve: p.page},
 		Route{Pattern: "POST " + pathConsents, Access: ToAdmin, Summary: "Note a person's word that is on paper.", Serve: p.note},
 		Route{Pattern: "POST " + pathConsents + "/import", Access: ToAdmin, MaxBody: consentFile, Summary: "Bring a CSV file of an HR process; all lines or none.", Serve: p.upload},
-		Route{Pattern: "GET " + pathConsents + "/export", Access: ToReaders, Summary: "The register as CSV; the export is recorded.", Query: filter, Serve: p.export},
+		Route{Pattern: "GET " + pathConsents + "/export", Access: ToReaders, Noted: true, Summary: "The register as CSV; the export is recorded.", Query: filter, Serve: p.export},
 		Route{Pattern: "GET " + apiConsents, Access: ToReaders, Summary: "Who has agreed that their data go to Kingdee.", Query: filter, Answer: ConsentList{}, Serve: p.listJSON},
 		Route{Pattern: "POST " + apiConsents, Access: ToAdmin, Summary: "Note a person's word that is on paper.", Body: ConsentNote{}, Answer: consent.Row{}, Serve: p.noteJSON},
 		Route{

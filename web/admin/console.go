@@ -277,7 +277,7 @@ func (c *Console) admit(v *Visit) error {
 	case v.route.Danger && !c.fresh(who.ProvenAt):
 		return identity.Fail(identity.Forbidden, identity.CodeProveAgain, "admin: the proof is of %s", who.ProvenAt)
 	default:
-		return nil
+		return c.noteRead(v)
 	}
 	event := v.Event(ActionConsoleRefuse, audit.Refused)
 	event.Flood = v.flood("refuse")
@@ -286,6 +286,20 @@ func (c *Console) admit(v *Visit) error {
 		return note
 	}
 	return err
+}
+
+// ActionConsoleRead is an auditor at a page.
+const ActionConsoleRead audit.Action = "console.read"
+
+// noteRead puts on record what an auditor looks at, before it is shown (T117).
+// What a page fetches again by itself is the look that opened it.
+func (c *Console) noteRead(v *Visit) error {
+	if v.Who.Role != Auditor || v.R.Method != http.MethodGet || v.route.Live || v.route.Noted {
+		return nil
+	}
+	event := v.Event(ActionConsoleRead, audit.OK)
+	event.Target = v.R.URL.EscapedPath()
+	return c.record(v.R.Context(), event)
 }
 
 // record appends, and names the failure: nothing is done that is not recorded.

@@ -48,9 +48,9 @@ func (p *Personal) Mount(rt *Router) {
 	rt.Link("personal", pathPersonal, ToReaders)
 	person := []Param{{"person", "CORP/USERID, or a userid where there is one organisation"}}
 	rt.Add(
-		Route{Pattern: "GET " + pathPersonal, Access: ToReaders, Summary: "What is held about a person; the look is recorded.", Query: person, Serve: p.page},
-		Route{Pattern: "GET " + pathPersonal + "/export", Access: ToReaders, Summary: "The same as a file to hand over, an auditor's without mobile numbers; the export is recorded.", Query: person, Serve: p.export},
-		Route{Pattern: "GET " + apiPrefix + "personal", Access: ToReaders, Summary: "What is held about a person.", Query: person, Answer: Holdings{}, Serve: p.json},
+		Route{Pattern: "GET " + pathPersonal, Access: ToReaders, Noted: true, Summary: "What is held about a person; the look is recorded.", Query: person, Serve: p.page},
+		Route{Pattern: "GET " + pathPersonal + "/export", Access: ToReaders, Noted: true, Summary: "The same as a file to hand over, an auditor's without mobile numbers; the export is recorded.", Query: person, Serve: p.export},
+		Route{Pattern: "GET " + apiPrefix + "personal", Access: ToReaders, Noted: true, Summary: "What is held about a person.", Query: person, Answer: Holdings{}, Serve: p.json},
 	)
 }
 

@@ -17,11 +17,11 @@ const (
 func (a *Audit) mountProof(rt *Router) {
 	id := []Param{{"id", "of the verification"}}
 	rt.Add(
-		Route{Pattern: "GET " + pathProof, Access: ToReaders, Summary: "The chains of all replicas, and what verifications found.", Serve: a.proof},
+		Route{Pattern: "GET " + pathProof, Access: ToReaders, Noted: true, Summary: "The chains of all replicas, and what verifications found.", Serve: a.proof},
 		Route{Pattern: "GET " + pathProof + "/live", Access: ToReaders, Live: true, Summary: "The moving part of the page of proofs.", Serve: a.proofLive},
 		Route{Pattern: "POST " + pathProof, Access: ToReaders, Summary: "Verify the log now; the result is recorded.", Serve: a.prove},
 		Route{Pattern: "GET " + pathProof + "/report", Access: ToReaders, Summary: "What one verification found, to print.", Query: id, Serve: a.report},
-		Route{Pattern: "GET " + apiAudit + "/chains", Access: ToReaders, Summary: "The chains of all replicas.", Answer: []ChainInfo{}, Serve: a.chainsJSON},
+		Route{Pattern: "GET " + apiAudit + "/chains", Access: ToReaders, Noted: true, Summary: "The chains of all replicas.", Answer: []ChainInfo{}, Serve: a.chainsJSON},
 		Route{Pattern: "POST " + apiAudit + "/verify", Access: ToReaders, Summary: "Verify the log now; the result is recorded.", Answer: Verification{}, Serve: a.proveJSON},
 		Route{Pattern: "GET " + apiAudit + "/verify", Access: ToReaders, Summary: "What verifications found, the newest first.", Answer: []Verification{}, Serve: a.proofsJSON},
 		Route{Pattern: "GET " + apiAudit + "/verify/{id}", Access: ToReaders, Summary: "One verification, under way or ended.", Answer: Verification{}, Serve: a.proofJSON},

@@ -38,7 +38,7 @@ var reviewParams = []Param{
 func (p *Review) Mount(rt *Router) {
 	rt.Link("review", pathReview, ToReaders)
 	get := func(path, summary string, answer any, serve Endpoint) Route {
-		return Route{Pattern: "GET " + path, Access: ToReaders, Summary: summary, Query: reviewParams, Answer: answer, Serve: serve}
+		return Route{Pattern: "GET " + path, Access: ToReaders, Noted: true, Summary: summary, Query: reviewParams, Answer: answer, Serve: serve}
 	}
 	rt.Add(
 		get(pathReview, "The reviewer pack: one question about a period.", nil, p.page),

@@ -25,6 +25,7 @@ type Route struct {
 	Summary string // one English sentence, for OpenAPI and the role matrix
 	Danger  bool   // a proof of the last five minutes is needed (step-up)
 	Live    bool   // a page that refreshes itself: no use of the session, so it keeps nobody signed in
+	Noted   bool   // what serves it puts each look on record itself
 	MaxBody int64  // bytes; zero: 64 KiB
 	Query   []Param
 	Body    any // a zero value of what the JSON body holds; nil: none

@@ -347,5 +347,5 @@ func (c *call) commentFiles() bool {
 		Attachments []json.RawMessage `json:"attachments"`
 	}
 	raw := c.params["file"]
-	return len(raw) == 0 || json.Unmarshal(raw, &file) == nil && len(file.Attachments) <= commentMaxFiles
+	return len(raw) == 0 || exact(raw, &file) == nil && len(file.Attachments) <= commentMaxFiles
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -264,7 +263,7 @@ func (k keys) checkReply(status int, body []byte) error {
 		Nonce     string `json:"nonce"`
 		Encrypt   string `json:"encrypt"`
 	}
-	if json.Unmarshal(body, &in) != nil || in.Encrypt == "" || in.Timestamp == "" || in.Nonce == "" {
+	if exact(body, &in) != nil || in.Encrypt == "" || in.Timestamp == "" || in.Nonce == "" {
 		return errors.New("71009: 返回文本非success: not the JSON of a reply")
 	}
 	if k.sign(in.Timestamp, in.Nonce, in.Encrypt) != in.Signature {

@@ -148,6 +148,10 @@ func replyVector(t *testing.T, v frameVector) {
 			t.Errorf("taken without %s", name)
 		}
 	}
+	small := strings.Replace(string(v.Expect.Body), `"timeStamp"`, `"timestamp"`, 1)
+	if err := v.keys(t).checkReply(200, []byte(small)); err == nil { // the capital S is the vendor's
+		t.Error("taken with timestamp")
+	}
 }
 
 // rejectVector refuses as a reply what the vendor's class refuses as an event.

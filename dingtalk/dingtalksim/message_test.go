@@ -144,6 +144,11 @@ func TestRefusedMessages(t *testing.T) {
 		"long title":    {obj{"agent_id": 100001, "userid_list": "zhangwei", "msg": card(obj{"title": strings.Repeat("题", 21), "markdown": "x", "single_title": "a", "single_url": "https://a"})}, 400002},
 		"no button":     {obj{"agent_id": 100001, "userid_list": "zhangwei", "msg": card(obj{"title": "t", "markdown": "x"})}, 400002},
 		"good card":     {obj{"agent_id": 100001, "userid_list": "zhangwei", "msg": card(obj{"title": "t", "markdown": "x", "btn_orientation": "1", "btn_json_list": []obj{{"title": "a", "action_url": "https://a"}}})}, 0},
+		"name's case":   {obj{"agent_id": 100001, "userid_list": "zhangwei", "msg": obj{"msgtype": "text", "text": obj{"Content": "x"}}}, 400002},
+		"type's case":   {obj{"agent_id": 100001, "userid_list": "zhangwei", "msg": obj{"msgType": "text", "text": obj{"content": "x"}}}, 400002},
+		"picture":       {obj{"agent_id": 100001, "userid_list": "zhangwei", "msg": obj{"msgtype": "image", "image": obj{"media_id": "@1"}}}, 0},
+		"title alone":   {obj{"agent_id": 100001, "userid_list": "zhangwei", "msg": obj{"msgtype": "oa", "oa": obj{"message_url": "https://a", "body": obj{"title": "T"}}}}, 0},
+		"empty oa":      {obj{"agent_id": 100001, "userid_list": "zhangwei", "msg": obj{"msgtype": "oa", "oa": obj{"message_url": "https://a"}}}, 400002},
 		"msg as text":   {obj{"agent_id": "100001", "userid_list": "zhangwei", "msg": `{"msgtype":"text","text":{"content":"as text"}}`}, 0},
 	} {
 		if m := s.old(messagePath+"asyncsend_v2", c.body); m["errcode"] != c.want {
@@ -262,6 +267,9 @@ func TestRobotMessages(t *testing.T) {
 		"unknown token": {"/robot/send?access_token=other", text("x"), 300005},
 		"no title":      {"/robot/send?access_token=robot-token", obj{"msgtype": "markdown", "markdown": obj{"text": "x"}}, 400402},
 		"unknown type":  {"/robot/send?access_token=robot-token", obj{"msgtype": "poem"}, 400105},
+		"card":          {"/robot/send?access_token=robot-token", obj{"msgtype": "actionCard", "actionCard": obj{"title": "t", "text": "x", "singleTitle": "a", "singleURL": "https://a"}}, 0},
+		"singleUrl":     {"/robot/send?access_token=robot-token", obj{"msgtype": "actionCard", "actionCard": obj{"title": "t", "text": "x", "singleTitle": "a", "singleUrl": "https://a"}}, 40035},
+		"action_url":    {"/robot/send?access_token=robot-token", obj{"msgtype": "actionCard", "actionCard": obj{"title": "t", "text": "x", "btns": []obj{{"title": "a", "actionUrl": "https://a"}}}}, 40035},
 	} {
 		if m := s.call("POST", c.path, c.body).json(t); m["errcode"] != c.want {
 			t.Errorf("%s: %v", name, m)

@@ -1,8 +1,8 @@
 package dingtalksim
 
 import (
+	"cmp"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -57,14 +57,18 @@ type workBody struct {
 			} `json:"form"`
 		} `json:"body"`
 	} `json:"oa"`
-	Image, Voice, File *struct {
-		MediaID string `json:"media_id"`
-	}
+	Image *media `json:"image"`
+	Voice *media `json:"voice"`
+	File  *media `json:"file"`
+}
+
+type media struct {
+	ID string `json:"media_id"`
 }
 
 func readWorkContent(raw []byte) (content, error) {
 	var b workBody
-	if err := json.Unmarshal(raw, &b); err != nil {
+	if err := exact(raw, &b); err != nil {
 		return content{}, errors.New("不是合法的JSON")
 	}
 	c := content{kind: b.Type, digest: sha256.Sum256(raw)}
@@ -122,7 +126,7 @@ func (b *workBody) fillOA(c *content) error {
 	if b.OA == nil {
 		return errNoContent
 	}
-	c.title, c.text = b.OA.Body.Title, b.OA.Body.Content
+	c.title, c.text = b.OA.Body.Title, cmp.Or(b.OA.Body.Content, b.OA.Body.Title)
 	for _, row := range b.OA.Body.Form {
 		c.text += "\n" + row.Key + row.Value
 	}
@@ -229,7 +233,7 @@ type refusal struct {
 
 func readRobotContent(raw []byte) (content, string, *refusal) {
 	var b robotBody
-	if json.Unmarshal(raw, &b) != nil {
+	if exact(raw, &b) != nil {
 		return content{}, "", &refusal{40035, "不合法的参数 json"}
 	}
 	c := content{kind: b.Type, digest: sha256.Sum256(raw)}
@@ -291,6 +295,9 @@ func (b *robotBody) fillCard(c *content) *refusal {
 		c.links = []Link{{b.Card.SingleTitle, b.Card.SingleURL}}
 	}
 	for _, button := range b.Card.Buttons {
+		if button.Title == "" || button.URL == "" {
+			return &refusal{40035, "缺少参数 btns"}
+		}
 		c.links = append(c.links, Link{button.Title, button.URL})
 	}
 	if c.title == "" || len(c.links) == 0 {

@@ -2,7 +2,6 @@ package dingtalksim
 
 import (
 	"cmp"
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -114,10 +113,13 @@ func (c *call) streamOpen() answer {
 		return c.throttled()
 	}
 	var topics []topic
-	if json.Unmarshal(c.params["subscriptions"], &topics) != nil || len(topics) == 0 {
+	if exact(c.params["subscriptions"], &topics) != nil || len(topics) == 0 {
 		return c.badParam("subscriptions不能为空")
 	}
 	for _, t := range topics {
+		if t.Type == "" || t.Topic == "" {
+			return c.badParam("subscriptions不合法")
+		}
 		if t.Type == frameEvent && t.Topic != "*" {
 			return c.badParam("EVENT只支持*")
 		}

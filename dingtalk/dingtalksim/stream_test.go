@@ -126,6 +126,15 @@ func TestStreamOpen(t *testing.T) {
 	if status != 401 || !strings.Contains(string(raw), `"code":"authFailed"`) || !strings.Contains(string(raw), `"requestid"`) || !strings.Contains(string(raw), "鉴权失败") {
 		t.Errorf("wrong secret: %d %s", status, raw)
 	}
+	res, err := http.Post(base+"/v1.0/gateway/connections/open", "application/json", strings.NewReader(
+		`{"clientId":"dingkey1","clientSecret":"sample-secret-1","subscriptions":[{"Type":"EVENT","Topic":"*"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != 400 {
+		t.Errorf("subscriptions by other names: %d", res.StatusCode)
+	}
 	if strings.Contains(fmt.Sprint(calledWith(t, base)), "sample-secret-1") {
 		t.Error("the record shows a secret (SIM-D117)")
 	}

@@ -111,7 +111,7 @@ func (l *streamLink) serve(conn *websocket.Conn) {
 // answered finds the frame that an answer belongs to.
 func (l *streamLink) answered(raw []byte) {
 	var up frameUp
-	if json.Unmarshal(raw, &up) != nil {
+	if exact(raw, &up) != nil {
 		return
 	}
 	var text string
@@ -132,7 +132,7 @@ func (l *streamLink) answered(raw []byte) {
 	var status struct {
 		Status string `json:"status"`
 	}
-	_ = json.Unmarshal([]byte(text), &status)
+	_ = exact([]byte(text), &status)
 	switch {
 	case status.Status == "LATER": // with code 200 or 500 (SIM-D87)
 		one.done(outcomeLater)
@@ -147,7 +147,7 @@ func opaqueOf(data string) string {
 	var in struct {
 		Opaque string `json:"opaque"`
 	}
-	_ = json.Unmarshal([]byte(data), &in)
+	_ = exact([]byte(data), &in)
 	return in.Opaque
 }
 

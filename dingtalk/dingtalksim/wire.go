@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	exactjson "github.com/go-json-experiment/json"
 )
 
 // Content types, spelled as each host spells them (SIM-D2, SIM-D3).
@@ -37,6 +39,10 @@ func encode(v any) []byte {
 	}
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 }
+
+// exact decodes what a client has sent. The vendor's names count by their case,
+// which encoding/json does not mind.
+func exact(raw []byte, into any) error { return exactjson.Unmarshal(raw, into) }
 
 // old answers as the old host does: always HTTP 200 (SIM-D1).
 func (c *call) old(code string, v any) answer {

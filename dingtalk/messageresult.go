@@ -39,6 +39,15 @@ const (
 	DropUnexplained DropCode = -3      // held back, without a reason
 )
 
+// dropCode takes the codes of third-party applications, 143203 to 143206, for those
+// of the organisation's own, which they repeat.
+func dropCode(code number) DropCode {
+	if code >= 143203 && code <= 143206 {
+		code -= 100
+	}
+	return DropCode(code)
+}
+
 // Passing reports whether the reason goes by itself within minutes.
 func (d DropCode) Passing() bool {
 	return d == DropAppMinute || d == DropOrgMinute || d == DropSystem || d == DropFailed
@@ -116,7 +125,7 @@ func (r *sendResultRecord) read() SendResult {
 	}
 	for _, one := range r.Drops {
 		if one.UserID != "" {
-			out.Dropped[one.UserID] = DropCode(one.Code)
+			out.Dropped[one.UserID] = dropCode(one.Code)
 		}
 	}
 	for _, userid := range r.Unread {

@@ -29,3 +29,21 @@ func FuzzSendResult(f *testing.F) {
 		}
 	})
 }
+
+// TestThirdPartyDrops: the codes of third-party applications mean the same, so that
+// what passes by itself and what came already is known under either number
+// (reference 8.1).
+func TestThirdPartyDrops(t *testing.T) {
+	b := newBench(t)
+	b.fake.on("/topapi/message/corpconversation/getsendresult", 200, `{"errcode":0,"send_result":{"forbidden_list":[
+		{"code":143203,"count":1,"userid":"minute"},{"code":"143204","count":1,"userid":"org"},{"code":143205,"count":1,"userid":"day"},{"code":143206,"count":1,"userid":"same"},{"code":143207,"count":1,"userid":"other"}]}}`)
+	got, err := b.SendResult(t.Context(), 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for who, want := range map[string]DropCode{"minute": DropAppMinute, "org": DropOrgMinute, "day": DropDayLimit, "same": DropSame, "other": 143207} {
+		if got.Dropped[who] != want {
+			t.Errorf("%s: %d, want %d", who, got.Dropped[who], want)
+		}
+	}
+}

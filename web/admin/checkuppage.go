@@ -41,7 +41,7 @@ func (c *Connections) Mount(rt *Router) {
 		Route{Pattern: "POST " + pathConnections, Access: ToAdmin, Summary: "Test the peers now; the result is kept and recorded.", Serve: c.test},
 		Route{Pattern: "GET " + pathConnections + "/result", Access: ToReaders, Summary: "One check-up, to read and to print.", Query: id, Serve: c.result},
 		Route{Pattern: "GET " + apiCheckups, Access: ToReaders, Summary: "Check-ups, the newest first.", Answer: []checkup.Result{}, Serve: c.listJSON},
-		Route{Pattern: "POST " + apiCheckups, Access: ToAdmin, Summary: "Test the peers now; the result is kept and recorded.", Query: only, Answer: checkup.Result{}, Serve: c.testJSON},
+		Route{Pattern: "POST " + apiCheckups, Access: ToAdmin, Summary: "Test the peers now; the result is kept and recorded.", Query: only, Body: struct{}{}, Answer: checkup.Result{}, Serve: c.testJSON},
 		Route{Pattern: "GET " + apiCheckups + "/{id}", Access: ToReaders, Summary: "One check-up.", Answer: checkup.Result{}, Serve: c.resultJSON},
 	)
 }
@@ -194,6 +194,9 @@ func (c *Connections) listJSON(v *Visit) error {
 }
 
 func (c *Connections) testJSON(v *Visit) error {
+	if err := v.Body(&struct{}{}); err != nil {
+		return err
+	}
 	read, err := v.Query("only")
 	if err != nil {
 		return err

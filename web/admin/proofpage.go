@@ -22,7 +22,7 @@ func (a *Audit) mountProof(rt *Router) {
 		Route{Pattern: "POST " + pathProof, Access: ToReaders, Summary: "Verify the log now; the result is recorded.", Serve: a.prove},
 		Route{Pattern: "GET " + pathProof + "/report", Access: ToReaders, Summary: "What one verification found, to print.", Query: id, Serve: a.report},
 		Route{Pattern: "GET " + apiAudit + "/chains", Access: ToReaders, Noted: true, Summary: "The chains of all replicas.", Answer: []ChainInfo{}, Serve: a.chainsJSON},
-		Route{Pattern: "POST " + apiAudit + "/verify", Access: ToReaders, Summary: "Verify the log now; the result is recorded.", Answer: Verification{}, Serve: a.proveJSON},
+		Route{Pattern: "POST " + apiAudit + "/verify", Access: ToReaders, Summary: "Verify the log now; the result is recorded.", Body: struct{}{}, Answer: Verification{}, Serve: a.proveJSON},
 		Route{Pattern: "GET " + apiAudit + "/verify", Access: ToReaders, Summary: "What verifications found, the newest first.", Answer: []Verification{}, Serve: a.proofsJSON},
 		Route{Pattern: "GET " + apiAudit + "/verify/{id}", Access: ToReaders, Summary: "One verification, under way or ended.", Answer: Verification{}, Serve: a.proofJSON},
 	)
@@ -141,6 +141,9 @@ func (a *Audit) prove(v *Visit) error {
 }
 
 func (a *Audit) proveJSON(v *Visit) error {
+	if err := v.Body(&struct{}{}); err != nil {
+		return err
+	}
 	proof, err := a.begin(v)
 	if err != nil {
 		return err

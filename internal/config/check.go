@@ -111,10 +111,19 @@ func (c *Config) checkProxies(m *Mistakes) {
 	for i, proxy := range c.Listen.TrustedProxies {
 		if prefix, err := ParsePrefix(proxy); err != nil {
 			m.add("listen.trusted_proxies[%d]: %q is neither an address nor a network such as 10.0.0.0/24", i, proxy)
-		} else if prefix.Bits() == 0 {
+		} else if isEverybody(prefix) {
 			m.add("listen.trusted_proxies[%d]: %s trusts everybody; name the proxy's own address", i, proxy)
 		}
 	}
+}
+
+// isEverybody reports a network wider than any that is one's own: 10.0.0.0/8 and
+// fc00::/7 are the widest. Two halves of the world are all of it (T49, T123).
+func isEverybody(network netip.Prefix) bool {
+	if network.Addr().Is4() {
+		return network.Bits() < 8
+	}
+	return network.Bits() < 7
 }
 
 func (c *Config) checkOps(m *Mistakes) {

@@ -88,6 +88,7 @@ func TestMistakesAllAtOnce(t *testing.T) {
 		"off loopback":       {`"127.0.0.1:8080"`, `":8080"`, nil, []string{"plain HTTP off loopback"}},
 		"leaves for hours":   {`cert: , key: ,`, `leave: 2h,`, nil, []string{"listen.leave: 2h0m0s; at most 1m"}},
 		"trusts everybody":   {"trusted_proxies: []", `trusted_proxies: ["0.0.0.0/0"]`, nil, []string{"trusts everybody"}},
+		"trusts two halves":  {"trusted_proxies: []", `trusted_proxies: ["0.0.0.0/1", "128.0.0.0/1", "::/1", "10.0.0.0/8", "fc00::/7"]`, nil, []string{"3 mistake(s)", "[0]: 0.0.0.0/1 trusts everybody", "[1]", "[2]"}},
 		"no secret file":     {"kd.secret", "nothere", nil, []string{"data_centres[0].app_secret_file: there is no file"}},
 		"unknown mode":       {"link: {", "mode: tunnel\n    link: {", nil, []string{`mode: "tunnel" is none of link, proxy`}},
 		"proxied elsewhere":  {"url: https://erp.example.com/K3Cloud/", "mode: proxy\n    url: https://erp.example.com/erp/", nil, []string{"mode proxy wants /K3Cloud/"}},

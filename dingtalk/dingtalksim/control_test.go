@@ -3,6 +3,8 @@ package dingtalksim_test
 import (
 	"fmt"
 	"net/http"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -302,6 +304,42 @@ func TestExternalBrowser(t *testing.T) {
 		s.set("open_link_inside", tc.all)
 		if got := s.settingsOf("Cookie", s.cookieOf(tc.query)); !strings.Contains(got, tc.want) {
 			t.Errorf("%s, all inside %v: %s", tc.query, tc.all, got)
+		}
+	}
+}
+
+// TestRecordKeepsSecrets proves SIM-D117 for what is no token of an application: a
+// callback's token and key, a robot's signature, a ticket in XML, the address of a
+// file. What is no secret is shown.
+func TestRecordKeepsSecrets(t *testing.T) {
+	const secret, aesKey = "callbacktoken77", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
+	s := withRobot(t, dingtalksim.Robot{Secret: "SECabc"})
+	s.call("POST", "/call_back/register_call_back?access_token="+s.token(), obj{"call_back_tag": []string{"user_add_org"}, "url": "http://127.0.0.1:1/", "token": secret, "aes_key": aesKey})
+	stamp := fmt.Sprint(start.UnixMilli())
+	s.call("POST", "/robot/send?access_token=robot-token&timestamp="+stamp+"&sign="+url.QueryEscape(robotSign(stamp, "SECabc")), text("x"))
+	opened := s.call("POST", "/v1.0/gateway/connections/open", obj{"clientId": key1, "clientSecret": secret1, "subscriptions": []obj{{"type": "EVENT", "topic": "*"}}})
+	ticket := regexp.MustCompile(`<ticket>(.*)</ticket>`).FindStringSubmatch(opened.body)[1]
+	in := s.started(obj{"userid": "manager01", "files": []obj{{"name": "a.pdf", "content": "eA=="}}})
+	file := regexp.MustCompile(`fileId\\":\\"([0-9]+)`).FindStringSubmatch(s.instance(in.ID).body)[1]
+	given := s.call("POST", "/v1.0/workflow/processInstances/spaces/files/urls/download", obj{"processInstanceId": in.ID, "fileId": file}, tokenHeader, s.token())
+	address := given.json(t)["result"].(obj)["downloadUri"].(string)
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.call("GET", u.RequestURI(), nil)
+	record := s.call("GET", "/sim/calls", nil).body
+	for name, value := range map[string]string{
+		"token": secret, "aes_key": aesKey, "robot": "robot-token", "sign": url.QueryEscape(robotSign(stamp, "SECabc")), "ticket": ticket,
+		"file": url.QueryEscape(u.Query().Get("Signature")),
+	} {
+		if strings.Contains(record, value) {
+			t.Errorf("%s is in the record", name)
+		}
+	}
+	for _, shown := range []string{"127.0.0.1:1", file, "call_back_tag"} {
+		if !strings.Contains(record, shown) {
+			t.Errorf("%s is not shown", shown)
 		}
 	}
 }

@@ -128,12 +128,13 @@ func (r rawCall) masked() Call {
 const mask = "***"
 
 // secretName matches the names of values that let somebody act: tokens,
-// secrets, one-time codes, tickets. "code" of an error answer is no secret and
-// "errcode" is another name.
-var secretName = regexp.MustCompile(`(?i)^(access_?token|refresh_?token|app_?secret|client_?secret|corp_?secret|system_?token|code|auth_?code|tmp_?code|ticket|jsapi_?ticket|signature|state)$`)
+// secrets, keys, signatures, one-time codes, tickets. "code" of an error answer is
+// no secret and "errcode" is another name.
+var secretName = regexp.MustCompile(`(?i)^(access_?token|refresh_?token|app_?secret|client_?secret|corp_?secret|system_?token|code|auth_?code|tmp_?code|ticket|jsapi_?ticket|token|aes_?key|sign|signature|state)$`)
 
 var (
-	secretMember = regexp.MustCompile(`(?i)"(access_?token|refresh_?token|app_?secret|client_?secret|corp_?secret|system_?token|auth_?code|tmp_?code|ticket|jsapi_?ticket)"(\s*:\s*)"(?:[^"\\]|\\.)*("|$)`)
+	secretMember = regexp.MustCompile(`(?i)"(access_?token|refresh_?token|app_?secret|client_?secret|corp_?secret|system_?token|auth_?code|tmp_?code|ticket|jsapi_?ticket|token|aes_?key|downloadUri)"(\s*:\s*)"(?:[^"\\]|\\.)*("|$)`)
+	secretTag    = regexp.MustCompile(`(<ticket>)[^<]*`)
 	requestCode  = regexp.MustCompile(`"code"(\s*:\s*)"[0-9a-zA-Z]{24,}("|$)`)
 )
 
@@ -163,6 +164,7 @@ func maskBody(body []byte) string {
 	if s[0] != '{' && s[0] != '[' && s[0] != '<' && strings.Contains(s, "=") {
 		return maskQuery(s)
 	}
+	s = secretTag.ReplaceAllString(s, "${1}"+mask)
 	s = secretMember.ReplaceAllString(s, `"$1"$2"`+mask+`"`)
 	return requestCode.ReplaceAllString(s, `"code"$1"`+mask+`"`)
 }

@@ -20,6 +20,8 @@ type Listing struct {
 	// which has the internal id After. Zero begins at the beginning.
 	Start int
 	After string
+
+	main int // column that marks the row which stands for its record, where entries make several; 0: none do
 }
 
 // StaffRecord is a staff record as listings show it.
@@ -63,10 +65,12 @@ type UserRecord struct {
 }
 
 // AllStaff lists staff records page by page, ordered by internal id; one page is
-// in memory at a time. The sequence ends after its first error.
+// in memory at a time. The sequence ends after its first error. Posts are rows of an
+// entry, so that Kingdee answers a row for each: the main one stands for the record.
 func (c *Client) AllStaff(ctx context.Context, l Listing) iter.Seq2[StaffRecord, error] {
 	k, f := c.cfg.Users.Staff, c.cfg.Forms.Staff
-	keys := []string{k.ID, k.Number, k.Name, k.ForbidStatus, k.DocumentStatus, f.Mobile, f.Email, f.Department, f.Position, c.cfg.Forms.ModifyDate}
+	keys := []string{k.ID, k.Number, k.Name, k.ForbidStatus, k.DocumentStatus, f.Mobile, f.Email, f.Department, f.Position, c.cfg.Forms.ModifyDate, f.EntryPrimary}
+	l.main = len(keys) - 1
 	return records(c, ctx, k.Form, keys, l, func(row []string) StaffRecord {
 		return StaffRecord{
 			Staff:  Staff{ID: row[0], Number: row[1], Name: row[2], Forbidden: forbidden(scalar(row[3])), Approved: row[4] == statusAudited},
@@ -136,7 +140,7 @@ func records[T any](c *Client, ctx context.Context, form string, keys []string, 
 		filter = Where(filter, Since(c.cfg.Forms.ModifyDate, l.Since))
 	}
 	return func(yield func(T, error) bool) {
-		walk := walker{client: c, query: Query{Form: form, Fields: keys, Filter: filter}, start: l.Start, last: l.After}
+		walk := walker{client: c, query: Query{Form: form, Fields: keys, Filter: filter}, start: l.Start, last: l.After, entries: l.main > 0}
 		for {
 			page, more, err := walk.next(ctx)
 			if err != nil {
@@ -144,7 +148,7 @@ func records[T any](c *Client, ctx context.Context, form string, keys []string, 
 				yield(none, err)
 				return
 			}
-			for _, row := range page {
+			for _, row := range mains(page, l.main) {
 				if !yield(read(row), nil) {
 					return
 				}
@@ -156,26 +160,59 @@ func records[T any](c *Client, ctx context.Context, form string, keys []string, 
 	}
 }
 
+// mains are the rows that stand for their records: of each the one that the column
+// marks, or the first.
+func mains(page [][]string, main int) [][]string {
+	if main == 0 {
+		return page
+	}
+	var out [][]string
+	for _, row := range page {
+		last := len(out) - 1
+		switch {
+		case last < 0 || out[last][0] != row[0]:
+			out = append(out, row)
+		case scalar(row[main]).isTrue() && !scalar(out[last][main]).isTrue():
+			out[last] = row
+		}
+	}
+	return out
+}
+
 // walker pages through a form that changes meanwhile. Each page begins with the
-// last record of the page before: where another stands there, records before it
+// last row of the page before: where another record stands there, records before it
 // have gone, and the walk steps back rather than leave some out.
 type walker struct {
-	client *Client
-	query  Query
-	start  int    // records read so far
-	last   string // id of the last one
+	client  *Client
+	query   Query
+	start   int    // rows read so far
+	last    string // id of the last record
+	entries bool   // a record may have several rows
 }
+
+// mostRowsOfOne is how many rows of an entry one record can plausibly have.
+const mostRowsOfOne = 50
 
 func (w *walker) next(ctx context.Context) (rows [][]string, more bool, err error) {
 	size := max(w.client.cfg.API.PageSize, 2) // one record is the overlap
+	if w.entries {
+		size = max(size, mostRowsOfOne+2)
+	}
 	for from := max(w.start-1, 0); ; from = max(from-size, 0) {
 		w.query.Page = Page{Start: from, Limit: size}
 		page, err := w.client.Query(ctx, w.query)
 		if err != nil {
 			return nil, false, err
 		}
-		if err := ordered(w.query.Form, page); err != nil {
+		if err := ordered(w.query.Form, page, w.entries); err != nil {
 			return nil, false, err
+		}
+		full := len(page) == size
+		if w.entries && full { // the last record may go on behind the page: it comes with the next one
+			page = withoutLast(page)
+			if len(page) < 2 {
+				return nil, false, newFault(implausible, w.query.Form, "a record with very many rows").public()
+			}
 		}
 		overlaps := w.last == "" || len(page) > 0 && !newer(page[0][0], w.last)
 		if !overlaps && from > 0 {
@@ -189,15 +226,22 @@ func (w *walker) next(ctx context.Context) (rows [][]string, more bool, err erro
 			w.start = from + len(page)
 			w.last = maxID(w.last, page[len(page)-1][0])
 		}
-		return fresh, len(page) == size, nil
+		return fresh, full, nil
 	}
 }
 
+// withoutLast leaves the rows of the last record out.
+func withoutLast(page [][]string) [][]string {
+	last := page[len(page)-1][0]
+	return page[:slices.IndexFunc(page, func(row []string) bool { return row[0] == last })]
+}
+
 // ordered refuses a page that is not in the order of its key: paging through it
-// would leave records out.
-func ordered(form string, page [][]string) error {
+// would leave records out. With entries a record may stand there several times.
+func ordered(form string, page [][]string, entries bool) error {
 	for i := 1; i < len(page); i++ {
-		if !newer(page[i][0], page[i-1][0]) {
+		same := entries && page[i][0] == page[i-1][0]
+		if !same && !newer(page[i][0], page[i-1][0]) {
 			return newFault(unexpected, form, "a page is not ordered by its key").public()
 		}
 	}

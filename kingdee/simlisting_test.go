@@ -47,6 +47,59 @@ func TestListing(t *testing.T) {
 	}
 }
 
+// TestListingPosts proves that somebody with several posts, for whom Kingdee answers
+// several rows, is listed once and with the main post, wherever a page ends.
+func TestListingPosts(t *testing.T) {
+	s := newStage(t, func(dc *kingdeesim.DataCentre) {
+		for i := range 100 {
+			dc.Tables.Hire(kingdeesim.Employee{Number: fmt.Sprintf("P%03d", i), Name: "多岗", ExtraPosts: i % 4})
+		}
+		last := map[int64]int{}
+		for i, post := range dc.Tables.Posts {
+			last[post.PersonID] = i
+			dc.Tables.Posts[i].First = false
+		}
+		for _, i := range last {
+			dc.Tables.Posts[i].First = true
+		}
+	})
+	for _, size := range []int{1, 52, 53, 57, 100, 2000} {
+		c := s.client(t, func(cfg *kingdee.Config) { cfg.API.PageSize = size })
+		seen := map[string]string{}
+		for one, err := range c.AllStaff(t.Context(), kingdee.Listing{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, twice := seen[one.ID]; twice {
+				t.Errorf("%d a page: %s stands twice", size, one.Number)
+			}
+			seen[one.ID] = one.Position
+			var n int
+			if count, _ := fmt.Sscanf(one.Number, "P%d", &n); count == 1 && one.Position != fmt.Sprintf("GW000%d", 1+n%4%2) {
+				t.Errorf("%d a page: %s holds %s", size, one.Number, one.Position)
+			}
+		}
+		if want := len(s.sim.Staff()); len(seen) != want {
+			t.Errorf("%d a page: %d of %d", size, len(seen), want)
+		}
+	}
+}
+
+// TestListingTooManyPosts: more rows than one person can have mean that something is
+// wrong, and end the listing instead of turning in a circle.
+func TestListingTooManyPosts(t *testing.T) {
+	s := newStage(t, func(dc *kingdeesim.DataCentre) {
+		dc.Tables.Hire(kingdeesim.Employee{Number: "P1", Name: "多岗", ExtraPosts: 60})
+	})
+	c := s.client(t, func(cfg *kingdee.Config) { cfg.API.PageSize = 1 })
+	for _, err := range c.AllStaff(t.Context(), kingdee.Listing{}) {
+		if err != nil && identity.KindOf(err) == identity.Upstream {
+			return
+		}
+	}
+	t.Error("no error")
+}
+
 // TestBlankIsEmpty proves that the one space which Kingdee keeps for an empty text
 // is an empty text, in queries and in View, and that other spaces stay.
 func TestBlankIsEmpty(t *testing.T) {

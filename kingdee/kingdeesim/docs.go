@@ -177,11 +177,7 @@ func shifted(t *docTable, number string) []int {
 	if t == nil {
 		return nil
 	}
-	out := slices.Clone(t.byNumber[number])
-	for i := range out {
-		out[i] <<= lineBits
-	}
-	return out
+	return inLines(t.byNumber[number])
 }
 
 func (d *docForm) addColumns(f *form, at func(*centre, int) *document) {

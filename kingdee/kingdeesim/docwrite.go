@@ -195,7 +195,7 @@ func (c *centre) seed(s *Server, list []Document) error {
 		value, err := loose.Parse(string(raw))
 		model, isObject := value.(loose.Object)
 		f := c.forms[strings.ToLower(d.Form)]
-		if err != nil || !isObject || f == nil || f.shift == 0 {
+		if err != nil || !isObject || f == nil || c.schemas[strings.ToLower(d.Form)] == nil {
 			return fmt.Errorf("document %d: unknown form %q, or no model", i, d.Form)
 		}
 		schema := c.schemas[strings.ToLower(d.Form)]

@@ -2,6 +2,7 @@ package kingdeesim
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -180,10 +181,11 @@ func (c *centre) linkedUser(personID int64) User {
 }
 
 func empinfo() *form {
-	at := func(c *centre, i int) Staff { return c.tables.Staff[i] }
+	at := func(c *centre, row int) Staff { return c.tables.Staff[row>>lineBits] }
 	f := &form{
-		id: "BD_Empinfo", key: "fid",
-		rows: func(c *centre) int { return len(c.tables.Staff) },
+		id: "BD_Empinfo", key: "fid", shift: lineBits, wide: map[string]bool{},
+		rows:  func(c *centre) int { return len(c.tables.Staff) },
+		lines: func(c *centre, row int) int { return len(c.postsOf(at(c, row))) },
 		columns: map[string]column{
 			"fid":             func(c *centre, i int) any { return at(c, i).ID },
 			"fnumber":         func(c *centre, i int) any { return at(c, i).Number },
@@ -224,19 +226,58 @@ func empinfo() *form {
 				{"PostEntity", c.postEntries(s)},
 			}}
 		},
-		status: func(c *centre, i int) *string { return &c.tables.Staff[i].ForbidStatus },
+		status: func(c *centre, row int) *string { return &c.tables.Staff[row>>lineBits].ForbidStatus },
 		write:  writeStaff(),
 	}
-	byNumber := textIndex(func(c *centre, v string) []int { return c.staffByNumber[v] })
+	byNumber := textIndex(func(c *centre, v string) []int { return inLines(c.staffByNumber[v]) })
 	f.indexes = map[string]index{
-		"fnumber": byNumber, "fstaffnumber": byNumber, "fid": idIndex(func(c *centre, id int64) []int { return one(c.staffByID, id) }),
+		"fnumber": byNumber, "fstaffnumber": byNumber, "fid": idIndex(func(c *centre, id int64) []int { return inLines(one(c.staffByID, id)) }),
 	}
-	for _, key := range []string{"FCreateOrgId", "FUseOrgId", "FWorkOrgId"} {
+	for _, key := range []string{"FCreateOrgId", "FUseOrgId"} {
 		f.reference(key, func(c *centre, i int) BaseData { return c.organisation(at(c, i).OrgID) })
 	}
-	f.reference("FPostDept", func(c *centre, i int) BaseData { return c.department(at(c, i).DepartmentID) })
-	f.reference("FPost", func(c *centre, i int) BaseData { return c.position(at(c, i).PositionID) })
+	f.postColumns(at)
 	return f
+}
+
+// postColumns are the fields of FPostEntity. Whoever asks for one gets a row for
+// each post, as with every entry.
+func (f *form) postColumns(at func(*centre, int) Staff) {
+	post := func(c *centre, row int) Post {
+		if posts, i := c.postsOf(at(c, row)), row&(maxLines-1); i < len(posts) {
+			return posts[i]
+		}
+		return Post{}
+	}
+	f.reference("FWorkOrgId", func(c *centre, row int) BaseData { return c.organisation(post(c, row).OrgID) })
+	f.reference("FPostDept", func(c *centre, row int) BaseData { return c.department(post(c, row).DepartmentID) })
+	f.reference("FPost", func(c *centre, row int) BaseData { return c.position(post(c, row).PositionID) })
+	f.columns["fstaffstartdate"] = func(c *centre, row int) any { return textOrNull(post(c, row).StartDate) }
+	f.columns["fisfirstpost"] = func(c *centre, row int) any { return post(c, row).First }
+	for _, key := range []string{"fworkorgid", "fpostdept", "fpost"} {
+		f.wide[key], f.wide[key+".fnumber"], f.wide[key+".fname"] = true, true, true
+	}
+	f.wide["fstaffstartdate"], f.wide["fisfirstpost"] = true, true
+}
+
+// postsOf are the posts of an employee that are in force.
+func (c *centre) postsOf(staff Staff) []Post {
+	var out []Post
+	for _, i := range slices.Sorted(slices.Values(c.postsByPerson[staff.PersonID])) {
+		if p := c.tables.Posts[i]; p.StaffID == staff.ID && p.DocumentStatus == Audited {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// inLines are the first rows of records of a form with an entry.
+func inLines(records []int) []int {
+	out := slices.Clone(records)
+	for i := range out {
+		out[i] <<= lineBits
+	}
+	return out
 }
 
 func newStaff() *form {

@@ -23,7 +23,8 @@ func TestChain(t *testing.T) {
 	session := w.session()
 	for _, test := range []struct{ form, keys, filter, want string }{
 		{"BD_Empinfo", "FStaffNumber,FName,FForbidStatus,FDocumentStatus", "FStaffNumber='1001'", `[["1001","张三","A","C"]]`},
-		{"BD_Empinfo", "FNUMBER,FMobile,FPostDept.FName,FPost.FNumber,FUseOrgId.FNumber", "fnumber='1001'", `[["1001","13800000001","财务部","GW0001","100"]]`},
+		{"BD_Empinfo", "FNUMBER,FMobile,FPostDept.FName,FPost.FNumber,FUseOrgId.FNumber", "fnumber='1001' and FIsFirstPost='1'", `[["1001","13800000001","财务部","GW0001","100"]]`},
+		{"BD_Empinfo", "FPost.FName,FIsFirstPost,FWorkOrgId.FNumber", "fnumber='1003'", `[["出纳",true,"100"]]`},
 		{"BD_Empinfo", "FUserId.FName,FUserId.FUserAccount", "FStaffNumber='1002'", `[["李四（财务）","lisi"]]`},
 		{"BD_Empinfo", "FUserId.FName", "FStaffNumber='1003'", `[[null]]`},
 		{"BD_Empinfo", "FName", "FStaffNumber='9999'", `[]`},
@@ -44,6 +45,10 @@ func TestChain(t *testing.T) {
 	two := w.query(session, ask("SEC_User", "FName", "FLinkObject.FNumber='1004'", `,"OrderString":"FName"`))
 	if two != `[["zhaoliu"],["zhaoliu2"]]` {
 		t.Errorf("two users of one person: %s", two)
+	}
+	posts := w.query(session, ask("BD_Empinfo", "FStaffNumber,FPost.FNumber,FIsFirstPost", "FStaffNumber='1001'", `,"OrderString":"FPost.FNumber"`))
+	if posts != `[["1001","GW0001",true],["1001","GW0002",false]]` {
+		t.Errorf("an employee with two posts, asked for a field of the entry: %s", posts)
 	}
 	w.walkR3(session)
 }

@@ -20,10 +20,15 @@ func unlist(index map[string][]int, key string, row int) {
 
 func writeStaff() *writing {
 	return &writing{
-		store:  storeStaff,
-		state:  func(c *centre, row int) *string { return &c.tables.Staff[row].DocumentStatus },
-		touch:  func(c *centre, row int) { c.tables.Staff[row].Modified = c.now() },
-		remove: func(c *centre, row int) { c.removeStaff(row) },
+		store: func(f *fields, row int) int {
+			if row > 0 {
+				row >>= lineBits
+			}
+			return storeStaff(f, row) << lineBits
+		},
+		state:  func(c *centre, row int) *string { return &c.tables.Staff[row>>lineBits].DocumentStatus },
+		touch:  func(c *centre, row int) { c.tables.Staff[row>>lineBits].Modified = c.now() },
+		remove: func(c *centre, row int) { c.removeStaff(row >> lineBits) },
 	}
 }
 

@@ -22,6 +22,11 @@ func (c *Config) Plaintext() []string {
 			words = append(words, fmt.Sprintf("data centre %s: Kingdee at %s without TLS (data_centres.insecure)", dc.ID, host))
 		}
 	}
+	for _, scheme := range []string{"udp", "tcp"} {
+		if host, plain := plainHost(c.Audit.Syslog, scheme); plain {
+			words = append(words, fmt.Sprintf("audit log: syslog at %s without TLS (audit.syslog)", host))
+		}
+	}
 	return words
 }
 

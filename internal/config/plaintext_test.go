@@ -27,4 +27,12 @@ func TestPlaintext(t *testing.T) {
 	if got := c.Plaintext(); len(got) != 0 {
 		t.Errorf("the embedded store: %q", got)
 	}
+	for address, want := range map[string]int{
+		"udp://log.example.com:514": 1, "tcp://log.example.com:514": 1, "tls://log.example.com:6514": 0, "udp://127.0.0.1:514": 0,
+	} {
+		c.Audit.Syslog = address
+		if got := c.Plaintext(); len(got) != want || want == 1 && got[0] != "audit log: syslog at log.example.com:514 without TLS (audit.syslog)" {
+			t.Errorf("%s: %q", address, got)
+		}
+	}
 }

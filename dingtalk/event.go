@@ -145,15 +145,17 @@ func (f fields) texts(names ...string) []string {
 	return list
 }
 
+// values are the elements of a list, also of one in a text, as old pages print them.
 func values(v jsontext.Value) []jsontext.Value {
-	if v.Kind() != '[' {
-		return []jsontext.Value{v}
-	}
 	var list []jsontext.Value
-	if json.Unmarshal(v, &list) != nil {
+	inner := unwrapText(v)
+	if bytes.HasPrefix(inner, []byte("[")) && json.Unmarshal(inner, &list) == nil {
+		return list
+	}
+	if v.Kind() == '[' {
 		return nil
 	}
-	return list
+	return []jsontext.Value{v}
 }
 
 func (f fields) time(names ...string) time.Time {

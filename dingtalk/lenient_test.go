@@ -3,6 +3,7 @@ package dingtalk
 import (
 	"context"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -101,5 +102,38 @@ func TestEmptyLists(t *testing.T) {
 		if err == nil {
 			t.Error("list: null was taken for nothing")
 		}
+	}
+}
+
+// TestDocumentedForms reads what the vendor's pages print: numbers and booleans in
+// quotes, lists as their one element or as a text (reference 0.1, SIM-D13).
+func TestDocumentedForms(t *testing.T) {
+	b := newBench(t)
+	b.fake.on("/call_back/get_call_back_failed_result", 200, `{"errcode":"0","errmsg":"ok","has_more":"true","failed_list":
+		{"call_back_tag":"user_add_org","event_time":"1606126433000","user_add_org":{"userid":"[\"zhangsan\",\"lisi\"]","corpid":"dingcorp1"}}}`)
+	events, more, err := b.FailedEvents(t.Context())
+	if err != nil || !more || len(events) != 1 || !slices.Equal(events[0].Users, []string{"zhangsan", "lisi"}) || events[0].At.UnixMilli() != 1606126433000 {
+		t.Errorf("%+v %v %v", events, more, err)
+	}
+	b.fake.on("/call_back/get_call_back_failed_result", 200, `{"errcode":"0","has_more":"false","failed_list":
+		{"call_back_tag":"org_dept_modify","event_time":"1606126433000","org_dept_modify":{"deptId":"[5,6]","corpid":"dingcorp1"}}}`)
+	if events, _, err := b.FailedEvents(t.Context()); err != nil || len(events) != 1 || !slices.Equal(events[0].Departments, []int64{5, 6}) {
+		t.Errorf("%+v %v", events, err)
+	}
+	b.fake.on("/auth/scopes", 200, `{"errcode":"0","errmsg":"ok","auth_org_scopes":{"authed_user":[],"authed_dept":"[1]"},"auth_user_field":"[\"name\",\"mobile\"]"}`)
+	if s, err := b.Scopes(t.Context()); err != nil || !s.WholeCompany || len(s.Fields) != 2 {
+		t.Errorf("%+v %v", s, err)
+	}
+	b.fake.on("/topapi/message/corpconversation/asyncsend_v2", 200, `{"errcode":"0","errmsg":"ok","task_id":"256271667526","request_id":"4jzllmte0wau"}`)
+	if task, err := b.SendWork(t.Context(), Message{Users: []string{"u1"}, Text: "x"}); err != nil || task != 256271667526 {
+		t.Errorf("%d %v", task, err)
+	}
+	b.fake.on("/topapi/message/corpconversation/getsendresult", 200, `{"errcode":"0","send_result":{"read_user_id_list":"[\"u1\"]","forbidden_list":{"code":"143106","count":"1","userid":"u2"},"invalid_dept_id_list":"[9]"}}`)
+	if r, err := b.SendResult(t.Context(), 7); err != nil || !r.Got["u1"] || r.Dropped["u2"] != DropSame || !slices.Equal(r.InvalidDepartments, []int64{9}) {
+		t.Errorf("%+v %v", r, err)
+	}
+	b.fake.on("/topapi/message/corpconversation/getsendprogress", 200, `{"errcode":"0","progress":{"progress_in_percent":"100","status":"2"}}`)
+	if done, err := b.SendDone(t.Context(), 7); err != nil || !done {
+		t.Errorf("%v %v", done, err)
 	}
 }

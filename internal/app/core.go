@@ -204,7 +204,7 @@ func (c *Core) furnish(cfg *config.Config, old *rooms, ring ring) (*rooms, error
 	table, err := mapping.New(mapping.Config{
 		Store: c.store, Recorder: c.log,
 		Directories: v.directories(), Profiles: v.profilers(),
-		StaffNumberFrom: cfg.Mapping.StaffNumberFrom, Privileged: cfg.Mapping.PrivilegedUsers,
+		StaffNumberFrom: cfg.Mapping.StaffNumberFrom, Privileged: cfg.Privileged(),
 		// The table takes zero for its default; to us it means: ask every time.
 		VerifyMaxAge: max(cfg.Mapping.VerifyMaxAge, 1),
 		AllowCached:  cfg.Mapping.AllowCached, Now: c.options.Now, Restored: c.bound.Restored,

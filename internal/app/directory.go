@@ -28,7 +28,7 @@ func (c *Core) newKeeper(cfg *config.Config, v vendors, table *mapping.Table) (*
 	keeper, err := directory.New(directory.Config{
 		Corp: d.Corp, DataCentre: d.DataCentre, Store: c.store, Recorder: c.log,
 		Source: v.dingtalk[d.Corp].api.Background(), Target: v.kingdee[d.DataCentre].api.Background(),
-		Accounts: v.kingdee[d.DataCentre].api.Background(), Spared: cfg.Mapping.PrivilegedUsers,
+		Accounts: v.kingdee[d.DataCentre].api.Background(), Spared: cfg.Privileged(),
 		Consents: c.directoryConsents(d), Minimum: d.Consent.Without == "minimum",
 		Numbers: numbers{table, d.Corp, d.DataCentre}, Rules: directoryRules(d), Breaker: directory.Breaker{Share: d.Breaker.Share, Least: d.Breaker.Least},
 		Now: c.options.Now, Logger: c.options.Logger, Release: c.options.Version,
@@ -168,7 +168,7 @@ func (s *Server) directoryKinds() []jobs.Kind {
 		{Name: directory.KindForbid, Handler: jobs.HandlerFunc(func(ctx context.Context, w *jobs.Work) error {
 			r := s.rooms.Load()
 			forbid := &directory.Forbid{
-				Keepers: r.keepers(), Accounts: r.accounts(), Wave: wave, Spared: r.config.Mapping.PrivilegedUsers,
+				Keepers: r.keepers(), Accounts: r.accounts(), Wave: wave, Spared: r.config.Privileged(),
 				Recorder: leaverBell{s.log, s.Core}, Now: s.options.Now,
 			}
 			return forbid.Handle(ctx, w)

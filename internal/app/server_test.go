@@ -294,3 +294,19 @@ func TestServerGivesBackWhatItTook(t *testing.T) {
 		t.Errorf("address %s", s.OpsAddr())
 	}
 }
+
+// TestIntegrationUserIsPrivileged proves T18: the user that may do what the gateway
+// may is nobody's by one person's word, though no list names it.
+func TestIntegrationUserIsPrivileged(t *testing.T) {
+	r := newRig(t)
+	s := r.serve(r.load())
+	admin := mapping.Actor{Name: "cli:test", Admin: true}
+	for userid, login := range map[string]string{"1001": "kdgate", "1002": "Administrator"} {
+		key := mapping.KeyOf(identity.Subject{Corp: "dingcorp1", UserID: userid}, "live")
+		row, err := s.Table().Create(t.Context(), admin, mapping.Draft{Key: key, StaffNumber: userid, LoginUser: login})
+		must(t, err)
+		if !row.Privileged || row.Status != mapping.StatusPending {
+			t.Errorf("%s: %+v", login, row)
+		}
+	}
+}

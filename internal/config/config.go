@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"time"
 
 	"kdgate/identity"
@@ -337,9 +338,20 @@ type Form struct {
 type Mapping struct {
 	StaffNumberFrom string        `mapstructure:"staff_number_from" default:"userid" doc:"userid, job_number, extension:NAME or none"`
 	Recheck         string        `mapstructure:"recheck" default:"30 2 * * *" doc:"when every mapping is looked up in Kingdee again: five cron fields in UTC+8, or off"`
-	PrivilegedUsers []string      `mapstructure:"privileged_users" default:"Administrator" doc:"login users that need two approvals"`
+	PrivilegedUsers []string      `mapstructure:"privileged_users" default:"Administrator" doc:"login users that need two approvals, beside the integration users"`
 	VerifyMaxAge    time.Duration `mapstructure:"verify_max_age" default:"10m" doc:"how old Kingdee's word on a user may be at a launch"`
 	AllowCached     time.Duration `mapstructure:"allow_cached" default:"0s" doc:"how much older it may be while Kingdee cannot be asked; 0 refuses"`
+}
+
+// Privileged are the login users that nobody is mapped to by one person's word and
+// that nothing forbids: those listed, and the integration users, which act on
+// whatever the gateway may (T18).
+func (c *Config) Privileged() []string {
+	users := slices.Clone(c.Mapping.PrivilegedUsers)
+	for _, dc := range c.DataCentres {
+		users = append(users, dc.IntegrationUser)
+	}
+	return users
 }
 
 // Admin is a console administrator.

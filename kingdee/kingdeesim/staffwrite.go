@@ -245,8 +245,13 @@ func (c *centre) postEntries(staff Staff) []members {
 	for _, i := range slices.Sorted(slices.Values(c.postsByPerson[staff.PersonID])) {
 		if p := c.tables.Posts[i]; p.StaffID == staff.ID {
 			list = append(list, members{
-				{"Id", p.ID}, {"Seq", len(list) + 1}, {"Post_Id", p.PositionID}, {"StaffStartDate", textOrNull(p.StartDate)},
-				{"PostDept_Id", p.DepartmentID}, {"StaffDetails", p.ID}, {"IsFirstPost", p.First},
+				{"Id", p.ID},
+				{"Seq", len(list) + 1},
+				{"Post_Id", p.PositionID},
+				{"StaffStartDate", textOrNull(p.StartDate)},
+				{"PostDept_Id", p.DepartmentID},
+				{"StaffDetails", p.ID},
+				{"IsFirstPost", p.First},
 			})
 		}
 	}

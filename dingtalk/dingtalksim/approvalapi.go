@@ -255,16 +255,11 @@ func (c *call) instanceIDs() answer {
 	if bad != "" {
 		return refuse(bad)
 	}
-	var statuses, users []string
-	if raw := c.params["statuses"]; len(raw) > 0 && json.Unmarshal(raw, &statuses) != nil {
-		return refuse("invalidParameter")
+	wanted, bad := c.wantedInstances()
+	if bad != "" {
+		return refuse(bad)
 	}
-	if raw := c.params["userIds"]; len(raw) > 0 && json.Unmarshal(raw, &users) != nil || len(users) > listMaxUsers {
-		return refuse("invalidUserIds")
-	}
-	ids := c.s.approvals.between(c.app.corp.id, code, start, end, func(in *Instance) bool {
-		return (len(statuses) == 0 || slices.Contains(statuses, in.Status)) && (len(users) == 0 || slices.Contains(users, in.Originator))
-	})
+	ids := c.s.approvals.between(c.app.corp.id, code, start, end, wanted)
 	lo := min(int(from), len(ids))
 	hi := min(lo+int(size), len(ids), listMaxIDs)
 	page := struct {
@@ -275,6 +270,20 @@ func (c *call) instanceIDs() answer {
 		page.Next = strconv.Itoa(hi)
 	}
 	return c.succeeded(page)
+}
+
+// wantedInstances reads which of them a listing is about, and says what is wrong.
+func (c *call) wantedInstances() (wanted func(*Instance) bool, bad string) {
+	var statuses, users []string
+	if raw := c.params["statuses"]; len(raw) > 0 && json.Unmarshal(raw, &statuses) != nil {
+		return nil, "invalidParameter"
+	}
+	if raw := c.params["userIds"]; len(raw) > 0 && json.Unmarshal(raw, &users) != nil || len(users) > listMaxUsers {
+		return nil, "invalidUserIds"
+	}
+	return func(in *Instance) bool {
+		return (len(statuses) == 0 || slices.Contains(statuses, in.Status)) && (len(users) == 0 || slices.Contains(users, in.Originator))
+	}, ""
 }
 
 // listSpan reads the times of a listing and says what is wrong with them.

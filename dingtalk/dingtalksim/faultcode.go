@@ -18,26 +18,25 @@ func (c *call) brokenCode(f *Fault) answer {
 	if c.oldHost() {
 		return c.brokenOld(f)
 	}
-	code, text := string(f.ErrCode), f.Message
+	code := string(f.ErrCode)
 	if code == "" || code == "-1" {
 		code = "systemBusy"
 	}
-	if text == "" {
-		text = "系统繁忙"
-	}
-	status := f.Status
+	return c.fail(cmp.Or(f.Status, codeStatus(code)), code, cmp.Or(f.Message, "系统繁忙"))
+}
+
+// codeStatus is the HTTP status that a code of the new host comes with.
+func codeStatus(code string) int {
 	switch {
-	case status != 0:
 	case strings.HasPrefix(code, "Forbidden."):
-		status = http.StatusForbidden
+		return http.StatusForbidden
 	case code == "systemBusy" || code == "system.busy":
-		status = http.StatusTooManyRequests
+		return http.StatusTooManyRequests
 	case code == "system.error" || code == "systemError" || code == "unknownError":
-		status = http.StatusInternalServerError
+		return http.StatusInternalServerError
 	default:
-		status = http.StatusBadRequest
+		return http.StatusBadRequest
 	}
-	return c.fail(status, code, text)
 }
 
 // known is the answer of the gateway before the API that has this code on this

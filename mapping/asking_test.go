@@ -109,6 +109,48 @@ func TestWritingHasItsOwnTime(t *testing.T) {
 	}
 }
 
+// TestSlowKingdee proves R18: a Kingdee that answers every question, but takes its
+// time, is neither down nor asked again and again. Whoever waits is told to come
+// again, and finds the answer then, a good one and a bad one; a bad one once, so
+// that a repaired account works at once.
+func TestSlowKingdee(t *testing.T) {
+	for name, c := range map[string]struct {
+		user kingdee.User
+		row  bool
+		want identity.Code
+	}{
+		"row":              {user("1", "zhangsan"), true, ""},
+		"derived":          {user("1", "zhangsan"), false, ""},
+		"forbidden":        {kingdee.User{ID: "1", Name: "zhangsan", Forbidden: true}, true, identity.CodeUserForbidden},
+		"derived, refused": {kingdee.User{ID: "1", Name: "zhangsan", Forbidden: true}, false, identity.CodeUserForbidden},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(cfg *mapping.Config) { cfg.VerifyTimeout = 100 * time.Millisecond })
+			r.kingdee.add("u1", c.user)
+			if c.row {
+				r.create(mapping.Draft{Key: key("u1"), UnionID: "union-u1", StaffNumber: "u1", LoginUser: "zhangsan"})
+			}
+			gate := make(chan struct{})
+			r.kingdee.set(func(d *directory) { d.gate = gate })
+			for range 2 {
+				r.wantCode("u1", identity.CodeKingdeeBusy)
+			}
+			close(gate)
+			<-time.After(r.cfg.VerifyTimeout) // the page comes again once the asking is over; on a busy machine it joins
+			_, err := r.resolve("u1")
+			for identity.CodeOf(err) == identity.CodeKingdeeBusy {
+				_, err = r.resolve("u1")
+			}
+			if got := identity.CodeOf(err); got != c.want || r.kingdee.questions() != 1 {
+				t.Errorf("%q after %d questions: %v", got, r.kingdee.questions(), err)
+			}
+			r.kingdee.set(func(d *directory) { d.users["p-u1"] = []kingdee.User{user("1", "zhangsan")} })
+			_, _ = r.resolve("u1") // what came late is told once at most
+			r.wantCode("u1", "")
+		})
+	}
+}
+
 // TestOneQuestionForMany proves that concurrent sign-ins of one person ask
 // Kingdee once, and T24: those of different people never share an answer.
 func TestOneQuestionForMany(t *testing.T) {

@@ -2,7 +2,9 @@ package mapping
 
 import (
 	"context"
+	"maps"
 	"strings"
+	"sync"
 	"time"
 
 	"kdgate/audit"
@@ -18,21 +20,76 @@ type answer struct {
 }
 
 // together runs ask once for all who wait for the same question, apart from any
-// one caller's context, within Config.VerifyTimeout. The key is made of escaped
-// segments, so that no two questions share one (T24).
+// one caller's context. Nobody waits longer than Config.VerifyTimeout: where
+// Kingdee answers each question and takes its time, they are told to come again,
+// and the asking goes on, so that who comes again finds the answer (R18). The key
+// is made of escaped segments, so that no two questions share one (T24).
 func (t *Table) together(ctx context.Context, key string, ask func(context.Context) (answer, error)) (answer, error) {
+	if a, there := t.late.take(key, t.now()); there {
+		return a, nil
+	}
+	patience, cancel := context.WithTimeout(ctx, t.cfg.VerifyTimeout)
+	defer cancel()
 	done := t.flights.DoChan(key, func() (any, error) {
-		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.cfg.VerifyTimeout)
+		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.cfg.VerifyTimeout+slowTime)
 		defer cancel()
-		return ask(own)
+		a, err := ask(own)
+		if err == nil && patience.Err() != nil {
+			t.late.put(key, a, t.now())
+		}
+		return a, err
 	})
 	select {
 	case r := <-done:
 		a, _ := r.Val.(answer)
 		return a, r.Err
-	case <-ctx.Done():
+	case <-patience.Done():
+	}
+	if ctx.Err() != nil {
 		return answer{}, identity.Fail(identity.Unavailable, identity.CodeKingdeeDown, "mapping: wait for Kingdee: %w", ctx.Err())
 	}
+	return answer{}, identity.Fail(identity.Throttled, identity.CodeKingdeeBusy, "mapping: Kingdee answers, but not within %v", t.cfg.VerifyTimeout)
+}
+
+// slowTime is how long an asking may go on that nobody waits for any more.
+const slowTime = 20 * time.Second
+
+// late keeps bad words on people that came after those who asked had been told
+// to come again; without it they would wait for ever, as a bad word is always
+// asked again. Good ones stand in the row. The zero value is ready.
+type late struct {
+	mu   sync.Mutex
+	kept map[string]lateAnswer
+}
+
+type lateAnswer struct {
+	answer
+	until time.Time
+}
+
+// lateLife is a little more than the page takes to come again.
+const lateLife = 15 * time.Second
+
+func (l *late) put(key string, a answer, now time.Time) {
+	if a.check.Code == "" && a.check.LoginUser != "" {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.kept, func(_ string, old lateAnswer) bool { return now.After(old.until) })
+	if l.kept == nil {
+		l.kept = map[string]lateAnswer{}
+	}
+	l.kept[key] = lateAnswer{a, now.Add(lateLife)}
+}
+
+// take gives an answer once.
+func (l *late) take(key string, now time.Time) (answer, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a, there := l.kept[key]
+	delete(l.kept, key)
+	return a.answer, there && !now.After(a.until)
 }
 
 func (w walk) flight(purpose string, more ...string) string {

@@ -45,7 +45,7 @@ type Config struct {
 
 	VerifyMaxAge  time.Duration // how long Kingdee's word on a person is good; 10 minutes when zero
 	AllowCached   time.Duration // how old a word may serve while Kingdee cannot be asked; zero: fail closed (R28)
-	VerifyTimeout time.Duration // for all questions about one person; 8 seconds when zero
+	VerifyTimeout time.Duration // longest wait for all questions about one person; 8 seconds when zero
 	Now           func() time.Time
 
 	// Restored is when the store was last restored from a backup, zero for never;
@@ -65,6 +65,7 @@ type Table struct {
 	number     numberSource
 	privileged map[string]struct{} // skeletons
 	flights    singleflight.Group
+	late       late
 	ahead      *ahead
 }
 

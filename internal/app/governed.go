@@ -7,8 +7,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"hash"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -24,25 +26,54 @@ import (
 const governedKey = "config/governed"
 
 // governed is what a file decides and no act in the console does: who has which
-// role, and which secrets are used. What changes of it is on record with before
-// and after (T111), also when the program stood still meanwhile.
+// role, which secrets are used, and all the rest. What changes of it is on record
+// (T111), also when the program stood still meanwhile.
 type governed struct {
-	Roles   map[string]string `json:"roles"`
-	Secrets map[string]string `json:"secrets"` // a mark of each, from which nobody gets it back
+	Roles    map[string]string `json:"roles"`
+	Secrets  map[string]string `json:"secrets"`  // a mark of each, from which nobody gets it back
+	Sections map[string]string `json:"sections"` // a digest of each top-level key, secrets not in it
 
 	Unknown jsontext.Value `json:",embed"` // members of a newer release, kept (R54)
 }
 
 // governedBy is what a configuration says; each secret is marked with this key.
 func governedBy(cfg *config.Config, key identity.Secret) governed {
-	g := governed{Roles: map[string]string{}, Secrets: map[string]string{}}
+	g := governed{Roles: map[string]string{}, Secrets: map[string]string{}, Sections: map[string]string{}}
 	for who, role := range consoleAdmins(cfg) {
 		g.Roles[audit.Person(who)] = string(role)
 	}
 	for name, secret := range cfg.Secrets() {
 		g.Secrets[name] = markOf(key, name, secret)
 	}
+	sections := map[string]hash.Hash{}
+	for _, value := range cfg.InForce() {
+		section := value.Name[:strings.IndexAny(value.Name+".", ".[")]
+		if sections[section] == nil {
+			sections[section] = sha256.New()
+		}
+		fmt.Fprintf(sections[section], "%q %q\n", value.Name, value.Text)
+	}
+	for section, digest := range sections {
+		g.Sections[section] = base64.RawStdEncoding.EncodeToString(digest.Sum(nil))
+	}
 	return g
+}
+
+// same reports whether nothing has changed.
+func (g governed) same(as governed) bool {
+	return maps.Equal(g.Roles, as.Roles) && maps.Equal(g.Secrets, as.Secrets) && maps.Equal(g.Sections, as.Sections)
+}
+
+// others names the sections that are not as they were.
+func (g governed) others(before governed) (names []string) {
+	all := maps.Clone(g.Sections)
+	maps.Copy(all, before.Sections)
+	for _, section := range slices.Sorted(maps.Keys(all)) {
+		if g.Sections[section] != before.Sections[section] {
+			names = append(names, section)
+		}
+	}
+	return names
 }
 
 func markOf(key identity.Secret, name string, secret identity.Secret) string {
@@ -52,29 +83,30 @@ func markOf(key identity.Secret, name string, secret identity.Secret) string {
 }
 
 // noteGoverned records what a configuration that is to be in force says otherwise
-// than the last one did, before it is. The first one is held against nothing.
-func (c *Core) noteGoverned(ctx context.Context, cfg *config.Config, keys ring) error {
+// than the last one did, before it is, and names the sections that differ. The first
+// one is held against nothing.
+func (c *Core) noteGoverned(ctx context.Context, cfg *config.Config, keys ring) (changed []string, err error) {
 	for range 3 {
 		known, version, err := c.lastGoverned(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		next := governedBy(cfg, keys.gateway[0])
 		next.Unknown = known.Unknown
 		if version != 0 {
 			if err := c.recordGoverned(ctx, changedRoles(known, next), changedSecrets(cfg, known, keys)); err != nil {
-				return err
+				return nil, err
 			}
-			if maps.Equal(known.Roles, next.Roles) && maps.Equal(known.Secrets, next.Secrets) {
-				return nil
+			if changed = next.others(known); next.same(known) {
+				return nil, nil
 			}
 		}
 		err = c.keepGoverned(ctx, next, version)
 		if !errors.Is(err, store.ErrConflict) { // another replica of the same configuration was first
-			return err
+			return changed, err
 		}
 	}
-	return nil
+	return changed, nil
 }
 
 // governedAtStart goes on where the store could not be asked at the start. Until
@@ -83,7 +115,7 @@ func (s *Server) governedAtStart(ctx context.Context) {
 	for {
 		s.reloading.Lock()
 		in := s.rooms.Load()
-		err := s.noteGoverned(ctx, in.config, in.ring)
+		_, err := s.noteGoverned(ctx, in.config, in.ring)
 		s.reloading.Unlock()
 		if err == nil || sleep.For(ctx, repairEvery) != nil {
 			return

@@ -55,6 +55,11 @@ func TestRolesAndSecretsAreOnRecord(t *testing.T) {
 	step("changed while nobody ran", s, "role.change dingcorp1/1001 admin>auditor configuration", "role.change dingcorp1/1002 >admin configuration",
 		"secret.change corps[0].app_secret > changed")
 
+	loads, err := s.log.Search(t.Context(), audit.Query{Action: audit.ActionConfigLoad})
+	if err != nil || len(loads) != 2 || loads[0].Detail["changed"] != "admins" || loads[1].Detail["changed"] != "" {
+		t.Errorf("the starts say %+v, %v", loads, err)
+	}
+
 	cfg := r.load(", {corp: dingcorp1, userid: '1002', role: admin}", "")
 	must(t, s.Reload(t.Context(), func() (*config.Config, error) { return cfg, nil }))
 	step("changed while it ran", s, "role.change dingcorp1/1002 admin> configuration")
@@ -83,9 +88,10 @@ func TestNoRecordNoRole(t *testing.T) {
 	after := r.load()
 	c := r.core(before)
 	keys := c.rooms.Load().ring
-	must(t, c.noteGoverned(t.Context(), before, keys))
+	_, err := c.noteGoverned(t.Context(), before, keys)
+	must(t, err)
 	must(t, c.log.Close())
-	if err := c.noteGoverned(t.Context(), after, keys); err == nil {
+	if _, err := c.noteGoverned(t.Context(), after, keys); err == nil {
 		t.Error("a role is given without a record")
 	}
 	if known, _, err := c.lastGoverned(t.Context()); err != nil || len(known.Roles) != 0 {

@@ -23,7 +23,7 @@ func (s *Server) Reload(ctx context.Context, load func() (*config.Config, error)
 	defer s.reloading.Unlock()
 	next, err := s.judge(load)
 	if err == nil {
-		err = s.noteGoverned(ctx, next.rooms.config, next.rooms.ring)
+		_, err = s.noteGoverned(ctx, next.rooms.config, next.rooms.ring)
 	}
 	if err != nil {
 		// The reasons may quote the file, and the file may hold anything; they go to the log.

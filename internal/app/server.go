@@ -110,19 +110,30 @@ func (s *Server) assemble(ctx context.Context) error {
 	if err := s.listen(ctx, cfg); err != nil {
 		return err
 	}
-	if err := s.noteGoverned(ctx, cfg, s.rooms.Load().ring); identity.CodeOf(err) == identity.CodeAuditDown {
+	if err := s.recordStart(ctx, cfg); err != nil {
 		return err
-	}
-	for _, action := range []audit.Action{audit.ActionConfigLoad, audit.ActionServeStart} {
-		event := audit.Event{Action: action, Outcome: audit.OK, Detail: map[string]string{"version": s.options.Version}}
-		if err := s.record(ctx, event); err != nil {
-			return err
-		}
 	}
 	first, cancel := context.WithTimeout(ctx, prepareTime)
 	defer cancel()
 	_ = s.console.made.Load().Prepare(first) // prepareConsole goes on where this could not
 	return nil
+}
+
+// recordStart puts on record with what the program begins to serve. What changed
+// of the configuration meanwhile is told later where the store cannot be asked.
+func (s *Server) recordStart(ctx context.Context, cfg *config.Config) error {
+	changed, err := s.noteGoverned(ctx, cfg, s.rooms.Load().ring)
+	if identity.CodeOf(err) == identity.CodeAuditDown {
+		return err
+	}
+	load := audit.Event{Action: audit.ActionConfigLoad, Outcome: audit.OK, Detail: map[string]string{"version": s.options.Version}}
+	if len(changed) > 0 {
+		load.Detail["changed"] = strings.Join(changed, ",")
+	}
+	if err := s.record(ctx, load); err != nil {
+		return err
+	}
+	return s.record(ctx, audit.Event{Action: audit.ActionServeStart, Outcome: audit.OK, Detail: map[string]string{"version": s.options.Version}})
 }
 
 // enter puts a gateway in force. Sessions see each request first, so that a new

@@ -38,7 +38,7 @@ func (p *program) auditVerify() *cobra.Command {
 			if anchor != "" {
 				verify.Anchor = anchor
 			}
-			return p.runVerify(cmd.Context(), verify)
+			return p.runVerify(cmd.Context(), verify, len(args) == 1)
 		},
 	}
 	cmd.Flags().StringVar(&anchor, "anchor", "", "file of checkpoints that was kept off the host")
@@ -97,7 +97,12 @@ func (p *program) auditPublicKey() *cobra.Command {
 	}
 }
 
-func (p *program) runVerify(ctx context.Context, verify audit.VerifyConfig) error {
+// errNothing is a copy without a chain in it: emptied and never used look alike.
+var errNothing = errors.New("nothing was verified: there is no record and no checkpoint, as in a log that was emptied; give --anchor, or take the copy again")
+
+// runVerify verifies and says what was found. The log of the configuration may be
+// empty before the first start, a copy is made of something.
+func (p *program) runVerify(ctx context.Context, verify audit.VerifyConfig, isCopy bool) error {
 	bar := p.progress("records")
 	verify.Progress = func(done, total uint64) { bar.set(int(done), int(total)) }
 	report, err := audit.Verify(ctx, verify)
@@ -111,8 +116,11 @@ func (p *program) runVerify(ctx context.Context, verify audit.VerifyConfig) erro
 	} else {
 		shown = report.WriteText(p.stdout)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return errors.Join(fmt.Errorf("%w: %w", errFault, err), shown)
+	case isCopy && len(report.Chains) == 0:
+		return errors.Join(errNothing, shown)
 	}
 	return shown
 }

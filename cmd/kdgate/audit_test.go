@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"kdgate/audit"
 )
 
 // withLog is a house whose log holds a sign-in and what goes with it.
@@ -100,6 +102,14 @@ func TestAuditVerify(t *testing.T) {
 	emptied := h.put("emptied.db", "")
 	anywhere("audit", "verify", emptied).want(t, 3, "0 records", "the layout lacks")
 	h.run("audit", "verify").want(t, 0) // the log itself is as it was
+
+	// T112: a copy from which everything is gone is no good log, though nothing in it is wrong.
+	none, err := audit.Open(t.Context(), audit.Config{Dir: h.path("none"), Replica: "none", Key: make([]byte, 32)})
+	must(t, err)
+	must(t, none.Close())
+	anywhere("audit", "verify", h.path("none")).want(t, 1, "0 records", "nothing was verified")
+	anywhere("audit", "verify", h.path("none"), "--json").want(t, 1, `"records": 0`, "nothing was verified")
+	h.run("audit", "verify", h.path("none")).want(t, 3, "FAULTS") // the anchor of the configuration knows better
 }
 
 // TestCutTailIsFound: the end of the log is proven by what lies off the host.

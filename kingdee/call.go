@@ -146,11 +146,6 @@ func (c *Client) attempt(ctx context.Context, op operation) (answer, *Fault) {
 		return answer{}, causedFault(noTurn(ctx), op.where, err)
 	}
 	defer giveBack()
-	// A turn that comes too late for an answer is no turn: what would end in a
-	// time-out must not look as if Kingdee were down.
-	if end, bounded := ctx.Deadline(); bounded && time.Until(end) < leastTurn {
-		return answer{}, causedFault(queueFull, op.where, context.DeadlineExceeded)
-	}
 	if op.anonymous {
 		return c.exchange(ctx, op, http.Header{})
 	}
@@ -240,6 +235,8 @@ func (c *Client) login(ctx context.Context, s *session) *Fault {
 	if held := c.logins.held(c.now()); held != nil {
 		return held
 	}
+	ctx, cancel := c.loginTime(ctx)
+	defer cancel()
 	at := c.clock.stamp(c.cfg.Link.Window)
 	id, fault := c.sendLogin(ctx, at)
 	if c.misdated(fault, at) {
@@ -259,6 +256,19 @@ func (c *Client) login(ctx context.Context, s *session) *Fault {
 	}
 	c.logins.pull(fault, c.now(), 0)
 	return fault
+}
+
+// loginTime is a whole answer's time for a login, whatever waiting for its turn has
+// left of the call it is for: the session is of use to the next call as well, and a
+// login cut short would look as if Kingdee were down. A caller who goes ends it.
+func (c *Client) loginTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.budget())
+	stop := context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			cancel()
+		}
+	})
+	return own, func() { stop(); cancel() }
 }
 
 // dated reports a refusal that a wrong date may be behind: rows 11 to 15 of the
@@ -303,6 +313,11 @@ func (c *Client) keepSession(s *session, header http.Header) {
 func (c *Client) exchange(ctx context.Context, op operation, header http.Header) (answer, *Fault) {
 	if err := c.pace.Wait(ctx); err != nil {
 		return answer{}, causedFault(noTurn(ctx), op.where, err)
+	}
+	// A turn that comes too late for an answer is no turn: what would end in a
+	// time-out must not look as if Kingdee were down.
+	if end, bounded := ctx.Deadline(); bounded && time.Until(end) < leastTurn {
+		return answer{}, causedFault(queueFull, op.where, context.DeadlineExceeded)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.String()+op.path, bytes.NewReader(op.body))
 	if err != nil {

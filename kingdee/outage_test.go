@@ -211,6 +211,45 @@ func TestManyLimitedAtOnce(t *testing.T) {
 	}
 }
 
+// TestSlowLogins proves R18: logins go one at a time, and where each takes its time
+// whoever comes late has no turn. Nobody is told that Kingdee is down, the breaker
+// stays shut, and a session that came too late for its call serves the next one.
+func TestSlowLogins(t *testing.T) {
+	t.Parallel()
+	const calls = 4
+	var logins atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if strings.Contains(r.URL.Path, "AuthService") {
+			<-time.After(2500 * time.Millisecond)
+			logins.Add(1)
+			_, _ = io.WriteString(w, goodLogin().body)
+			return
+		}
+		_, _ = io.WriteString(w, staffRow)
+	}))
+	defer server.Close()
+	cfg := testConfig(server.URL)
+	cfg.API.MaxSessions, cfg.API.MaxConcurrency = calls, calls
+	c := newClient(t, cfg)
+	ended := make(chan error, calls)
+	for range calls {
+		go func() { _, err := c.StaffByNumber(t.Context(), "1001"); ended <- err }()
+	}
+	for range calls {
+		if err := <-ended; err != nil && identity.CodeOf(err) != identity.CodeKingdeeBusy {
+			t.Errorf("a login that takes its time is %v", err)
+		}
+	}
+	before := logins.Load()
+	if before < calls-1 {
+		t.Errorf("only %d logins came to their end", before)
+	}
+	if _, err := c.StaffByNumber(t.Context(), "1001"); err != nil || logins.Load() != before {
+		t.Errorf("afterwards: %v, %d logins more", err, logins.Load()-before)
+	}
+}
+
 // TestCallerGone proves that a person who leaves is no outage and no alarm.
 func TestCallerGone(t *testing.T) {
 	reached := make(chan struct{}, 8)

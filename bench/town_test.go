@@ -219,7 +219,7 @@ func (t *town) staff(body []byte) []byte {
 			if len(out) > 1 {
 				out = append(out, ',')
 			}
-			out = fmt.Appendf(out, `[%d,"%s","%s","A","C","139%08d","p%06d@example.com","BM%d","GW0001","2026-01-01T00:00:00"]`,
+			out = fmt.Appendf(out, `[%d,"%s","%s","A","C","139%08d","p%06d@example.com","BM%d","GW0001","2026-01-01T00:00:00",true]`,
 				townID(i), townUser(i), townName(i, int(turn)), i, i, townFirst+i/(townPages*townPage))
 		}
 	}

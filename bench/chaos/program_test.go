@@ -279,5 +279,8 @@ type secured struct {
 func (s secured) RoundTrip(req *http.Request) (*http.Response, error) {
 	out := req.Clone(req.Context())
 	out.Host, out.URL.Host, out.URL.Scheme = req.URL.Host, s.address, "https"
+	if out.Header.Get("Origin") != "" { // as a browser says it of a page it got over TLS
+		out.Header.Set("Origin", "https://"+req.URL.Host)
+	}
 	return s.transport.RoundTrip(out)
 }

@@ -20,8 +20,7 @@ var (
 	idPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*$`) // {0,63} would be compiled 63 times over, and kept
 	corpPattern = regexp.MustCompile(`^ding[a-z0-9]+$`)
 	// placeholders are what sample files say where a secret belongs (T123).
-	placeholders = lazyregexp.New(`(?i)^\s*(change.?(me|it).*|replace.?(me|this|with).*|insert.*here|secret|password|placeholder|dummy|your.*|` +
-		`xxx+|\*\*\*+|todo|fixme|tbd|none|null|example.*|<.*>|\$\{.*\}|\.\.\.)\s*$`)
+	placeholders = lazyregexp.New(`(?i)^\s*(change.?(me|it).*|replace.?(me|this|with).*|insert.*here|secret|password|placeholder|dummy|your.*|xxx+|\*\*\*+|todo|fixme|tbd|none|null|example.*|<.*>|\$\{.*\}|\.\.\.)\s*$`)
 )
 
 func isID(text string) bool { return len(text) <= 64 && idPattern.MatchString(text) }

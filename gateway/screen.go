@@ -169,22 +169,22 @@ var (
 
 func isForwarded(name string) bool {
 	for _, one := range forwardedNames {
-		if len(name) == len(one) && beginsFolded(name, one) {
+		if len(name) == len(one) && BeginsFolded(name, one) {
 			return true
 		}
 	}
 	for _, prefix := range forwardedPrefixes {
-		if beginsFolded(name, prefix) {
+		if BeginsFolded(name, prefix) {
 			return true
 		}
 	}
 	return false
 }
 
-// beginsFolded reports whether a header name begins with prefix as CGI and its
-// like compare it, which fold whatever is no letter or digit into one sign. A
-// name with an underscore is refused as a whole.
-func beginsFolded(name, prefix string) bool {
+// BeginsFolded reports whether a header name begins with prefix, which is lower
+// case with dashes, as CGI, WSGI and their like compare it: they fold whatever is no
+// letter or digit into one sign, so that X.Real.IP reads as X-Real-IP there.
+func BeginsFolded(name, prefix string) bool {
 	if len(name) < len(prefix) {
 		return false
 	}
@@ -193,7 +193,7 @@ func beginsFolded(name, prefix string) bool {
 		switch {
 		case b >= 'A' && b <= 'Z':
 			b += 'a' - 'A'
-		case b >= 'a' && b <= 'z', b >= '0' && b <= '9', b == '_':
+		case b >= 'a' && b <= 'z', b >= '0' && b <= '9':
 		default:
 			b = '-'
 		}
@@ -204,13 +204,14 @@ func beginsFolded(name, prefix string) bool {
 	return true
 }
 
-// dropForwarded removes them, so that no handler can trust one by mistake (T49).
+// dropForwarded removes them, so that no handler can trust one by mistake (T49). A
+// name with an underscore is left: the request is refused for it, or it is allowed.
 func dropForwarded(header http.Header) {
 	for name := range header {
 		if name == "" || strings.IndexByte("FXTCPWfxtcpw", name[0]) < 0 {
 			continue // there are many headers, and these are few
 		}
-		if isForwarded(name) {
+		if isForwarded(name) && !strings.Contains(name, "_") {
 			delete(header, name)
 		}
 	}

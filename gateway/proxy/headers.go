@@ -1,6 +1,10 @@
 package proxy
 
-import "strings"
+import (
+	"strings"
+
+	"kdgate/gateway"
+)
 
 // AssertionHeader carries the signed assertion of who is there, upstream.
 const AssertionHeader = "X-Kdgate-Assertion"
@@ -20,15 +24,13 @@ var identityPrefixes = [...]string{
 	"x-arr-clientcert", "x-client-cert", "x-ssl-", "ssl-client", "client-cert", // IIS and others take a certificate's holder from them
 }
 
-// isIdentity reports whether a header name, in any spelling, begins with one of
-// them. CGI, WSGI and their like fold whatever is no letter or digit into one
-// sign, so that X_Kd.User reads as X-Kd-User there.
+// isIdentity reports whether a header name, in any spelling, begins with one of them.
 func isIdentity(name string) bool {
 	if len(name) < 4 || strings.IndexByte("xXrRaAfFsScC", name[0]) < 0 || isAccept(name) {
 		return false // most names are neither
 	}
 	for _, prefix := range identityPrefixes {
-		if hasFoldedPrefix(name, prefix) {
+		if gateway.BeginsFolded(name, prefix) {
 			return true
 		}
 	}
@@ -37,26 +39,6 @@ func isIdentity(name string) bool {
 
 // isAccept spares the headers that every browser sends.
 func isAccept(name string) bool { return strings.HasPrefix(name, "Accept") }
-
-func hasFoldedPrefix(name, prefix string) bool {
-	if len(name) < len(prefix) {
-		return false
-	}
-	for i := range len(prefix) {
-		b := name[i]
-		switch {
-		case b >= 'A' && b <= 'Z':
-			b += 'a' - 'A'
-		case b >= 'a' && b <= 'z', b >= '0' && b <= '9':
-		default:
-			b = '-'
-		}
-		if b != prefix[i] {
-			return false
-		}
-	}
-	return true
-}
 
 // appendForeign appends the cookies of a line that are not ours, every byte as it came.
 func appendForeign(b []byte, line string) []byte {

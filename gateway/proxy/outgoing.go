@@ -65,7 +65,7 @@ func eachPassed(header http.Header, visit func(name, value string)) {
 // isRequestID knows the header that is ours to set, in any spelling.
 func isRequestID(name string) bool {
 	const ours = "x-request-id"
-	return len(name) == len(ours) && hasFoldedPrefix(name, ours)
+	return len(name) == len(ours) && gateway.BeginsFolded(name, ours)
 }
 
 // isOfHop names the fields that concern one connection alone (RFC 9110, 7.6.1),

@@ -44,6 +44,7 @@ type StaffForm struct {
 	CreateUser   string // FCreateUser, a flag: also make a login user
 	Department   string // FPostDept.FNumber, listed
 	Position     string // FPost.FNumber, listed
+	Primary      string // FIsFirstPost, listed: the mark of the post that stands for the record; None: the first one does
 	Entries      string // FPostEntity
 	EntryID      string // FENTRYID
 	EntryOrg     string // FWorkOrgId
@@ -130,7 +131,7 @@ func formsDefaults(f FormsConfig) FormsConfig {
 		&s.SaveNumber: "FStaffNumber", &s.Mobile: "FMobile", &s.Email: "FEmail", &s.JoinDate: "FJoinDate",
 		&s.CreateOrg: "FCreateOrgId", &s.UseOrg: "FUseOrgId", &s.LoginUser: "FUserId", &s.CreateUser: "FCreateUser",
 		&s.Department: "FPostDept.FNumber", &s.Position: "FPost.FNumber", &s.Entries: "FPostEntity", &s.EntryID: "FENTRYID",
-		&s.EntryOrg: "FWorkOrgId", &s.EntryDept: "FPostDept", &s.EntryPost: "FPost", &s.EntryStart: "FStaffStartDate", &s.EntryPrimary: "FIsFirstPost",
+		&s.EntryOrg: "FWorkOrgId", &s.EntryDept: "FPostDept", &s.EntryPost: "FPost", &s.EntryStart: "FStaffStartDate", &s.EntryPrimary: "FIsFirstPost", &s.Primary: "FIsFirstPost",
 	})
 	d, h, p := &f.Department, &f.Position, &f.Post
 	orKeys(map[*string]string{
@@ -199,7 +200,7 @@ func (p *problems) forms(f FormsConfig) {
 	keys := []string{
 		f.ModifyDate, a.Form, a.ID, a.Bill, a.Record, a.Name, a.Alias,
 		s.SaveNumber, s.Mobile, s.Email, s.JoinDate, s.CreateOrg, s.UseOrg, s.LoginUser, s.CreateUser, s.Department, s.Position,
-		s.Entries, s.EntryID, s.EntryOrg, s.EntryDept, s.EntryPost, s.EntryStart, s.EntryPrimary,
+		s.Entries, s.EntryID, s.EntryOrg, s.EntryDept, s.EntryPost, s.EntryStart, s.EntryPrimary, s.Primary,
 		d.Form, d.ID, d.Number, d.Name, d.FullName, d.Parent, d.CreateOrg, d.UseOrg, d.ForbidStatus, d.DocumentStatus,
 		h.Form, h.ID, h.Number, h.Name, h.Department, h.CreateOrg, h.UseOrg, h.EffectDate, h.LapseDate, h.ForbidStatus, h.DocumentStatus,
 		o.Number, o.Person, o.Employee, o.Department, o.Position, o.CreateOrg, o.UseOrg, o.StartDate, o.Primary, o.PrimaryIn, o.ForbidStatus, o.DocumentStatus,

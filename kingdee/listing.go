@@ -21,7 +21,7 @@ type Listing struct {
 	Start int
 	After string
 
-	main int // column that marks the row which stands for its record, where entries make several; 0: none do
+	main int // column that marks the row which stands for its record, where entries make several, or firstRow; 0: none do
 }
 
 // StaffRecord is a staff record as listings show it.
@@ -64,13 +64,20 @@ type UserRecord struct {
 	PersonID string // internal id of the person it is linked to; empty: none
 }
 
+// firstRow says that of several rows of a record the first one stands for it.
+const firstRow = -1
+
 // AllStaff lists staff records page by page, ordered by internal id; one page is
 // in memory at a time. The sequence ends after its first error. Posts are rows of an
 // entry, so that Kingdee answers a row for each: the main one stands for the record.
 func (c *Client) AllStaff(ctx context.Context, l Listing) iter.Seq2[StaffRecord, error] {
 	k, f := c.cfg.Users.Staff, c.cfg.Forms.Staff
-	keys := []string{k.ID, k.Number, k.Name, k.ForbidStatus, k.DocumentStatus, f.Mobile, f.Email, f.Department, f.Position, c.cfg.Forms.ModifyDate, f.EntryPrimary}
-	l.main = len(keys) - 1
+	keys := []string{k.ID, k.Number, k.Name, k.ForbidStatus, k.DocumentStatus, f.Mobile, f.Email, f.Department, f.Position, c.cfg.Forms.ModifyDate}
+	l.main = firstRow
+	if f.Primary != None {
+		l.main = len(keys)
+		keys = append(keys, f.Primary)
+	}
 	return records(c, ctx, k.Form, keys, l, func(row []string) StaffRecord {
 		return StaffRecord{
 			Staff:  Staff{ID: row[0], Number: row[1], Name: row[2], Forbidden: forbidden(scalar(row[3])), Approved: row[4] == statusAudited},
@@ -140,7 +147,7 @@ func records[T any](c *Client, ctx context.Context, form string, keys []string, 
 		filter = Where(filter, Since(c.cfg.Forms.ModifyDate, l.Since))
 	}
 	return func(yield func(T, error) bool) {
-		walk := walker{client: c, query: Query{Form: form, Fields: keys, Filter: filter}, start: l.Start, last: l.After, entries: l.main > 0}
+		walk := walker{client: c, query: Query{Form: form, Fields: keys, Filter: filter}, start: l.Start, last: l.After, entries: l.main != 0}
 		for {
 			page, more, err := walk.next(ctx)
 			if err != nil {
@@ -172,7 +179,7 @@ func mains(page [][]string, main int) [][]string {
 		switch {
 		case last < 0 || out[last][0] != row[0]:
 			out = append(out, row)
-		case scalar(row[main]).isTrue() && !scalar(out[last][main]).isTrue():
+		case main != firstRow && scalar(row[main]).isTrue() && !scalar(out[last][main]).isTrue():
 			out[last] = row
 		}
 	}

@@ -99,10 +99,13 @@ func (c *Client) ExamineForms(ctx context.Context) []Finding {
 	f := c.cfg.Forms
 	staff, dept, position, post := f.Staff, f.Department, f.Position, f.Post
 	asked := []Query{
-		{Form: c.cfg.Users.Staff.Form, Fields: []string{c.cfg.Users.Staff.ID, staff.Mobile, staff.Email, staff.Department, staff.Position, staff.EntryPrimary, f.ModifyDate}},
+		{Form: c.cfg.Users.Staff.Form, Fields: []string{c.cfg.Users.Staff.ID, staff.Mobile, staff.Email, staff.Department, staff.Position, f.ModifyDate}},
 		{Form: dept.Form, Fields: []string{dept.ID, dept.Number, dept.Name, dept.ForbidStatus, dept.DocumentStatus, dept.Parent, f.ModifyDate}},
 		{Form: position.Form, Fields: []string{position.ID, position.Number, position.Name, position.Department + ".FNumber", position.DocumentStatus, f.ModifyDate}},
 		{Form: c.cfg.Users.Post.Form, Fields: []string{c.cfg.Users.Post.ID, post.Number, post.Department + ".FNumber", post.Position + ".FNumber", post.Primary, f.ModifyDate}},
+	}
+	if staff.Primary != None {
+		asked[0].Fields = append(asked[0].Fields, staff.Primary)
 	}
 	findings := make([]Finding, 0, len(asked))
 	for _, q := range asked {

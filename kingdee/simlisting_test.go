@@ -83,6 +83,17 @@ func TestListingPosts(t *testing.T) {
 			t.Errorf("%d a page: %d of %d", size, len(seen), want)
 		}
 	}
+	unmarked := s.client(t, func(cfg *kingdee.Config) { cfg.API.PageSize, cfg.Forms.Staff.Primary = 52, kingdee.None })
+	count := 0
+	for _, err := range unmarked.AllStaff(t.Context(), kingdee.Listing{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		count++
+	}
+	if want := len(s.sim.Staff()); count != want {
+		t.Errorf("without the mark: %d of %d", count, want)
+	}
 }
 
 // TestListingTooManyPosts: more rows than one person can have mean that something is

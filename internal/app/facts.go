@@ -155,7 +155,7 @@ func formOf(dc config.DataCentre, of string) []string {
 	switch group + "." + key {
 	case "staff.id", "staff.name", "staff.forbid_status", "staff.document_status":
 		return []string{dc.Users.StaffForm}
-	case "staff.mobile", "staff.email", "staff.department", "staff.position", "staff.entry_primary":
+	case "staff.mobile", "staff.email", "staff.department", "staff.position", "staff.primary":
 		return []string{dc.Users.StaffForm + ofJobs}
 	case "post.id", "post.person_number":
 		return []string{dc.Users.PostForm}

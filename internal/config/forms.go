@@ -39,7 +39,7 @@ type BillForm struct {
 func FormKeys() []string {
 	var list []string
 	for _, group := range [][2]string{
-		{"staff", "id name forbid_status document_status user_name save_number mobile email join_date create_org use_org login_user create_user department position entries entry_id entry_org entry_dept entry_post entry_start entry_primary"},
+		{"staff", "id name forbid_status document_status user_name save_number mobile email join_date create_org use_org login_user create_user department position entries entry_id entry_org entry_dept entry_post entry_start entry_primary primary"},
 		{"department", "form id number name full_name parent create_org use_org forbid_status document_status"},
 		{"position", "form id number name department create_org use_org effect_date lapse_date forbid_status document_status"},
 		{"post", "id person_number number person employee department position create_org use_org start_date primary primary_in forbid_status document_status"},

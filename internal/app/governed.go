@@ -112,14 +112,12 @@ func (c *Core) noteGoverned(ctx context.Context, cfg *config.Config, keys ring) 
 // governedAtStart goes on where the store could not be asked at the start. Until
 // it can, nobody uses a role: sessions are kept there too.
 func (s *Server) governedAtStart(ctx context.Context) {
-	for {
+	for s.untold && sleep.For(ctx, repairEvery) == nil {
 		s.reloading.Lock()
 		in := s.rooms.Load()
 		_, err := s.noteGoverned(ctx, in.config, in.ring)
 		s.reloading.Unlock()
-		if err == nil || sleep.For(ctx, repairEvery) != nil {
-			return
-		}
+		s.untold = err != nil
 	}
 }
 

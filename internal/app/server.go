@@ -44,6 +44,7 @@ type Server struct {
 	book     *access.Book // of people who ask for access
 	streams  streams      // of events
 	cert     *certificate // nil without TLS
+	untold   bool         // what changed of the configuration before the start; of governedAtStart once that runs
 	pages    *web.Pages
 	gateway  atomic.Pointer[http.Handler]
 	stopping atomic.Bool
@@ -126,6 +127,7 @@ func (s *Server) recordStart(ctx context.Context, cfg *config.Config) error {
 	if identity.CodeOf(err) == identity.CodeAuditDown {
 		return err
 	}
+	s.untold = err != nil
 	load := audit.Event{Action: audit.ActionConfigLoad, Outcome: audit.OK, Detail: map[string]string{"version": s.options.Version}}
 	if len(changed) > 0 {
 		load.Detail["changed"] = strings.Join(changed, ",")
